@@ -1,0 +1,40 @@
+# Everything comes from Debian 12 packages (tools/packages.txt).
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS json url)
+find_package(OpenSSL 3 REQUIRED)
+find_package(CURL REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium)
+add_library(ee::sodium ALIAS PkgConfig::sodium)
+
+add_library(ee_boost_url INTERFACE)
+target_link_libraries(ee_boost_url INTERFACE Boost::url)
+add_library(ee::boost_url ALIAS ee_boost_url)
+
+# prometheus-cpp and SOCI: found as libraries; SOCI's package has no CMake configuration.
+find_library(EE_PROMETHEUS_CORE prometheus-cpp-core REQUIRED)
+add_library(ee_prometheus INTERFACE)
+target_link_libraries(ee_prometheus INTERFACE ${EE_PROMETHEUS_CORE})
+add_library(ee::prometheus ALIAS ee_prometheus)
+
+find_library(EE_SOCI_CORE soci_core REQUIRED)
+find_library(EE_SOCI_SQLITE soci_sqlite3 REQUIRED)
+find_library(EE_SQLITE sqlite3 REQUIRED)
+add_library(ee_soci INTERFACE)
+target_link_libraries(ee_soci INTERFACE ${EE_SOCI_CORE} ${EE_SOCI_SQLITE} ${EE_SQLITE})
+add_library(ee::soci ALIAS ee_soci)
+
+add_library(ee_cli11 INTERFACE)
+add_library(ee::cli11 ALIAS ee_cli11)
+
+if(EE_TESTS)
+  find_package(GTest REQUIRED)
+  find_package(benchmark REQUIRED)
+  find_library(EE_RAPIDCHECK rapidcheck REQUIRED)
+  add_library(ee_rapidcheck INTERFACE)
+  target_link_libraries(ee_rapidcheck INTERFACE ${EE_RAPIDCHECK})
+  add_library(ee::rapidcheck ALIAS ee_rapidcheck)
+endif()

@@ -1,0 +1,51 @@
+#include "common/bytes.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace ee {
+namespace {
+
+// RFC 4648 section 10.
+TEST(Base64, EncodesAndDecodesTheRfcVectors) {
+  const std::pair<std::string, std::string> vectors[] = {{"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},
+                                                         {"foo", "Zm9v"},  {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="},
+                                                         {"foobar", "Zm9vYmFy"}};
+  for (const auto& [plain, encoded] : vectors) {
+    EXPECT_EQ(to_base64(bytes_of(plain)), encoded);
+    const auto decoded = from_base64(encoded);
+    ASSERT_TRUE(decoded) << encoded;
+    EXPECT_EQ(text_of(*decoded), plain);
+  }
+}
+
+TEST(Base64, RefusesWhatIsNotStrict) {
+  for (const std::string bad : {"Zg", "Zg=", "Zg===", "Z===", "Zh==", "Zm9=", "Zm 9", "Zm9v\n", "Zm-_", "=Zm9", "Zm=v"})
+    EXPECT_FALSE(from_base64(bad)) << bad;
+}
+
+TEST(Base64Url, RefusesPaddingAndTheStandardAlphabet) {
+  EXPECT_EQ(to_base64url(ByteArray<2>{0xff, 0xfe}), "__4");
+  EXPECT_EQ(*from_base64url("__4"), (ByteVector{0xff, 0xfe}));
+  for (const std::string bad : {"__4=", "//4", "_", "__5"}) EXPECT_FALSE(from_base64url(bad)) << bad;
+}
+
+TEST(Hex, RoundTripsAndRefusesOtherText) {
+  EXPECT_EQ(to_hex(ByteArray<3>{0x00, 0xab, 0x7f}), "00ab7f");
+  EXPECT_EQ(*from_hex("00AB7f"), (ByteVector{0x00, 0xab, 0x7f}));
+  EXPECT_FALSE(from_hex("0"));
+  EXPECT_FALSE(from_hex("0g"));
+  EXPECT_FALSE(from_hex_exact<2>("00ab7f"));
+  EXPECT_TRUE(is_lower_hex("0aff", 4));
+  EXPECT_FALSE(is_lower_hex("0aFf", 4));
+}
+
+TEST(ConstantTimeEqual, ComparesLengthAndContent) {
+  EXPECT_TRUE(constant_time_equal(bytes_of("abc"), bytes_of("abc")));
+  EXPECT_FALSE(constant_time_equal(bytes_of("abc"), bytes_of("abd")));
+  EXPECT_FALSE(constant_time_equal(bytes_of("abc"), bytes_of("ab")));
+}
+
+}  // namespace
+}  // namespace ee

@@ -1,0 +1,28 @@
+#pragma once
+#include <stop_token>
+
+#include "common/time.h"
+
+namespace ee {
+
+/// Where time enters. Thread-safe. The fake is in fake_clock.h.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual UtcTime now() const = 0;
+  virtual SteadyTime steady_now() const = 0;
+  /// Waits until `deadline` of the monotonic clock. True when it has passed, false when `stop` was requested before.
+  virtual bool sleep_until(SteadyTime deadline, std::stop_token stop) = 0;
+  bool sleep_for(Milliseconds duration, std::stop_token stop) {
+    return sleep_until(steady_now() + duration, std::move(stop));
+  }
+};
+
+class SystemClock final : public Clock {
+ public:
+  UtcTime now() const override;
+  SteadyTime steady_now() const override;
+  bool sleep_until(SteadyTime deadline, std::stop_token stop) override;
+};
+
+}  // namespace ee

@@ -1,0 +1,56 @@
+#pragma once
+#include <expected>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/time.h"
+
+namespace ee {
+
+struct HttpHeader {
+  std::string name;
+  std::string value;
+};
+
+/// One outbound call. Redirects are never followed; TLS is verified against the system roots, or `ca_file`.
+struct HttpClientRequest {
+  std::string method = "GET";
+  std::string url;
+  std::vector<HttpHeader> headers = {};
+  std::string body = {};
+  Milliseconds connect_timeout{5000};
+  Milliseconds total_timeout{15000};
+  std::size_t max_response_bytes = 1024UL * 1024;  ///< a longer answer is `answer_too_large`
+  std::string ca_file = {};
+  std::string unix_socket = {};
+  std::stop_token stop = {};  ///< a request aborts the transfer
+};
+
+struct HttpClientResponse {
+  int status = 0;
+  std::vector<HttpHeader> headers = {};
+  std::string body = {};
+
+  /// The first header of that name (any case), or nothing.
+  std::optional<std::string_view> header(std::string_view name) const;
+};
+
+/// Why no answer came. An HTTP status, whatever it is, is an answer.
+enum class HttpFailure { bad_url, resolve, connect, tls, timeout, answer_too_large, cancelled, protocol };
+
+std::string_view to_string(HttpFailure failure);
+
+/// Where outside services are reached. Thread-safe; calls block. Implementation: net/curl_http_client.h; the fake for
+/// tests: common/fake_http_client.h.
+class HttpClient {
+ public:
+  virtual ~HttpClient() = default;
+  virtual std::expected<HttpClientResponse, HttpFailure> send(const HttpClientRequest& request) = 0;
+};
+
+}  // namespace ee
