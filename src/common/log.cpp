@@ -1,0 +1,227 @@
+#include "common/log.h"
+
+#include <spdlog/details/log_msg.h>
+#include <spdlog/sinks/ansicolor_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "common/redact.h"
+
+namespace ee::log {
+namespace {
+
+thread_local Context* current_context = nullptr;
+std::atomic<Logger*> process_logger = nullptr;
+
+OwnedValue owned(const Field::Value& value) {
+  return std::visit(
+      [](const auto& item) -> OwnedValue {
+        if constexpr (std::is_same_v<std::decay_t<decltype(item)>, std::string_view>) {
+          return std::string(item);
+        } else {
+          return item;
+        }
+      },
+      value);
+}
+
+void redact(Record& record) {
+  record.component = scrub(record.component);
+  record.message = scrub(record.message);
+  for (std::string* text : {&record.context.request_id, &record.context.trace_id, &record.context.span_id,
+                            &record.context.account_id, &record.context.agent_id, &record.context.job})
+    if (!text->empty()) *text = scrub(*text);
+  for (auto& [name, value] : record.fields) {
+    if (auto* text = std::get_if<std::string>(&value))
+      *text = is_secret_name(name) ? std::string(kRedacted) : scrub(*text);
+    name = scrub(name);
+  }
+}
+
+spdlog::level::level_enum spdlog_level(Level level) {
+  switch (level) {
+    case Level::trace: return spdlog::level::trace;
+    case Level::debug: return spdlog::level::debug;
+    case Level::info: return spdlog::level::info;
+    case Level::warn: return spdlog::level::warn;
+    case Level::error: return spdlog::level::err;
+  }
+  return spdlog::level::err;
+}
+
+class StandardOutput final : public Sink {
+ public:
+  explicit StandardOutput(Format format) {
+    if (format == Format::text) {
+      sink_ = std::make_unique<spdlog::sinks::ansicolor_stdout_sink_st>();
+      sink_->set_pattern("%^%v%$");
+    } else {
+      sink_ = std::make_unique<spdlog::sinks::stdout_sink_st>();
+      sink_->set_pattern("%v");
+    }
+  }
+  void write(const Record& record, std::string_view line) override {
+    sink_->log(
+        spdlog::details::log_msg(spdlog::string_view_t(), spdlog_level(record.level), {line.data(), line.size()}));
+  }
+  void flush() override { sink_->flush(); }
+
+ private:
+  std::unique_ptr<spdlog::sinks::sink> sink_;
+};
+
+}  // namespace
+
+std::unique_ptr<Sink> standard_output(Format format) { return std::make_unique<StandardOutput>(format); }
+
+ContextScope::ContextScope(Context context) : context_(std::move(context)), outer_(current_context) {
+  current_context = &context_;
+}
+ContextScope::~ContextScope() { current_context = outer_; }
+Context* ContextScope::current() { return current_context; }
+
+class Logger::Impl {
+ public:
+  Impl(Options options, std::vector<std::shared_ptr<Sink>> sinks, const Clock& clock)
+      : options_(std::move(options)), sinks_(std::move(sinks)), clock_(clock), level_(options_.level) {
+    if (options_.queue_size > 0) writer_ = std::jthread([this] { run(); });
+  }
+  ~Impl() {
+    {
+      const std::lock_guard lock(mutex_);
+      closing_ = true;
+    }
+    filled_.notify_all();
+    if (writer_.joinable()) writer_.join();
+    flush_sinks();
+  }
+
+  bool enabled(Level level) const { return level >= level_.load(std::memory_order_relaxed); }
+  void set_level(Level level) { level_ = level; }
+  std::uint64_t dropped() const { return dropped_.load(); }
+
+  void write(Level level, std::string_view component, std::string_view message, Fields fields) {
+    Record record{
+        .at = clock_.now(), .level = level, .component = std::string(component), .message = std::string(message)};
+    if (current_context != nullptr) record.context = *current_context;
+    record.replica = options_.replica;
+    record.fields.reserve(fields.size());
+    for (const Field& field : fields) record.fields.emplace_back(field.name(), owned(field.value()));
+    if (options_.queue_size == 0) {
+      const std::lock_guard lock(mutex_);
+      deliver(std::move(record));
+    } else {
+      enqueue(std::move(record));
+    }
+  }
+
+  void flush() {
+    if (options_.queue_size > 0) {
+      std::unique_lock lock(mutex_);
+      const std::uint64_t wanted = accepted_;
+      drained_.wait(lock, [&] { return delivered_ >= wanted; });
+    }
+    flush_sinks();
+  }
+
+ private:
+  void enqueue(Record record) {
+    std::unique_lock lock(mutex_);
+    const auto has_room = [&] { return queue_.size() < options_.queue_size; };
+    if (!has_room() && record.level >= Level::warn) emptied_.wait_for(lock, options_.warn_wait, has_room);
+    if (!has_room()) {
+      ++dropped_;
+      return;
+    }
+    queue_.push_back(std::move(record));
+    ++accepted_;
+    lock.unlock();
+    filled_.notify_one();
+  }
+
+  void run() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      filled_.wait(lock, [&] { return closing_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      Record record = std::move(queue_.front());
+      queue_.pop_front();
+      const bool last = queue_.empty();
+      lock.unlock();
+      emptied_.notify_one();
+      deliver(std::move(record));
+      if (last) flush_sinks();
+      lock.lock();
+      ++delivered_;
+      drained_.notify_all();
+    }
+  }
+
+  void deliver(Record record) {
+    const std::uint64_t dropped = dropped_.load();
+    if (dropped > told_) {
+      Record note{.at = record.at, .level = Level::warn, .component = "log", .message = "log records were dropped"};
+      note.replica = record.replica;
+      note.fields.emplace_back("count", static_cast<std::int64_t>(dropped - told_));
+      told_ = dropped;
+      send(note);
+    }
+    redact(record);
+    send(record);
+  }
+  void send(Record& record) {
+    const std::string line = format_line(record, options_.format);
+    const std::lock_guard lock(sink_mutex_);
+    for (const auto& sink : sinks_) sink->write(record, line);
+  }
+  void flush_sinks() {
+    const std::lock_guard lock(sink_mutex_);
+    for (const auto& sink : sinks_) sink->flush();
+  }
+
+  const Options options_;
+  const std::vector<std::shared_ptr<Sink>> sinks_;
+  const Clock& clock_;
+  std::atomic<Level> level_;
+  std::atomic<std::uint64_t> dropped_ = 0;
+  std::uint64_t told_ = 0;  // of `dropped_`; the delivering thread's own
+
+  std::mutex sink_mutex_;  // flush() comes from other threads than the writer
+  std::mutex mutex_;
+  std::condition_variable filled_, emptied_, drained_;
+  std::deque<Record> queue_;
+  std::uint64_t accepted_ = 0, delivered_ = 0;
+  bool closing_ = false;
+  std::jthread writer_;
+};
+
+Logger::Logger(Options options, std::vector<std::shared_ptr<Sink>> sinks, const Clock& clock)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(sinks), clock)) {}
+Logger::~Logger() = default;
+bool Logger::enabled(Level level) const { return impl_->enabled(level); }
+void Logger::set_level(Level level) { impl_->set_level(level); }
+void Logger::write(Level level, std::string_view component, std::string_view message, Fields fields) {
+  if (impl_->enabled(level)) impl_->write(level, component, message, fields);
+}
+void Logger::flush() { impl_->flush(); }
+std::uint64_t Logger::dropped() const { return impl_->dropped(); }
+
+Logger* install(Logger* logger) { return process_logger.exchange(logger); }
+
+bool enabled(Level level) {
+  const Logger* logger = process_logger.load(std::memory_order_acquire);
+  return logger != nullptr && logger->enabled(level);
+}
+
+void write(Level level, std::string_view component, std::string_view message, Fields fields) {
+  Logger* logger = process_logger.load(std::memory_order_acquire);
+  if (logger != nullptr) logger->write(level, component, message, fields);
+}
+
+}  // namespace ee::log
