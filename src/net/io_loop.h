@@ -1,0 +1,70 @@
+#pragma once
+// Inside of net/server: one io thread.
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "net/asio.h"
+#include "net/server_state.h"
+
+namespace ee::net {
+
+class Connection;
+
+/// One event loop on one thread, with the connections that it serves. All but the constructor, `start`, `stop`, `post`,
+/// `lag` and `bytes_received` belong to that thread.
+class IoLoop {
+ public:
+  explicit IoLoop(ServerState& state);
+  ~IoLoop();
+  IoLoop(const IoLoop&) = delete;
+  IoLoop& operator=(const IoLoop&) = delete;
+
+  void start();
+  /// Resets all connections and ends the thread.
+  void stop();
+  template <class Function>
+  void post(Function&& function) {
+    asio::post(context_, std::forward<Function>(function));
+  }
+  /// How late the last tick came, or how overdue the next one is.
+  Milliseconds lag() const;
+  std::uint64_t bytes_received() const { return bytes_received_.load(std::memory_order_relaxed); }
+
+  /// Takes a socket just accepted.
+  void adopt(int descriptor, int family, std::string peer_address, std::string address_key);
+  void forget(Connection& connection);
+  void sweep();
+  void begin_drain();
+  void reset_all();
+
+  Executor executor() { return context_.get_executor(); }
+  /// For the `Date` field, at most a tick old.
+  const std::string& date() const { return date_; }
+  std::string next_request_id();
+  void count_received(std::size_t bytes) {
+    bytes_received_.store(bytes_received() + bytes, std::memory_order_relaxed);  // one writer
+  }
+  /// Called at each tick, on this thread.
+  std::function<void()> on_tick;
+
+ private:
+  void schedule_tick();
+
+  ServerState& state_;
+  asio::io_context context_;
+  Timer timer_;
+  std::vector<std::shared_ptr<Connection>> connections_;
+  std::string date_;
+  std::int64_t date_second_ = -1;
+  std::uint64_t request_id_state_ = 0;
+  std::chrono::steady_clock::time_point next_tick_;
+  std::atomic<std::int64_t> next_tick_ms_ = 0;  ///< of the steady clock
+  std::atomic<std::int64_t> last_lag_ms_ = 0;
+  std::atomic<std::uint64_t> bytes_received_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace ee::net

@@ -1,0 +1,422 @@
+#include <gtest/gtest.h>
+
+#include "net/server.h"
+#include "net/server_test_support.h"
+
+namespace ee::net {
+namespace {
+
+using ee::testing::RawClient;
+constexpr std::string_view kGet = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+std::string post(std::string_view path, std::string_view body) {
+  return "POST " + std::string(path) + " HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + std::string(body);
+}
+
+/// Adds `POST name`, whose handler waits at the gate.
+void add_gated(TestServer& test, const std::string& path, Gate& gate, RouteInfo info = {}) {
+  info.route_template = path;
+  test.app.routes["POST " + path] = {.info = info, .handler = [&gate](Request&& request) {
+                                       return Response{.body = gate.pass(request.stop) ? "opened" : "stopped"};
+                                     }};
+}
+
+// covers: S05_HTTP_01
+TEST(ServerLimits, PausesAcceptingAtTheBoundOfConnections) {
+  TestServer test;
+  test.config.max_connections = 2;
+  test.start();
+  auto first = test.connect();
+  auto second = test.connect();
+  first.send(kGet);
+  second.send(kGet);
+  ASSERT_TRUE(first.read_response() && second.read_response());
+
+  auto third = test.connect();  // by the backlog
+  third.send(kGet);
+  while (!test.server->stats().accept_paused) test.server->sweep();
+  EXPECT_EQ(test.server->stats().connections, 2U);
+  EXPECT_TRUE(test.server->stats().accept_paused);
+
+  first.close();
+  EXPECT_EQ(third.read_response()->status, 200);
+}
+
+// covers: S05_HTTP_02
+TEST(ServerLimits, ClosesConnectionsBeyondTheBoundPerAddress) {
+  TestServer test;
+  test.config.max_connections_per_ip = 2;
+  test.start();
+  auto first = test.connect();
+  auto second = test.connect();
+  first.send(kGet);
+  second.send(kGet);
+  ASSERT_TRUE(first.read_response() && second.read_response());
+
+  EXPECT_TRUE(test.connect().closed());
+
+  first.close();
+  test.wait_for_connections(1);
+  auto again = test.connect();
+  again.send(kGet);
+  EXPECT_TRUE(again.read_response());
+}
+
+TEST(ServerLimits, DoesNotCountTheConnectionsOfTrustedProxies) {
+  TestServer test;
+  test.config.max_connections_per_ip = 1;
+  test.config.trusted_proxies = {*parse_network("127.0.0.0/8")};
+  test.start();
+
+  auto first = test.connect();
+  auto second = test.connect();
+  first.send(kGet);
+  second.send(kGet);
+
+  EXPECT_TRUE(first.read_response());
+  EXPECT_TRUE(second.read_response());
+}
+
+// covers: S05_HTTP_03
+TEST(ServerLimits, AnswersOverloadedBeyondTheInFlightBoundButServesReservedRoutes) {
+  TestServer test;
+  Gate gate;
+  test.config.max_in_flight = 2;
+  add_gated(test, "/slow", gate);
+  Gate open_gate;
+  open_gate.open();
+  add_gated(test, "/heartbeat", open_gate, {.reserved = true});
+  test.start();
+  auto one = test.connect();
+  auto two = test.connect();
+  auto other = test.connect();
+  one.send(post("/slow", ""));
+  two.send(post("/slow", ""));
+  gate.wait_for_waiting(2);
+
+  for (int i = 0; i < 20; ++i) {
+    other.send(post("/slow", ""));
+    const auto refused = other.read_response();
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->status, 503);
+    EXPECT_NE(refused->body.find("\"overloaded\""), std::string::npos) << refused->body;
+    const int retry_after = std::atoi(refused->header("retry-after").value_or("0").c_str());
+    EXPECT_GE(retry_after, 1);
+    EXPECT_LE(retry_after, 5);
+    other.send(post("/heartbeat", ""));
+    EXPECT_EQ(other.read_response()->status, 200);
+  }
+  other.send(kGet);
+  EXPECT_EQ(other.read_response()->status, 200);
+
+  gate.open();
+  EXPECT_EQ(one.read_response()->body, "opened");
+  EXPECT_EQ(two.read_response()->body, "opened");
+  other.send(post("/slow", ""));
+  EXPECT_EQ(other.read_response()->status, 200);
+  EXPECT_EQ(test.server->stats().in_flight, 0U);
+}
+
+TEST(ServerLimits, BoundsTheReservedShareToo) {
+  TestServer test;
+  Gate gate;
+  test.config.max_in_flight = 10;  // and one more for reserved routes
+  test.config.worker_threads = 16;
+  add_gated(test, "/heartbeat", gate, {.reserved = true});
+  test.start();
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 11; ++i) {
+    clients.push_back(test.connect());
+    clients.back().send(post("/heartbeat", ""));
+  }
+  gate.wait_for_waiting(11);
+
+  auto late = test.connect();
+  late.send(post("/heartbeat", ""));
+  EXPECT_EQ(late.read_response()->status, 503);
+  gate.open();
+  for (RawClient& client : clients) EXPECT_EQ(client.read_response()->status, 200);
+}
+
+// covers: S05_HTTP_06
+TEST(ServerLimits, RefusesALongBodyBeforeReadingIt) {
+  TestServer test;
+  test.start();
+  auto client = test.connect();
+
+  client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1025\r\n\r\n");
+
+  const auto response = client.read_response();
+  EXPECT_EQ(response->status, 413);
+  EXPECT_NE(response->body.find("\"body_too_large\""), std::string::npos);
+  EXPECT_TRUE(test.app.requests().empty());
+  client.send(std::string(1025, 'x'));  // short enough to drop: the connection stays
+  client.send(post("/echo", std::string(1024, 'y')));
+  EXPECT_EQ(client.read_response()->body, std::string(1024, 'y'));
+}
+
+TEST(ServerLimits, ClosesWhenARefusedBodyIsLong) {
+  TestServer test;
+  test.start();
+  auto client = test.connect();
+
+  client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nbegin");
+
+  const auto response = client.read_response();
+  EXPECT_EQ(response->status, 413);
+  EXPECT_EQ(response->header("connection"), "close");
+  client.half_close();
+  EXPECT_TRUE(client.closed());
+}
+
+TEST(ServerLimits, BoundsTheMemoryOfAllBodiesTogether) {
+  TestServer test;
+  test.config.max_buffered_body_bytes = 1500;
+  test.start();
+  auto slow = test.connect();
+  slow.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1024\r\n\r\n" + std::string(1000, 'x'));
+  test.settle();
+  ASSERT_EQ(test.server->stats().buffered_body_bytes, 1000U);
+
+  auto other = test.connect();
+  other.send(post("/echo", std::string(600, 'y')));
+  EXPECT_EQ(other.read_response()->status, 503);
+
+  slow.send(std::string(24, 'x'));
+  EXPECT_EQ(slow.read_response()->status, 200);
+  EXPECT_EQ(test.server->stats().buffered_body_bytes, 0U);
+}
+
+// covers: S05_HTTP_07
+TEST(ServerLimits, GivesAHeadTenSecondsFromItsFirstByte) {
+  TestServer test;
+  test.start();
+  auto client = test.connect();
+  test.pass(Milliseconds(70'000));  // nothing sent yet: idle
+  client.send("GET / HT");
+  test.pass(Milliseconds(9'000));
+  client.send("TP/1.1\r\nHost: ");  // a byte now and then does not help
+  test.pass(Milliseconds(999));
+  client.send("x");
+  test.pass(Milliseconds(1));
+
+  const auto response = client.read_response();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 408);
+  EXPECT_NE(response->body.find("\"request_timeout\""), std::string::npos);
+  EXPECT_EQ(response->header("connection"), "close");
+  EXPECT_TRUE(client.closed());
+}
+
+// covers: S05_HTTP_08
+TEST(ServerLimits, WantsABodyToComeAtItsRate) {
+  TestServer test;
+  test.app.routes["POST /echo"].info.max_body_bytes = 1024UL * 1024;
+  test.start();
+  auto client = test.connect();
+  client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+  for (int i = 0; i < 20; ++i) {  // 2 KiB in each of 20 seconds
+    client.send(std::string(2048, 'x'));
+    test.pass(Milliseconds(1'000));
+  }
+  EXPECT_EQ(test.server->stats().connections, 1U);
+  for (int i = 0; i < 11; ++i) {  // then 500 bytes in each
+    client.send(std::string(500, 'x'));
+    test.pass(Milliseconds(1'000));
+  }
+
+  const auto response = client.read_response();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->status, 408);
+  EXPECT_TRUE(test.app.requests().empty());
+  EXPECT_EQ(test.server->stats().buffered_body_bytes, 0U);
+}
+
+TEST(ServerLimits, GivesAWholeBodyAMinute) {
+  TestServer test;
+  test.app.routes["POST /echo"].info.max_body_bytes = 1024UL * 1024;
+  test.start();
+  auto client = test.connect();
+  client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n");
+  for (int i = 0; i < 59; ++i) {
+    client.send(std::string(2048, 'x'));
+    test.pass(Milliseconds(1'000));
+  }
+  ASSERT_EQ(test.server->stats().connections, 1U);
+  client.send(std::string(2048, 'x'));
+  test.pass(Milliseconds(1'000));
+
+  EXPECT_EQ(client.read_response()->status, 408);
+}
+
+// covers: S05_HTTP_09
+TEST(ServerLimits, AnswersForAHandlerThatTakesTooLongAndStopsIt) {
+  TestServer test;
+  Gate gate;
+  add_gated(test, "/slow", gate, {.handler_timeout = Milliseconds(30'000)});
+  test.start();
+  auto client = test.connect();
+  client.send(post("/slow", ""));
+  gate.wait_for_waiting(1);
+  test.pass(Milliseconds(29'999));
+  EXPECT_EQ(test.server->stats().in_flight, 1U);
+  test.pass(Milliseconds(1));
+
+  const auto response = client.read_response();
+  EXPECT_EQ(response->status, 504);
+  EXPECT_NE(response->body.find("\"handler_timeout\""), std::string::npos);
+  gate.wait_for_passed(1);  // by its stop token
+  client.send(kGet);        // the connection goes on, and the handler's own answer is not in the way
+  EXPECT_EQ(client.read_response()->body, "hello");
+  EXPECT_EQ(test.app.requests().at(0).deadline - SteadyTime{}, std::chrono::hours(1) + Seconds(30));
+}
+
+TEST(ServerLimits, SaysOverloadedWhenARequestWaitedForAWorkerAllItsTime) {
+  TestServer test;
+  Gate gate;
+  test.config.worker_threads = 1;
+  add_gated(test, "/slow", gate, {.handler_timeout = Milliseconds(60'000)});
+  test.start();
+  auto first = test.connect();
+  first.send(post("/slow", ""));
+  gate.wait_for_waiting(1);
+  auto second = test.connect();
+  second.send(post("/echo", "x"));
+  test.pass(Milliseconds(30'000));
+
+  EXPECT_EQ(second.read_response()->status, 503);
+  gate.open();
+  EXPECT_EQ(first.read_response()->status, 200);
+  EXPECT_EQ(test.app.requests().size(), 1U) << "what nobody waits for is not run";
+}
+
+TEST(ServerLimits, StopsTheHandlerWhenThePeerGoes) {
+  for (const bool by_reset : {false, true}) {
+    TestServer test;
+    Gate gate;
+    add_gated(test, "/slow", gate);
+    test.start();
+    auto client = test.connect();
+    client.send(post("/slow", ""));
+    gate.wait_for_waiting(1);
+
+    if (by_reset) client.reset();
+    else client.close();
+
+    gate.wait_for_passed(1);
+  }
+}
+
+// covers: S05_HTTP_10
+TEST(ServerLimits, ClosesIdleConnections) {
+  TestServer test;
+  test.start();
+  auto fresh = test.connect();
+  auto used = test.connect();
+  test.wait_for_connections(2);
+  test.pass(Milliseconds(74'999));
+  used.send(kGet);
+  ASSERT_TRUE(used.read_response());
+  EXPECT_EQ(test.server->stats().connections, 2U);
+  test.pass(Milliseconds(1));
+  EXPECT_TRUE(fresh.closed());
+  test.pass(Milliseconds(74'998));
+  EXPECT_EQ(test.server->stats().connections, 1U);
+  test.pass(Milliseconds(1));
+  EXPECT_TRUE(used.closed());
+}
+
+TEST(ServerLimits, ServesABoundedNumberOfRequestsPerConnection) {
+  TestServer test;
+  test.config.max_requests_per_connection = 3;
+  test.start();
+  auto client = test.connect();
+  client.send(std::string(kGet) + std::string(kGet) + std::string(kGet) + std::string(kGet));
+
+  EXPECT_EQ(client.read_response()->header("connection"), std::nullopt);
+  EXPECT_EQ(client.read_response()->header("connection"), std::nullopt);
+  EXPECT_EQ(client.read_response()->header("connection"), "close");
+  EXPECT_EQ(client.read_response(), std::nullopt);
+}
+
+// covers: S05_HTTP_11
+TEST(ServerLimits, ClosesWhenThePeerDoesNotReadItsAnswer) {
+  TestServer test;
+  const std::string large(32UL * 1024 * 1024, 'x');  // more than the socket buffers hold
+  test.app.routes["GET /large"] = {.info = {.fast = true}, .handler = [&](Request&&) { return Response{.body = large}; }};
+  test.start();
+  auto client = test.connect();
+  client.shrink_receive_buffer();
+  client.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n" + std::string(kGet));
+  test.pass(Milliseconds(29'999));
+  EXPECT_EQ(test.server->stats().connections, 1U);
+  test.pass(Milliseconds(1));
+
+  EXPECT_EQ(test.server->stats().connections, 0U);
+  EXPECT_LT(client.read_to_end().size(), large.size());
+}
+
+TEST(ServerLimits, SendsALargeAnswerToASlowReader) {
+  TestServer test;
+  const std::string large(8UL * 1024 * 1024, 'x');
+  test.app.routes["GET /large"] = {.info = {.fast = true}, .handler = [&](Request&&) { return Response{.body = large}; }};
+  test.start();
+  auto client = test.connect();
+  client.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n" + std::string(kGet));
+
+  EXPECT_EQ(client.read_response()->body.size(), large.size());
+  EXPECT_EQ(client.read_response()->body, "hello");
+}
+
+TEST(ServerLimits, ShedsByOrderWhenTheApplicationSaysSo) {
+  TestServer test;
+  for (const auto& [path, shed] : {std::pair{"/logs", Shed::first}, {"/deploy", Shed::second}, {"/heartbeat", Shed::never}})
+    test.app.routes[std::string("GET ") + path] = {.info = {.fast = true, .shed = shed},
+                                                   .handler = [](Request&&) { return Response{}; }};
+  test.config.shed_after = Milliseconds(4);
+  test.start();
+  auto client = test.connect();
+  const auto status = [&](const std::string& path) {
+    client.send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n");
+    return client.read_response()->status;
+  };
+  EXPECT_EQ(status("/logs"), 200);
+
+  test.server->set_overloaded(true);
+  while (status("/logs") != 503) test.server->sweep();
+  EXPECT_TRUE(test.server->stats().shedding);
+  while (status("/deploy") != 503) test.server->sweep();
+  EXPECT_EQ(status("/heartbeat"), 200);
+
+  test.server->set_overloaded(false);
+  while (status("/deploy") != 200) test.server->sweep();
+  EXPECT_EQ(status("/logs"), 200);
+}
+
+TEST(ServerLimits, ShedsWhenTheEventLoopLags) {
+  TestServer test;
+  test.config.shed_lag = Milliseconds(10);
+  test.config.shed_after = Milliseconds(0);
+  test.app.routes["GET /block"] = {.info = {.fast = true, .shed = Shed::never}, .handler = [](Request&&) {
+                                     const auto end = std::chrono::steady_clock::now() + Milliseconds(40);
+                                     while (std::chrono::steady_clock::now() < end) {
+                                     }
+                                     return Response{};
+                                   }};
+  test.app.routes["GET /logs"] = {.info = {.fast = true, .shed = Shed::first}, .handler = [](Request&&) { return Response{}; }};
+  test.start();
+  auto client = test.connect();
+  // One block keeps the loop from its tick; the next tick notes how late it came.
+  bool shed = false;
+  for (int i = 0; i < 50 && !shed; ++i) {
+    client.send("GET /block HTTP/1.1\r\nHost: x\r\n\r\n");
+    ASSERT_EQ(client.read_response()->status, 200);
+    client.send("GET /logs HTTP/1.1\r\nHost: x\r\n\r\n");
+    shed = client.read_response()->status == 503;
+  }
+  EXPECT_TRUE(shed);
+}
+
+}  // namespace
+}  // namespace ee::net

@@ -1,0 +1,35 @@
+#pragma once
+#include <expected>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace ee::net {
+
+/// One TLS connection on the server's side without any socket: bytes in, bytes out. Not thread-safe.
+class TlsSession {
+ public:
+  virtual ~TlsSession() = default;
+  /// Takes bytes from the wire, appends what they decrypt to to `plain` and what must be sent back (handshake, alerts)
+  /// to `wire`. False: the connection is broken; send `wire`, then close.
+  [[nodiscard]] virtual bool receive(std::string_view bytes, std::string& plain, std::string& wire) = 0;
+  /// Encrypts. Only after `established`. False: broken.
+  [[nodiscard]] virtual bool send(std::string_view plain, std::string& wire) = 0;
+  virtual bool established() const = 0;
+  /// The peer said that it sends nothing more.
+  virtual bool peer_closed() const = 0;
+  /// Appends the closing alert.
+  virtual void close(std::string& wire) = 0;
+};
+
+/// Certificate chain and key, TLS 1.2 and later, forward-secret AEAD suites. Immutable: a reload makes a new one.
+class TlsContext {
+ public:
+  virtual ~TlsContext() = default;
+  /// Both PEM. The error is a sentence that names the file, without its contents.
+  static std::expected<std::shared_ptr<const TlsContext>, std::string> load(const std::string& certificate_file,
+                                                                            const std::string& key_file);
+  virtual std::unique_ptr<TlsSession> new_session() const = 0;
+};
+
+}  // namespace ee::net
