@@ -3,6 +3,7 @@
 #include <boost/mp11.hpp>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -13,6 +14,7 @@
 #include "common/id.h"
 #include "common/money.h"
 #include "common/require.h"
+#include "common/secret.h"
 #include "common/time.h"
 
 namespace ee::db {
@@ -47,6 +49,12 @@ template <std::size_t N>
 struct ColumnTraits<char[N]> {
   static constexpr ColumnType type = ColumnType::text;
   static Value to_value(const char (&value)[N]) { return std::string(value); }
+};
+template <>
+struct ColumnTraits<Secret> {
+  static constexpr ColumnType type = ColumnType::text;
+  static Value to_value(const Secret& value) { return value.reveal(); }
+  static Secret from_value(const Value& value) { return Secret(std::get<std::string>(value)); }
 };
 template <>
 struct ColumnTraits<UtcTime> {
@@ -128,6 +136,18 @@ const std::string& placeholders_of() {
   return text;
 }
 
+/// "a=excluded.a, b=excluded.b": every column but `key`, for `ON CONFLICT (key) DO UPDATE SET`.
+template <class Row>
+std::string excluded_of(std::string_view key) {
+  std::string out;
+  boost::mp11::mp_for_each<members_of<Row>>([&](auto member) {
+    if (member.name == key) return;
+    if (!out.empty()) out += ", ";
+    out += std::string(member.name) + "=excluded." + member.name;
+  });
+  return out;
+}
+
 template <class Row>
 std::vector<ColumnType> row_types() {
   std::vector<ColumnType> types;
@@ -142,18 +162,29 @@ std::vector<ColumnType> row_types() {
   return types;
 }
 
+/// One value out of its cell; texts are moved. A NULL where the type has no room for it throws, as does a wrong kind:
+/// the transaction answers `internal_error`.
+template <class T>
+T take_value(Value& value) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    return std::move(std::get<std::string>(value));
+  } else {
+    return ColumnTraits<T>::from_value(value);
+  }
+}
+
 template <class Row>
-Row row_from(const std::vector<Value>& values) {
+Row row_from(std::span<Value> values) {
   if constexpr (is_described_row<Row>) {
     Row row{};
     std::size_t index = 0;
     boost::mp11::mp_for_each<members_of<Row>>([&](auto member) {
       using Member = std::remove_cvref_t<decltype(row.*member.pointer)>;
-      row.*member.pointer = ColumnTraits<Member>::from_value(values[index++]);
+      row.*member.pointer = take_value<Member>(values[index++]);
     });
     return row;
   } else {
-    return ColumnTraits<Row>::from_value(values.front());
+    return take_value<Row>(values.front());
   }
 }
 

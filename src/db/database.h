@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -28,6 +29,12 @@ struct OnUnique {
   ErrorCode code;
 };
 
+/// Rows as they come from the engine: `cells` holds `width` values for each row, one row after the other.
+struct RawRows {
+  std::size_t width = 0;
+  std::vector<Value> cells;
+};
+
 /// One open transaction (in the writer: one savepoint of it). Valid only inside the function it was given to; used by
 /// one thread. After a failed statement the function should return that error: its work is rolled back.
 ///
@@ -45,17 +52,22 @@ class Transaction {
   /// All rows. `Row` is a described struct (columns in the order of its members; see `columns_of`) or one column's
   /// type. Also for `... RETURNING`.
   template <class Row>
-  Result<std::vector<Row>> query(std::string_view sql, const Params& params = {}, std::optional<OnUnique> on_unique = {}) {
-    auto raw = run(sql, params, row_types<Row>(), on_unique);
+  Result<std::vector<Row>> query(std::string_view sql, const Params& params = {},
+                                 std::optional<OnUnique> on_unique = {}) {
+    static const std::vector<ColumnType> types = row_types<Row>();
+    auto raw = run(sql, params, types, on_unique);
     if (!raw) return std::unexpected(std::move(raw.error()));
     std::vector<Row> rows;
-    rows.reserve(raw->size());
-    for (auto& values : *raw) rows.push_back(row_from<Row>(values));
+    rows.reserve(raw->cells.size() / types.size());
+    for (std::size_t at = 0; at < raw->cells.size(); at += types.size()) {
+      rows.push_back(row_from<Row>(std::span<Value>(raw->cells).subspan(at, types.size())));
+    }
     return rows;
   }
   /// The first row, or nothing.
   template <class Row>
-  Result<std::optional<Row>> query_one(std::string_view sql, const Params& params = {}, std::optional<OnUnique> on_unique = {}) {
+  Result<std::optional<Row>> query_one(std::string_view sql, const Params& params = {},
+                                       std::optional<OnUnique> on_unique = {}) {
     auto rows = query<Row>(sql, params, on_unique);
     if (!rows) return std::unexpected(std::move(rows.error()));
     if (rows->empty()) return std::optional<Row>{};
@@ -63,10 +75,10 @@ class Transaction {
   }
 
  protected:
-  using RawRows = std::vector<std::vector<Value>>;
   virtual Result<RawRows> run(std::string_view sql, const Params& params, const std::vector<ColumnType>& types,
                               std::optional<OnUnique> on_unique) = 0;
-  virtual Result<std::int64_t> change(std::string_view sql, const Params& params, std::optional<OnUnique> on_unique) = 0;
+  virtual Result<std::int64_t> change(std::string_view sql, const Params& params,
+                                      std::optional<OnUnique> on_unique) = 0;
 };
 
 /// Where stores write and read. Thread-safe; calls block. Implementation for SQLite: sqlite_database.h (one writer
@@ -76,7 +88,8 @@ class Database {
   virtual ~Database() = default;
 
   /// Runs `work` in its own savepoint of a group transaction and returns after the COMMIT: what it returns is durable.
-  /// An error (or exception) from `work` rolls back that work only. No outside call may be made inside.
+  /// An error (or exception, which becomes `internal_error`) from `work` rolls back that work only. No outside call and
+  /// no other call of this database may be made inside.
   /// Further errors: `overloaded` (queue full), `database_unavailable` (nothing of it was stored).
   template <class T>
   Result<T> write(const std::function<Result<T>(Transaction&)>& work) {
