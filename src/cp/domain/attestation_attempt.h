@@ -1,0 +1,33 @@
+#pragma once
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ee::cp {
+
+/// What is known of one attempt to attest, gathered as the pipeline goes, so that a refusal's audit row says as much as
+/// an acceptance's. Never holds a nonce, a token or a key.
+struct AttestationAttempt {
+  bool audited = false;  ///< step 1 was passed: exactly one terminal audit row belongs to this attempt
+  std::string purpose;   ///< `register`, `refresh`
+  std::string request_id;
+  std::string source_ip;
+  std::optional<std::string> vm_name = {};
+  std::optional<std::string> agent_id = {};
+  std::optional<std::string> nonce_id = {};
+  std::optional<std::string> quote_sha256 = {};
+  std::optional<std::string> mrtd = {};
+  std::array<std::optional<std::string>, 4> rtmrs = {};
+  std::optional<std::string> td_attributes = {};
+  std::optional<std::string> tcb_status = {};
+  std::optional<std::string> fmspc = {};
+  std::vector<std::string> advisory_ids = {};
+  std::optional<std::string> ita_token_sha256 = {};
+  std::string verifier_mode = {};
+  std::string policy_snapshot = "{}";  ///< JSON
+  std::string details = "{}";          ///< JSON, at most 8 KiB
+  std::vector<std::string> warnings = {};
+};
+
+}  // namespace ee::cp

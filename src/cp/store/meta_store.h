@@ -1,0 +1,33 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/time.h"
+#include "db/database.h"
+
+namespace ee::cp {
+
+/// Table `meta`: single values of the installation. Stateless.
+class MetaStore {
+ public:
+  Result<std::optional<std::string>> get(db::Transaction& tx, std::string_view key) const;
+  Result<void> set(db::Transaction& tx, std::string_view key, std::string_view value) const;
+  Result<void> remove(db::Transaction& tx, std::string_view key) const;
+
+  /// A value that is a whole number; 0 when absent.
+  Result<std::int64_t> number(db::Transaction& tx, std::string_view key) const;
+  /// Adds one and gives the new value.
+  Result<std::int64_t> raise(db::Transaction& tx, std::string_view key) const;
+
+  /// When this database was restored from a backup; challenges given before are void.
+  Result<std::optional<UtcTime>> restored_at(db::Transaction& tx) const;
+  /// A write that means nothing but that writing works: what `/ready` asks for every 10 s.
+  Result<void> probe(db::Transaction& tx, UtcTime now) const;
+};
+
+/// Rises with every change of trusted MRTDs and profiles.
+inline constexpr std::string_view kTrustVersionKey = "trust_version";
+
+}  // namespace ee::cp

@@ -1,0 +1,71 @@
+#include "cp/store/schema.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <map>
+#include <optional>
+
+#include "db/sqlite_connection.h"
+#include "db/sqlite_database.h"
+
+namespace ee::cp {
+
+namespace {
+
+constexpr std::array<std::string_view, 2> kAppendOnlyTables = {"audit_log", "attestation_audit"};
+
+/// Name and text of each trigger for SQLite.
+std::map<std::string, std::string> guards() {
+  std::map<std::string, std::string> all;
+  for (const std::string_view table : kAppendOnlyTables) {
+    std::string name = fmt::format("{}_no_update", table);
+    all[name] = fmt::format(
+        "CREATE TRIGGER {} BEFORE UPDATE ON {} BEGIN SELECT RAISE(ABORT, 'append only'); END", name, table);
+    name = fmt::format("{}_no_delete", table);
+    // By the database's own clock: whoever asks for the deletion does not say what time it is. 90 days in ms.
+    all[name] = fmt::format(
+        "CREATE TRIGGER {} BEFORE DELETE ON {} WHEN OLD.at > (julianday('now') - 2440587.5 - 90) * 86400000 "
+        "BEGIN SELECT RAISE(ABORT, 'append only'); END",
+        name, table);
+  }
+  return all;
+}
+
+std::optional<db::StartError> broken(const Error& error) {
+  return db::StartError{.code = "schema_guard_failed", .exit_code = 4, .detail = error.detail};
+}
+
+/// Sets the guards that are missing or differ; their names go into `set`.
+std::optional<db::StartError> set_guards(db::SqliteConnection& connection, std::vector<std::string>& set) {
+  db::SqliteTransaction transaction(connection);
+  for (const auto& [name, text] : guards()) {
+    const auto found = transaction.query_one<std::string>(
+        "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = :name", {{"name", name}});
+    if (!found) return broken(found.error());
+    if (*found == text) continue;
+    const auto made = connection.script(fmt::format("DROP TRIGGER IF EXISTS {}; {};", name, text));
+    if (!made) return broken(made.error());
+    set.push_back(name);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::expected<SchemaReport, db::StartError> prepare_schema(db::SqliteDatabase& database,
+                                                           const db::DatabaseIdentity& identity, const Clock& clock,
+                                                           Random& random) {
+  auto migrated = db::migrate(database, migrations(), identity, clock, random);
+  if (!migrated) return std::unexpected(std::move(migrated.error()));
+  SchemaReport report{.migration = std::move(*migrated), .restored_guards = {}};
+  std::vector<std::string> set;
+  std::optional<db::StartError> problem;
+  database.with_maintenance([&](db::SqliteConnection& connection) { problem = set_guards(connection, set); });
+  if (problem) return std::unexpected(std::move(*problem));
+  // A new or upgraded schema may ask for guards that nobody has removed.
+  if (report.migration.from == report.migration.to) report.restored_guards = std::move(set);
+  return report;
+}
+
+}  // namespace ee::cp
