@@ -1,0 +1,33 @@
+#pragma once
+#include <functional>
+
+#include "cp/jobs/job.h"
+#include "db/database.h"
+
+namespace ee::db {
+class SqliteDatabase;
+}
+namespace ee::metrics {
+class Registry;
+}
+
+namespace ee::cp {
+
+/// Jobs that keep tables small and the database sound (05 section 4.2). What they are given must outlive them.
+
+/// Used nonces an hour past their expiry.
+JobDefinition nonce_cleanup(db::Database& database, const Clock& clock);
+/// Kept answers past their 24 h.
+JobDefinition idempotency_cleanup(db::Database& database, const Clock& clock);
+/// Rows of `audit_log` and `attestation_audit` older than `retention_days()` (setting `ops.audit_retention_days`); never
+/// those of the last 90 days.
+JobDefinition audit_retention(db::Database& database, const Clock& clock, std::function<std::int64_t()> retention_days);
+JobDefinition attestation_audit_retention(db::Database& database, const Clock& clock,
+                                          std::function<std::int64_t()> retention_days);
+/// Moves the write-ahead log into the database; above 256 MiB with force.
+JobDefinition wal_checkpoint(db::SqliteDatabase& database);
+/// `integrity_check`, `foreign_key_check`, the audit log's chain. Findings are logged as errors and counted in
+/// `ee_db_check_failures`.
+JobDefinition db_check(db::SqliteDatabase& database, metrics::Registry& metrics);
+
+}  // namespace ee::cp

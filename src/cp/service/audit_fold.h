@@ -1,0 +1,32 @@
+#pragma once
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "common/time.h"
+
+namespace ee::cp {
+
+/// Folds equal refusals of anonymous callers into one audit row per minute, so that nobody can fill the table. Bounded;
+/// when full, further kinds of refusals share one entry. Thread-safe.
+class AuditFold {
+ public:
+  static constexpr std::size_t kMaxKeys = 4096;
+  static constexpr Seconds kPeriod{60};
+
+  /// `key`: action, reason and address. The number of refusals that were folded since the last row when one is due now;
+  /// nothing when this refusal is folded.
+  std::optional<std::int64_t> admit(const std::string& key, SteadyTime now);
+
+ private:
+  struct Entry {
+    SteadyTime written_at;
+    std::int64_t folded = 0;
+  };
+  std::mutex mutex_;
+  std::unordered_map<std::string, Entry> entries_;
+};
+
+}  // namespace ee::cp

@@ -1,0 +1,332 @@
+#include "cp/service/authenticator.h"
+
+#include <algorithm>
+
+#include "common/argon2.h"
+#include "common/credential.h"
+#include "common/log.h"
+#include "cp/service/address_key.h"
+#include "cp/service/failure_throttle.h"
+#include "cp/service/session_rules.h"
+#include "cp/service/session_token.h"
+#include "cp/store/credential_store.h"
+#include "cp/store/session_store.h"
+
+namespace ee::cp {
+namespace {
+
+constexpr std::size_t kMaxHeaderBytes = 8192;
+constexpr std::int64_t kFailuresPerMinute = 60;
+constexpr std::size_t kMaxThrottledAddresses = 65536;
+
+std::unexpected<Error> invalid() { return fail(ErrorCode::invalid_credential); }
+
+/// A failed read decides nothing, so nobody passes.
+std::unexpected<Error> unavailable(const Error& error) {
+  return fail(ErrorCode::auth_unavailable, std::string(slug(error.code)) + ": " + error.detail);
+}
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+/// The one token of `Bearer <token>`; nothing when the field is something else.
+std::optional<std::string_view> bearer_of(std::string_view field) {
+  constexpr std::string_view kScheme = "Bearer";
+  if (field.size() <= kScheme.size() || !equal_ignoring_case(field.substr(0, kScheme.size()), kScheme)) return std::nullopt;
+  if (field[kScheme.size()] != ' ') return std::nullopt;
+  std::string_view token = field.substr(kScheme.size() + 1);
+  while (token.starts_with(' ')) token.remove_prefix(1);
+  if (token.empty() || token.find_first_of(" \t,") != std::string_view::npos) return std::nullopt;
+  return token;
+}
+
+template <class Tag>
+ByteArray<16> subject_of(const Id<Tag>& id) {
+  return uuid_bytes(id.str()).value_or(ByteArray<16>{});
+}
+
+/// A credential's age is what is left of its fixed life.
+Principal agent_principal(const VerifiedCredential& verified) {
+  return {.kind = PrincipalKind::agent,
+          .agent_id = AgentId(uuid_text(verified.subject)),
+          .credential_created_at = verified.expires_at - kAgentCredentialLife};
+}
+
+}  // namespace
+
+/// The row of an agent credential, and whether its first use ends another one.
+struct AgentCredential {
+  CredentialRow row;
+  bool replaces_another = false;
+};
+
+struct Authenticator::Impl {
+  Impl(db::Database& database_, CredentialCache& cache_, Clock& clock_, AuthSettingsSource settings_,
+       metrics::Registry& metrics)
+      : database(database_),
+        cache(cache_),
+        clock(clock_),
+        settings(std::move(settings_)),
+        requests(metrics.counter("ee_auth_total", "Credentials checked.",
+                                 {{"kind", {"agent", "session", "other"}},
+                                  {"result", {"ok", "invalid_request", "invalid_credential", "session_expired",
+                                              "csrf_failed", "rate_limited", "auth_unavailable"}}})),
+        cache_uses(metrics.counter("ee_auth_cache_total", "Look-ups in the cache of verified credentials.",
+                                   {{"result", {"hit", "miss"}}})) {}
+
+  db::Database& database;
+  CredentialCache& cache;
+  Clock& clock;
+  AuthSettingsSource settings;
+  CredentialStore agents;
+  SessionStore sessions;
+  FailureThrottle failures{kFailuresPerMinute, Milliseconds(60'000 / kFailuresPerMinute), kMaxThrottledAddresses};
+  metrics::Family<metrics::Counter> requests;
+  metrics::Family<metrics::Counter> cache_uses;
+
+  CredentialCache::Now now() const { return {clock.now(), clock.steady_now()}; }
+  Result<Principal> counted(std::string_view kind, Result<Principal> principal) const;
+  std::optional<VerifiedCredential> cached(const Credential& credential, const CredentialCache::Now& at) const;
+
+  Result<Principal> by_bearer(const Credentials& credentials);
+  Result<Principal> by_cookie(std::string_view token, const Credentials& credentials);
+  Result<Principal> by_agent_credential(const Credential& credential, const Credentials& credentials);
+  Result<std::optional<AgentCredential>> agent_credential(std::string_view lookup);
+  Result<SessionRow> by_session_token(const Credential& credential, const Credentials& credentials);
+  Result<SessionRow> verified_session(const Credential& credential);
+  Result<Principal> session_principal(const SessionRow& session, const AuthSettings& in_force);
+
+  Result<void> check_throttle(const Credentials& credentials) const;
+  std::unexpected<Error> refuse(const Credentials& credentials);
+  Result<void> check_hash(std::string_view hash, const Credential& credential) const;
+  void note_agent_use(const AgentCredential& credential);
+  void note_session_use(const SessionRow& row);
+
+  template <class T>
+  Result<T> read(const std::function<Result<T>(db::Transaction&)>& work) {
+    auto result = database.read<T>(work);
+    if (!result) return unavailable(result.error());
+    return result;
+  }
+};
+
+Authenticator::Authenticator(db::Database& database, CredentialCache& cache, Clock& clock, AuthSettingsSource settings,
+                             metrics::Registry& metrics)
+    : impl_(std::make_unique<Impl>(database, cache, clock, std::move(settings), metrics)) {}
+
+Authenticator::~Authenticator() = default;
+
+Result<Principal> Authenticator::authenticate(const Credentials& credentials) {
+  if (credentials.authorization_count > 1)
+    return fail(ErrorCode::invalid_request, "more than one Authorization header");
+  if (credentials.authorization_count == 1) return impl_->by_bearer(credentials);
+  const auto cookie = session_cookie_of(credentials.cookie);
+  if (!cookie) return Principal{};
+  return impl_->counted("session", impl_->by_cookie(*cookie, credentials));
+}
+
+std::optional<Principal> Authenticator::authenticate_cached_agent(const Credentials& credentials) {
+  if (credentials.authorization_count != 1 || credentials.authorization.size() > kMaxHeaderBytes) return std::nullopt;
+  const auto token = bearer_of(credentials.authorization);
+  if (!token || !parse_credential(*token)) return std::nullopt;
+  const auto hit = impl_->cache.find(*token, impl_->now());
+  if (!hit || hit->kind != CredentialKind::agent) return std::nullopt;
+  impl_->cache_uses.with({"hit"}).increment();
+  return *impl_->counted("agent", agent_principal(*hit));
+}
+
+void Authenticator::forget(const AgentId& agent) { impl_->cache.remove_subject(subject_of(agent)); }
+void Authenticator::forget(const SessionId& session) { impl_->cache.remove_subject(subject_of(session)); }
+void Authenticator::forget(const AccountId& account) { impl_->cache.remove_account(subject_of(account)); }
+
+Result<Principal> Authenticator::Impl::counted(std::string_view kind, Result<Principal> principal) const {
+  requests.with({kind, principal ? "ok" : slug(principal.error().code)}).increment();
+  return principal;
+}
+
+std::optional<VerifiedCredential> Authenticator::Impl::cached(const Credential& credential,
+                                                              const CredentialCache::Now& at) const {
+  auto hit = cache.find(credential.text.reveal(), at);
+  cache_uses.with({hit ? "hit" : "miss"}).increment();
+  return hit;
+}
+
+Result<Principal> Authenticator::Impl::by_bearer(const Credentials& credentials) {
+  if (credentials.authorization.size() > kMaxHeaderBytes)
+    return fail(ErrorCode::invalid_request, "Authorization header longer than 8 KiB");
+  const auto token = bearer_of(credentials.authorization);
+  if (!token) return fail(ErrorCode::invalid_request, "send Authorization: Bearer and one token");
+  const auto credential = parse_credential(*token);
+  if (!credential) return counted("other", refuse(credentials));
+  switch (credential->kind) {
+    case CredentialKind::agent: return counted("agent", by_agent_credential(*credential, credentials));
+    case CredentialKind::sess: {
+      const auto session = by_session_token(*credential, credentials);
+      if (!session) return counted("session", std::unexpected(session.error()));
+      return counted("session", session_principal(*session, settings()));
+    }
+    case CredentialKind::live:
+    case CredentialKind::boot:
+    case CredentialKind::enroll:
+    case CredentialKind::svc: break;
+  }
+  return counted("other", refuse(credentials));
+}
+
+Result<Principal> Authenticator::Impl::by_cookie(std::string_view token, const Credentials& credentials) {
+  const auto credential = parse_credential(token);
+  if (!credential || credential->kind != CredentialKind::sess) return refuse(credentials);
+  const auto session = by_session_token(*credential, credentials);
+  if (!session) return std::unexpected(session.error());
+  const AuthSettings in_force = settings();
+  auto principal = session_principal(*session, in_force);
+  if (!principal) return principal;
+  if (credentials.unsafe_method) {
+    const BrowserOrigin from{.csrf_token = credentials.csrf_token,
+                             .origin = credentials.origin,
+                             .referer = credentials.referer,
+                             .sec_fetch_site = credentials.sec_fetch_site};
+    if (auto ours = check_csrf(from, in_force.public_origin, token, session->id); !ours)
+      return std::unexpected(ours.error());
+  }
+  return principal;
+}
+
+Result<Principal> Authenticator::Impl::by_agent_credential(const Credential& credential,
+                                                           const Credentials& credentials) {
+  const auto at = now();
+  if (const auto hit = cached(credential, at)) return agent_principal(*hit);
+  if (auto allowed = check_throttle(credentials); !allowed) return std::unexpected(allowed.error());
+  const std::uint64_t generation = cache.generation();
+  const auto found = agent_credential(credential.lookup);
+  if (!found) return std::unexpected(found.error());
+  if (!*found || !is_usable((*found)->row, at.utc)) return refuse(credentials);
+  const CredentialRow& row = (*found)->row;
+  if (auto fits = check_hash(row.secret_hash, credential); !fits)
+    return fits.error().code == ErrorCode::invalid_credential ? refuse(credentials) : std::unexpected(fits.error());
+  note_agent_use(**found);
+  const UtcTime retires_at = row.state == CredentialState::retiring ? row.retire_at.value_or(at.utc) : row.expires_at;
+  const VerifiedCredential verified{.subject = subject_of(row.agent_id),
+                                    .expires_at = std::min(row.expires_at, retires_at),
+                                    .kind = CredentialKind::agent};
+  cache.insert(credential.text.reveal(), verified, generation, at);
+  return agent_principal(verified);
+}
+
+Result<std::optional<AgentCredential>> Authenticator::Impl::agent_credential(std::string_view lookup) {
+  return read<std::optional<AgentCredential>>([&](db::Transaction& tx) -> Result<std::optional<AgentCredential>> {
+    auto row = agents.find(tx, lookup);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return std::optional<AgentCredential>{};
+    AgentCredential found{.row = std::move(**row)};
+    if (found.row.state == CredentialState::active) {
+      const auto all = agents.of_agent(tx, found.row.agent_id);
+      if (!all) return std::unexpected(all.error());
+      const auto is_retiring = [](const CredentialRow& other) { return other.state == CredentialState::retiring; };
+      found.replaces_another = std::ranges::any_of(*all, is_retiring);
+    }
+    return std::optional(std::move(found));
+  });
+}
+
+/// The first use of an active credential ends the one that it replaced; and a use is noted once a day.
+void Authenticator::Impl::note_agent_use(const AgentCredential& credential) {
+  constexpr Seconds kDay{86400};
+  const CredentialRow& row = credential.row;
+  const UtcTime at = clock.now();
+  const bool is_noted = row.last_used_at && at - *row.last_used_at < kDay;
+  if (is_noted && !credential.replaces_another) return;
+  using Lookups = std::vector<std::string>;
+  const auto written = database.write<Lookups>([&](db::Transaction& tx) -> Result<Lookups> {
+    if (auto noted = agents.note_use(tx, row.lookup, at); !noted) return std::unexpected(noted.error());
+    if (!credential.replaces_another) return Lookups{};
+    const auto current = agents.find(tx, row.lookup);  // a rotation may have come in between
+    if (!current) return std::unexpected(current.error());
+    if (!*current || (*current)->state != CredentialState::active) return Lookups{};
+    return agents.revoke_retiring(tx, row.agent_id, at);
+  });
+  if (!written) {
+    // The credential is good all the same, and the retiring one ends by itself.
+    log::warn("auth", "the use of an agent credential could not be noted",
+              {{"agent_id", row.agent_id}, {"code", written.error().code}});
+  } else if (!written->empty()) {
+    cache.remove_subject(subject_of(row.agent_id));
+  }
+}
+
+/// The session of a genuine token that has not been revoked; its times are not checked.
+Result<SessionRow> Authenticator::Impl::by_session_token(const Credential& credential, const Credentials& credentials) {
+  const auto at = now();
+  if (const auto hit = cached(credential, at)) {
+    // Role and idle time are judged on each request, by the row.
+    const auto row = read<std::optional<SessionRow>>(
+        [&](db::Transaction& tx) { return sessions.find(tx, SessionId(uuid_text(hit->subject))); });
+    if (!row) return std::unexpected(row.error());
+    if (*row && !(*row)->revoked_at && (*row)->lookup == credential.lookup) return **row;
+    return refuse(credentials);
+  }
+  if (auto allowed = check_throttle(credentials); !allowed) return std::unexpected(allowed.error());
+  auto session = verified_session(credential);
+  if (!session && session.error().code == ErrorCode::invalid_credential) return refuse(credentials);
+  return session;
+}
+
+Result<SessionRow> Authenticator::Impl::verified_session(const Credential& credential) {
+  const std::uint64_t generation = cache.generation();
+  const auto row = read<std::optional<SessionRow>>(
+      [&](db::Transaction& tx) { return sessions.find_by_lookup(tx, credential.lookup); });
+  if (!row) return std::unexpected(row.error());
+  if (!*row || (*row)->revoked_at) return invalid();
+  if (auto fits = check_hash((*row)->secret_hash, credential); !fits) return std::unexpected(fits.error());
+  const VerifiedCredential verified{
+      .subject = subject_of((*row)->id), .expires_at = (*row)->expires_at, .kind = CredentialKind::sess};
+  cache.insert(credential.text.reveal(), verified, generation, now());
+  return **row;
+}
+
+Result<Principal> Authenticator::Impl::session_principal(const SessionRow& session, const AuthSettings& in_force) {
+  if (is_over(session, in_force, clock.now())) return fail(ErrorCode::session_expired);
+  note_session_use(session);
+  return Principal{.kind = PrincipalKind::session,
+                   .is_admin = session_role(session, in_force) == SessionRole::admin,
+                   .session_id = session.id};
+}
+
+void Authenticator::Impl::note_session_use(const SessionRow& row) {
+  const UtcTime at = clock.now();
+  if (at - row.last_used_at < SessionStore::kNoteUseEvery) return;
+  const auto noted = database.run_write([&](db::Transaction& tx) { return sessions.note_use(tx, row.id, at); });
+  if (!noted)
+    log::warn("auth", "the use of a session could not be noted", {{"session_id", row.id}, {"code", noted.error().code}});
+}
+
+Result<void> Authenticator::Impl::check_hash(std::string_view hash, const Credential& credential) const {
+  switch (verify_hash(hash, credential.text)) {
+    case HashMatch::match: return {};
+    case HashMatch::mismatch: return invalid();
+    case HashMatch::unusable: break;
+  }
+  log::error("auth", "a stored credential hash is not usable",
+             {{"kind", to_string(credential.kind)}, {"lookup", credential.lookup}});
+  return fail(ErrorCode::auth_unavailable, "stored hash not usable");
+}
+
+Result<void> Authenticator::Impl::check_throttle(const Credentials& credentials) const {
+  const auto wait = failures.blocked(address_key(credentials.client_address), clock.steady_now());
+  if (!wait) return {};
+  return fail(Error{.code = ErrorCode::rate_limited, .detail = "too many bad credentials", .retry_after = *wait});
+}
+
+/// Counts the failure, and answers it, unless there have been too many.
+std::unexpected<Error> Authenticator::Impl::refuse(const Credentials& credentials) {
+  const std::string key = address_key(credentials.client_address);
+  const SteadyTime at = clock.steady_now();
+  if (const auto wait = failures.blocked(key, at))
+    return fail(Error{.code = ErrorCode::rate_limited, .detail = "too many bad credentials", .retry_after = *wait});
+  failures.failed(key, at);
+  return invalid();
+}
+
+}  // namespace ee::cp

@@ -1,0 +1,87 @@
+#include "cp/service/directory.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/agents.h"
+#include "tests/support/test_database.h"
+
+namespace ee::cp {
+namespace {
+
+using testing::make_agent;
+const UtcTime kNow = from_unix_ms(1'767'225'600'000);
+
+class DirectoryTest : public ::testing::Test {
+ protected:
+  void insert(const AgentRow& row) {
+    ASSERT_TRUE(database_->run_write([&](db::Transaction& tx) { return agents_.insert(tx, row); }));
+  }
+  testing::TestDatabase database_;
+  AgentStore agents_;
+  Directory directory_{database_};
+};
+
+TEST_F(DirectoryTest, PollBringsWhatOthersChanged) {
+  insert(make_agent(1, kNow));
+  ASSERT_EQ(directory_.reload(), 1);
+  insert(make_agent(2, kNow + Seconds(1)));
+  database_.execute("UPDATE agents SET draining=1, row_version=2, updated_at=:at WHERE vm_name='vm-1'",
+                    {{"at", kNow + Seconds(2)}});
+  EXPECT_EQ(directory_.poll(), 2);
+  EXPECT_TRUE(directory_.find(key_of(make_agent(1).id))->draining);
+  EXPECT_EQ(directory_.live_count(), 2U);
+  EXPECT_EQ(directory_.poll(), 0);
+}
+
+TEST_F(DirectoryTest, PollSeesATransactionThatCommittedLate) {
+  insert(make_agent(1, kNow));
+  ASSERT_TRUE(directory_.reload());
+  insert(make_agent(2, kNow - Seconds(4)));  // stamped before, committed after the last poll
+  EXPECT_EQ(directory_.poll(), 1);
+}
+
+TEST_F(DirectoryTest, AnOlderRowNeverReplacesANewerOne) {
+  AgentRow row = make_agent(1, kNow);
+  row.row_version = 5;
+  row.draining = true;
+  directory_.put(row);
+  row.row_version = 4;
+  row.draining = false;
+  directory_.put(row);
+  EXPECT_TRUE(directory_.find(key_of(row.id))->draining);
+}
+
+TEST_F(DirectoryTest, ReloadForgetsWhatIsGone) {
+  insert(make_agent(1, kNow));
+  insert(make_agent(2, kNow));
+  ASSERT_TRUE(directory_.reload());
+  database_.execute("DELETE FROM agents WHERE vm_name='vm-1'");
+  EXPECT_EQ(directory_.reload(), 1);
+  EXPECT_EQ(directory_.find(key_of(make_agent(1).id)), nullptr);
+  EXPECT_EQ(directory_.size(), 1U);
+  EXPECT_EQ(directory_.live_count(), 1U);
+}
+
+TEST_F(DirectoryTest, LiveCountLeavesOutTheDeleted) {
+  AgentRow row = make_agent(1, kNow);
+  directory_.put(row);
+  EXPECT_EQ(directory_.live_count(), 1U);
+  row.status = AgentStatus::deleting;
+  row.row_version = 2;
+  directory_.put(row);
+  EXPECT_EQ(directory_.live_count(), 0U);
+  EXPECT_EQ(directory_.size(), 1U);
+}
+
+TEST_F(DirectoryTest, PagesThroughManyChanges) {
+  ASSERT_TRUE(database_->run_write([&](db::Transaction& tx) -> Result<void> {
+    for (int i = 1; i <= 12'000; ++i)
+      if (auto done = agents_.insert(tx, make_agent(i, kNow)); !done) return done;  // all in one millisecond
+    return {};
+  }));
+  EXPECT_EQ(directory_.poll(), 12'000);
+  EXPECT_EQ(directory_.live_count(), 12'000U);
+}
+
+}  // namespace
+}  // namespace ee::cp

@@ -1,0 +1,45 @@
+#pragma once
+#include <atomic>
+#include <stop_token>
+
+#include "common/clock.h"
+#include "cp/service/job_summary.h"
+#include "cp/service/live_map.h"
+
+namespace ee::cp {
+
+/// Writes dirty slots of the live map to `agent_live`, 2,000 per transaction, so that other writers get their turn in
+/// between; and asks agents for fewer heartbeats while it cannot keep up. One call of `flush` at a time (job
+/// `agent_flush`, every 5 s and when `wants_flush`).
+class LiveFlusher {
+ public:
+  /// So many dirty slots are reason for a flush before its time.
+  static constexpr std::size_t kWakeAt = 20'000;
+  /// A slot that waited longer than this raises the interval told to agents by one step.
+  static constexpr Seconds kLagLimit{10};
+
+  LiveFlusher(db::Database& database, LiveMap& live, const Clock& clock)
+      : database_(database), live_(live), clock_(clock) {}
+
+  /// Writes what is dirty at the start of the call. A chunk that fails is dirty again, and the pass ends with its error;
+  /// the next one goes on.
+  Result<JobSummary> flush(std::stop_token stop);
+  bool wants_flush() const { return live_.dirty() >= kWakeAt; }
+
+  /// 0 normally; up to kMaxIntervalRaise while flushes lag.
+  int interval_raise() const { return raise_.load(); }
+  /// How long the longest waiting slot of the last flush had waited.
+  Milliseconds lag() const { return Milliseconds(lag_ms_.load()); }
+
+ private:
+  void note_lag(Milliseconds lag);
+
+  db::Database& database_;
+  LiveMap& live_;
+  const Clock& clock_;
+  AgentLiveStore store_;
+  std::atomic<int> raise_ = 0;
+  std::atomic<std::int64_t> lag_ms_ = 0;
+};
+
+}  // namespace ee::cp

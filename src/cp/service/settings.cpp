@@ -1,0 +1,286 @@
+#include "cp/service/settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <mutex>
+
+#include "common/log.h"
+#include "common/require.h"
+#include "cp/domain/setting_text.h"
+#include "cp/service/setting_view.h"
+#include "cp/service/settings_cache.h"
+#include "cp/store/audit_log_store.h"
+#include "cp/store/settings_store.h"
+
+namespace ee::cp {
+namespace {
+
+constexpr std::string_view kComponent = "settings";
+constexpr std::array<std::string_view, 4> kGuardrailSlugs = {"strict_policy_required", "verifier_missing",
+                                                             "cloudflare_missing", "insecure_base_url"};
+
+std::vector<std::string> registry_keys() {
+  std::vector<std::string> keys;
+  for (const SettingSpec& spec : settings_registry()) keys.emplace_back(spec.key);
+  return keys;
+}
+
+StoredSettings known_rows(const std::vector<SettingRow>& rows) {
+  StoredSettings out;
+  for (const SettingRow& row : rows) {
+    // A key of a later version of the program stays in the table, unused.
+    if (const SettingSpec* spec = find_setting(row.key))
+      out[spec->id] = {
+          .value = row.value, .version = row.version, .updated_by = row.updated_by, .updated_at = row.updated_at};
+  }
+  return out;
+}
+
+Error invalid_setting(const SettingProblem& problem) {
+  return {.code = ErrorCode::setting_invalid,
+          .detail = "The value is not acceptable: it " + problem.detail + ".",
+          .fields = {{"value", problem.code, problem.detail}}};
+}
+
+/// What an audit row says of a change; never a secret.
+std::string change_detail(const SettingSpec& spec, const SettingValue& before, const SettingValue& after) {
+  boost::json::object detail;
+  if (spec.is_secret()) {
+    detail["value"] = before == after ? "unchanged" : "changed";
+  } else {
+    detail["before"] = shown_value(before);
+    detail["after"] = shown_value(after);
+  }
+  return boost::json::serialize(detail);
+}
+
+}  // namespace
+
+class SettingsService::Impl {
+ public:
+  Impl(const Config& config, db::Database& database, Clock& clock, Random& random, metrics::Registry& metrics)
+      : context_(config.settings_context()),
+        environment_(config.settings),
+        database_(database),
+        clock_(clock),
+        random_(random),
+        reload_failures_(metrics.counter("ee_settings_reload_failures_total", "Reloads of settings that failed.")),
+        invalid_(metrics.gauge("ee_settings_invalid", "1 for a setting whose stored value is not used.",
+                               {{"key", registry_keys()}})),
+        violations_(metrics.counter("ee_guardrail_violations_total",
+                                    "Stored settings that broke a guardrail and are not used.",
+                                    {{"slug", {kGuardrailSlugs.begin(), kGuardrailSlugs.end()}}})),
+        cache_(
+            std::make_shared<SettingsSnapshot>(resolve_settings({}, environment_, context_), StoredSettings{}, 0),
+            config.settings_ttl, clock, [this] { return read(); },
+            [this](const SettingsSnapshot& now) { announce(now); },
+            [this](const Error& error) { count_failure(error); }) {
+    require(random.fill(fingerprint_key_));
+  }
+
+  Result<void> load() {
+    if (auto loaded = cache_.load(); !loaded) return loaded;
+    start_violations_ = cache_.current()->resolved().violations;
+    return {};
+  }
+  const std::vector<GuardrailViolation>& start_violations() const { return start_violations_; }
+  const SettingsContext& context() const { return context_; }
+  SettingsCache& cache() { return cache_; }
+  const SettingsCache& cache() const { return cache_; }
+  void on_change(std::function<void(const SettingsSnapshot&)> listener) { listeners_.push_back(std::move(listener)); }
+
+  SettingView view(const SettingSpec& spec, const SettingsSnapshot& settings) const {
+    return setting_view(spec, settings, context_, fingerprint_key_);
+  }
+
+  /// Stores `value`, or removes the row when there is none.
+  Result<SettingView> change(const SettingSpec& spec, const std::optional<SettingValue>& value,
+                             std::optional<std::int64_t> if_version, const Actor& actor) {
+    auto fresh = database_.write<SettingsPtr>([&](db::Transaction& tx) -> Result<SettingsPtr> {
+      const auto before = read(tx);
+      if (!before) return std::unexpected(before.error());
+      if (auto allowed = check(spec, value, if_version, **before); !allowed)
+        return std::unexpected(std::move(allowed.error()));
+      if (auto stored = store(tx, spec, value, actor); !stored) return std::unexpected(std::move(stored.error()));
+      auto after = read(tx);
+      if (!after) return after;
+      if (auto audited = audit_change(tx, spec, value, **before, **after, actor); !audited)
+        return std::unexpected(std::move(audited.error()));
+      return after;
+    });
+    if (!fresh) {
+      if (fresh.error().code == ErrorCode::guardrail_violation) audit_refusal(spec, fresh.error(), actor);
+      return std::unexpected(std::move(fresh.error()));
+    }
+    cache_.replace(*fresh);
+    return view(spec, **fresh);
+  }
+
+ private:
+  Result<SettingsPtr> read() {
+    auto read_now = database_.read<SettingsPtr>([&](db::Transaction& tx) { return read(tx); });
+    if (read_now) tell_unused((*read_now)->resolved().unused);
+    return read_now;
+  }
+  Result<SettingsPtr> read(db::Transaction& tx) const {
+    auto rows = store_.all(tx);
+    if (!rows) return std::unexpected(std::move(rows.error()));
+    StoredSettings stored = known_rows(rows->rows);
+    ResolvedSettings resolved = resolve_settings(stored, environment_, context_);
+    return std::make_shared<SettingsSnapshot>(std::move(resolved), std::move(stored), rows->settings_version);
+  }
+
+  Result<void> check(const SettingSpec& spec, const std::optional<SettingValue>& value,
+                     std::optional<std::int64_t> if_version, const SettingsSnapshot& now) const {
+    const auto row = now.stored().find(spec.id);
+    const std::int64_t version = row == now.stored().end() ? 0 : row->second.version;
+    if (if_version && *if_version != version)
+      return fail(ErrorCode::version_mismatch, fmt::format("The setting's version is {}.", version));
+    SettingValues candidate = now.resolved().values;
+    const auto given = environment_.find(spec.id);
+    candidate.set(spec.id, value ? *value : given != environment_.end() ? given->second : spec.fallback(context_));
+    for (const SettingConflict& conflict : setting_conflicts(candidate))
+      if (conflict.id == spec.id || std::ranges::find(conflict.others, spec.id) != conflict.others.end())
+        return fail(
+            invalid_setting({conflict.problem.code, "does not fit the other settings: " + conflict.problem.detail}));
+    // What is broken already, by the environment of a relaxed staging, does not stand in the way of other changes.
+    const auto known = setting_violations(now.resolved().values, context_);
+    for (const GuardrailViolation& violation : setting_violations(candidate, context_))
+      if (std::ranges::find(known, violation) == known.end())
+        return fail(ErrorCode::guardrail_violation, violation.detail);
+    return {};
+  }
+
+  Result<void> store(db::Transaction& tx, const SettingSpec& spec, const std::optional<SettingValue>& value,
+                     const Actor& actor) const {
+    if (!value) return store_.remove(tx, std::string(spec.key));
+    return store_.put(tx, {.key = std::string(spec.key),
+                           .value = stored_text(*value),
+                           .is_secret = spec.is_secret(),
+                           .updated_by = actor.name,
+                           .updated_at = clock_.now()});
+  }
+
+  AuditEntry entry(std::string action, const SettingSpec& spec, const Actor& actor) const {
+    AuditEntry out{
+        .actor = actor.name, .action = std::move(action), .object_type = "setting", .object_id = std::string(spec.key)};
+    if (!actor.request_id.empty()) out.request_id = actor.request_id;
+    if (!actor.client_address.empty()) out.client_address = actor.client_address;
+    return out;
+  }
+  Result<void> audit_change(db::Transaction& tx, const SettingSpec& spec, const std::optional<SettingValue>& value,
+                            const SettingsSnapshot& before, const SettingsSnapshot& after, const Actor& actor) const {
+    AuditEntry row = entry(value ? "setting_changed" : "setting_reset", spec, actor);
+    row.detail = change_detail(spec, before.resolved().values.at(spec.id), after.resolved().values.at(spec.id));
+    const auto written = audit_.append(tx, row, clock_.now(), random_);
+    if (!written) return std::unexpected(written.error());
+    return {};
+  }
+  void audit_refusal(const SettingSpec& spec, const Error& error, const Actor& actor) {
+    AuditEntry row = entry("guardrail_refused", spec, actor);
+    row.result = AuditResult::refused;
+    row.reason_code = error.detail.substr(0, error.detail.find(':'));
+    const auto written = database_.write<std::string>(
+        [&](db::Transaction& tx) { return audit_.append(tx, row, clock_.now(), random_); });
+    if (!written)
+      log::error(kComponent, "a refused change could not be audited",
+                 {{"key", spec.key}, {"detail", written.error().detail}});
+  }
+
+  /// Once for each row that starts or ceases to be passed over, not at every reload.
+  void tell_unused(const std::vector<UnusedSetting>& unused) {
+    const std::lock_guard lock(told_mutex_);
+    for (const UnusedSetting& row : unused) {
+      const std::string_view key = setting_spec(row.setting).key;
+      invalid_.with({key}).set(1);
+      if (std::ranges::find(told_, row) != told_.end()) continue;
+      if (row.reason == UnusedSetting::Reason::guardrail) violations_.with({row.slug}).increment();
+      log::error(kComponent, "a stored setting is not used",
+                 {{"key", key}, {"reason", row.slug}, {"detail", row.detail}});
+    }
+    for (const UnusedSetting& row : told_) {
+      const auto same = [&](const UnusedSetting& other) { return other.setting == row.setting; };
+      if (std::ranges::none_of(unused, same)) invalid_.with({setting_spec(row.setting).key}).set(0);
+    }
+    told_ = unused;
+  }
+  void announce(const SettingsSnapshot& now) {
+    for (const auto& listener : listeners_) listener(now);
+  }
+  void count_failure(const Error& error) {
+    reload_failures_.increment();
+    log::error(kComponent, "settings could not be read anew", {{"code", error.code}, {"detail", error.detail}});
+  }
+
+  const SettingsContext context_;
+  const EnvironmentSettings environment_;
+  db::Database& database_;
+  Clock& clock_;
+  Random& random_;
+  const metrics::Counter reload_failures_;
+  const metrics::Family<metrics::Gauge> invalid_;
+  const metrics::Family<metrics::Counter> violations_;
+  SettingsStore store_;
+  AuditLogStore audit_;
+  ByteArray<32> fingerprint_key_{};
+  std::vector<GuardrailViolation> start_violations_;
+  std::vector<std::function<void(const SettingsSnapshot&)>> listeners_;
+  std::mutex told_mutex_;
+  std::vector<UnusedSetting> told_;
+  SettingsCache cache_;  // last: its thread uses all of the above
+};
+
+SettingsService::SettingsService(const Config& config, db::Database& database, Clock& clock, Random& random,
+                                 metrics::Registry& metrics)
+    : impl_(std::make_unique<Impl>(config, database, clock, random, metrics)) {}
+SettingsService::~SettingsService() = default;
+
+Result<void> SettingsService::load() { return impl_->load(); }
+std::vector<GuardrailViolation> SettingsService::start_violations() const { return impl_->start_violations(); }
+SettingsPtr SettingsService::snapshot() { return impl_->cache().get(); }
+Milliseconds SettingsService::stale_for() const { return impl_->cache().failing_for(); }
+void SettingsService::settle() { impl_->cache().settle(); }
+void SettingsService::on_change(std::function<void(const SettingsSnapshot&)> listener) {
+  impl_->on_change(std::move(listener));
+}
+
+Result<std::vector<SettingView>> SettingsService::list(std::string_view group, std::string_view prefix) {
+  const auto registry = settings_registry();
+  const auto in_group = [&](const SettingSpec& spec) { return spec.group() == group; };
+  if (!group.empty() && std::ranges::none_of(registry, in_group))
+    return fail({.code = ErrorCode::invalid_request,
+                 .detail = "There is no such group of settings.",
+                 .fields = {{"group", "not_in_enum", "is not a group of settings"}}});
+  const SettingsPtr settings = snapshot();
+  std::vector<SettingView> out;
+  for (const SettingSpec& spec : registry)
+    if ((group.empty() || in_group(spec)) && spec.key.starts_with(prefix)) out.push_back(impl_->view(spec, *settings));
+  return out;
+}
+
+Result<SettingView> SettingsService::get(std::string_view key) {
+  const SettingSpec* spec = find_setting(key);
+  if (spec == nullptr) return fail(ErrorCode::setting_unknown);
+  return impl_->view(*spec, *snapshot());
+}
+
+Result<SettingView> SettingsService::put(std::string_view key, const boost::json::value& value,
+                                         std::optional<std::int64_t> if_version, const Actor& actor) {
+  const SettingSpec* spec = find_setting(key);
+  if (spec == nullptr) return fail(ErrorCode::setting_unknown);
+  auto parsed = parse_json_setting(*spec, value, impl_->context());
+  if (!parsed) return fail(invalid_setting(parsed.error()));
+  return impl_->change(*spec, std::move(*parsed), if_version, actor);
+}
+
+Result<SettingView> SettingsService::reset(std::string_view key, std::optional<std::int64_t> if_version,
+                                           const Actor& actor) {
+  const SettingSpec* spec = find_setting(key);
+  if (spec == nullptr) return fail(ErrorCode::setting_unknown);
+  return impl_->change(*spec, std::nullopt, if_version, actor);
+}
+
+}  // namespace ee::cp

@@ -1,0 +1,107 @@
+#include "cp/service/settings_cache.h"
+
+namespace ee::cp {
+
+namespace {
+constexpr int kUsableTtls = 12;
+}
+
+SettingsCache::SettingsCache(SettingsPtr first, Milliseconds ttl, Clock& clock, Read read,
+                             std::function<void(const SettingsSnapshot&)> replaced,
+                             std::function<void(const Error&)> failed)
+    : ttl_(ttl),
+      clock_(clock),
+      read_(std::move(read)),
+      replaced_(std::move(replaced)),
+      failed_(std::move(failed)),
+      current_(std::move(first)),
+      thread_([this](std::stop_token stop) { run(std::move(stop)); }) {}
+
+SettingsCache::~SettingsCache() {
+  thread_.request_stop();
+  thread_.join();
+}
+
+SettingsPtr SettingsCache::get() {
+  const SteadyTime tried = last_attempt_.load();
+  if (tried == SteadyTime::max()) return current_.load();
+  const SteadyTime now = clock_.steady_now();
+  if (now - tried <= ttl_) return current_.load();
+  if (!wanted_.exchange(true)) {
+    const std::lock_guard lock(mutex_);
+    changed_.notify_all();
+  }
+  if (now - last_success_.load() > kUsableTtls * ttl_) wait_for_reload();
+  return current_.load();
+}
+
+void SettingsCache::wait_for_reload() {
+  std::unique_lock lock(mutex_);
+  const std::uint64_t before = attempts_;
+  changed_.wait_for(lock, SettingsService::kMaxWait, [&] { return attempts_ != before || !wanted_.load(); });
+}
+
+void SettingsCache::run(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    {
+      std::unique_lock lock(mutex_);
+      if (!changed_.wait(lock, stop, [&] { return wanted_.load(); })) return;
+    }
+    attempt();
+  }
+}
+
+void SettingsCache::attempt() {
+  auto fresh = read_();
+  if (fresh) {
+    replace(std::move(*fresh));
+  } else {
+    failed_(fresh.error());
+  }
+  const std::lock_guard lock(mutex_);
+  const SteadyTime now = clock_.steady_now();
+  if (fresh) {
+    last_success_ = now;
+    failing_since_.reset();
+  } else if (!failing_since_) {
+    failing_since_ = now;
+  }
+  last_attempt_ = now;
+  ++attempts_;
+  wanted_ = false;
+  changed_.notify_all();
+}
+
+Result<void> SettingsCache::load() {
+  auto fresh = read_();
+  if (!fresh) return std::unexpected(std::move(fresh.error()));
+  replace(std::move(*fresh));
+  last_success_ = clock_.steady_now();
+  last_attempt_ = clock_.steady_now();
+  return {};
+}
+
+void SettingsCache::replace(SettingsPtr fresh) {
+  const std::lock_guard lock(replace_mutex_);
+  const SettingsPtr before = current_.load();
+  // A reload that read before a write of this process must not undo it.
+  if (fresh->version() < before->version()) return;
+  // The version alone would miss a row that somebody changed by hand.
+  const bool changed = fresh->version() != before->version() || fresh->stored() != before->stored();
+  current_.store(fresh);
+  if (changed) replaced_(*fresh);
+}
+
+Milliseconds SettingsCache::failing_for() const {
+  const std::lock_guard lock(mutex_);
+  if (!failing_since_) return Milliseconds(0);
+  // At least one: zero means that nothing fails.
+  return std::max(Milliseconds(1), std::chrono::duration_cast<Milliseconds>(clock_.steady_now() - *failing_since_));
+}
+
+void SettingsCache::settle() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return !wanted_.load(); });
+}
+
+}  // namespace ee::cp

@@ -1,0 +1,289 @@
+#include "cp/service/verification.h"
+
+#include <chrono>
+#include <exception>
+#include <future>
+#include <utility>
+
+#include "attestation/event_log.h"
+#include "common/crypto.h"
+#include "common/ed25519.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/signatures.h"
+
+namespace ee::cp {
+namespace {
+
+namespace att = attestation;
+
+/// How long a request waits for one of the verification slots.
+constexpr Milliseconds kSlotWait{2000};
+constexpr std::size_t kEventLogMaxBytes = 131072;
+
+std::string hex(att::FixedBytes<48> bytes) { return to_hex(bytes); }
+
+void describe_quote(const att::Quote& quote, AttestationAttempt& attempt) {
+  attempt.quote_sha256 = to_hex(sha256(quote.bytes()));
+  attempt.mrtd = hex(quote.mrtd());
+  for (std::size_t i = 0; i < 4; ++i) attempt.rtmrs[i] = hex(quote.rtmr(i));
+  ByteArray<8> attributes{};
+  for (std::size_t i = 0; i < 8; ++i) attributes[i] = static_cast<std::uint8_t>(quote.td_attributes() >> (8 * i));
+  attempt.td_attributes = to_hex(attributes);
+}
+
+}  // namespace
+
+/// One run of the pipeline: each step is a member, in the order of 01 section 8.
+class EvidenceVerifier::Run {
+ public:
+  Run(const Parts& parts, const VerificationLimits& limits, const EvidenceClaim& claim,
+      const EvidenceTransport& transport, AttestationAttempt& attempt)
+      : parts_(parts), limits_(limits), claim_(claim), transport_(transport), attempt_(attempt),
+        deadline_(parts.clock.steady_now() + limits.deadline) {}
+
+  Result<AcceptedEvidence> run() {
+    using enum VerificationStep;
+    using Step = Result<void> (Run::*)();
+    constexpr std::pair<VerificationStep, Step> steps[] = {
+        {policy, &Run::freeze_policy}, {quote, &Run::parse},
+        {challenge, &Run::check_challenge}, {nonce, &Run::consume_nonce},
+        {report_data, &Run::check_report_data}, {td_attributes, &Run::check_td_attributes},
+        {verifiers, &Run::run_verifiers}, {mrtd, &Run::judge},
+        {event_log, &Run::check_event_log},
+    };
+    for (const auto& [step, function] : steps) {
+      if (parts_.before_step) parts_.before_step(step);
+      if (parts_.clock.steady_now() >= deadline_) return fail(ErrorCode::verifier_timeout);
+      if (auto done = (this->*function)(); !done) return std::unexpected(std::move(done.error()));
+    }
+    if (parts_.clock.steady_now() >= deadline_) return fail(ErrorCode::verifier_timeout);
+    finish();
+    return AcceptedEvidence{.quote = std::move(*quote_),
+                            .preimage = std::move(preimage_),
+                            .challenge_id = challenge_.id,
+                            .kind = emulated_ ? "emulated" : std::string(boost::describe::enum_to_string(claim_.evidence.kind, "")),
+                            .policy = *policy_,
+                            .decision = std::move(decision_),
+                            .tcb_status = facts_->tcb_status,
+                            .advisories = facts_->advisories,
+                            .fmspc = attempt_.fmspc.value_or("")};
+  }
+
+ private:
+  UtcTime now() const { return parts_.clock.now(); }
+
+  Result<void> freeze_policy() {
+    auto policy = parts_.policy();
+    if (!policy) return std::unexpected(policy.error());
+    policy_.emplace(std::move(*policy));
+    attempt_.verifier_mode = boost::describe::enum_to_string(policy_->verifier_mode.get(), "");
+    attempt_.policy_snapshot = att::to_json(*policy_, std::nullopt);
+    const bool wants_token = policy_->ita_minter.get() == att::ItaMinter::agent &&
+                             policy_->verifier_mode.get() != att::VerifierMode::dcap;
+    if (wants_token && (!claim_.evidence.intel_ta_token || claim_.evidence.intel_ta_token->empty()))
+      return fail(ErrorCode::ita_token_missing);
+    if (!wants_token && claim_.evidence.intel_ta_token) return fail(ErrorCode::ita_token_not_allowed);
+    return {};
+  }
+
+  Result<void> parse() {
+    auto quote = att::parse_quote_base64(*claim_.evidence.quote, att::TrailingPolicy::zeros, limits_.quote_max_bytes);
+    if (!quote) return std::unexpected(quote.error());
+    quote_.emplace(std::move(*quote));
+    emulated_ = quote_->is_emulated();
+    describe_quote(*quote_, attempt_);
+    return att::check_emulation(*quote_, policy_->emulation_allowed.get() ? att::EmulatedQuotes::allow
+                                                                           : att::EmulatedQuotes::refuse);
+  }
+
+  Result<void> check_challenge() {
+    auto challenge = decode_challenge(*claim_.challenge, *claim_.nonce, parts_.challenges.keys(), now());
+    if (!challenge) return std::unexpected(challenge.error());
+    challenge_ = std::move(*challenge);
+    attempt_.nonce_id = nonce_id(challenge_.nonce);
+    if (auto time = check_challenge_time(challenge_, now(), parts_.restored_at()); !time) return time;
+    const ChallengeContext context{.purpose = static_cast<std::uint8_t>(claim_.purpose),
+                                   .vm_name = claim_.vm_name,
+                                   .agent_id = claim_.agent_id,
+                                   .audience = parts_.challenges.audience()};
+    if (auto fits = check_challenge_context(challenge_, context); !fits) return fits;
+    return check_request_signature();
+  }
+
+  Result<void> check_request_signature() {
+    const auto signature = transport_.signature ? from_base64(*transport_.signature) : std::nullopt;
+    if (!signature || signature->size() != 64)
+      return fail(Error{.code = ErrorCode::invalid_request,
+                        .fields = {{.field = "X-EE-Agent-Signature", .code = "bad_format",
+                                    .detail = "base64 of 64 bytes"}}});
+    const ByteVector input = request_signature_input(transport_.method, transport_.path, challenge_.id,
+                                                     bytes_of(transport_.body));
+    if (!ed25519_verify(claim_.signing_key, input, *signature)) return fail(ErrorCode::pop_signature_invalid);
+    return {};
+  }
+
+  Result<void> consume_nonce() {
+    const NonceUse use{.nonce_hash = nonce_hash(challenge_.nonce),
+                       .purpose = std::string(att::to_string(claim_.purpose)),
+                       .vm_name = claim_.vm_name,
+                       .agent_id = claim_.agent_id.empty() ? std::nullopt : std::optional(claim_.agent_id),
+                       .expires_at = challenge_.expires_at,
+                       .consumed_at = now(),
+                       .consumed_by = transport_.request_id};
+    const auto consumed = parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
+      auto fresh = NonceStore().consume(tx, use);
+      if (!fresh) return fresh;
+      if (!*fresh) return fail(ErrorCode::nonce_replayed);
+      return true;
+    });
+    if (!consumed) return std::unexpected(consumed.error());
+    return {};
+  }
+
+  Result<void> check_report_data() {
+    const auto binding = att::agent_binding(claim_.signing_key, claim_.sealing_key, claim_.vm_name);
+    auto expected = att::build_report_data(claim_.purpose, challenge_.nonce, binding, parts_.challenges.audience());
+    if (!constant_time_equal(expected.value, quote_->report_data())) return fail(ErrorCode::report_data_mismatch);
+    preimage_ = std::move(expected.preimage);
+    return {};
+  }
+
+  Result<void> check_td_attributes() {
+    facts_.emplace(att::facts_of(*quote_, now(), att::MrtdKind::agent, claim_.node_size));
+    if (const auto verdict = att::check_td_attributes(*facts_, *policy_); verdict.reason) return fail(*verdict.reason);
+    return {};
+  }
+
+  Result<void> run_verifiers() {
+    const att::VerifierMode mode = policy_->verifier_mode.get();
+    std::optional<Result<att::VerifierVerdict>> ita;
+    std::optional<Result<att::VerifierVerdict>> dcap;
+    // The token's verifier waits for the network, the other mostly for the processor: side by side.
+    std::future<Result<att::VerifierVerdict>> asked;
+    if (mode == att::VerifierMode::both) asked = std::async(std::launch::async, [this] { return by_token(); });
+    else if (mode == att::VerifierMode::ita) ita.emplace(by_token());
+    if (mode != att::VerifierMode::ita) dcap.emplace(by_dcap());
+    if (asked.valid()) ita.emplace(asked.get());
+    auto combined = att::combine_verdicts(mode, std::move(ita), std::move(dcap));
+    if (!combined.verdict) {
+      if (combined.other_reason) attempt_.details = R"({"other_reason":")" + std::string(slug(*combined.other_reason)) + "\"}";
+      return std::unexpected(combined.verdict.error());
+    }
+    facts_->tcb_status = combined.verdict->status;
+    facts_->advisories = combined.verdict->advisories;
+    facts_->jwks_stale = jwks_stale_;
+    facts_->collateral_next_update = collateral_next_update_;
+    attempt_.tcb_status = std::string(att::to_string(combined.verdict->status));
+    attempt_.advisory_ids = combined.verdict->advisories;
+    if (dcap_fmspc_) attempt_.fmspc = dcap_fmspc_;
+    if (token_sha256_) attempt_.ita_token_sha256 = token_sha256_;
+    return {};
+  }
+
+  Result<att::VerifierVerdict> by_dcap() {
+    const att::TrustAnchors anchors{.allow_emulator = policy_->emulation_allowed.get()};
+    auto result = parts_.dcap.verify(*quote_, parts_.collateral, anchors, now(), transport_.stop);
+    if (!result) return std::unexpected(std::move(result.error()));
+    dcap_fmspc_ = result->fmspc;
+    collateral_next_update_ = result->collateral_next_update;
+    return att::VerifierVerdict{.status = result->status, .advisories = result->advisories};
+  }
+
+  Result<att::VerifierVerdict> by_token() {
+    auto verdict = parts_.token(*quote_, preimage_, claim_.evidence.intel_ta_token, now(), transport_.stop);
+    if (!verdict) return std::unexpected(std::move(verdict.error()));
+    token_sha256_ = verdict->token_sha256;
+    jwks_stale_ = verdict->jwks_stale;
+    return verdict->tcb;
+  }
+
+  /// MRTD, TCB, RTMR, by what is trusted at this moment: no cache, so that a removal acts at once.
+  Result<void> judge() {
+    auto trust = parts_.trust.effective();
+    if (!trust) return std::unexpected(trust.error());
+    decision_ = att::evaluate_policy(*facts_, *policy_, trust->trust);
+    if (decision_.rtmr_mismatch) attempt_.details = att::details_json(*decision_.rtmr_mismatch);
+    if (decision_.reason) return fail(*decision_.reason);
+    return {};
+  }
+
+  Result<void> check_event_log() {
+    const att::EventLogMode mode = policy_->event_log_mode.get();
+    // No deployment is ever assigned by this control plane yet, so a log that names one names a stranger's.
+    if (claim_.evidence.workload_log && !claim_.evidence.workload_log->empty()) return fail(ErrorCode::workload_unknown);
+    if (mode == att::EventLogMode::disabled) return {};
+    if (!claim_.evidence.event_log) {
+      if (mode == att::EventLogMode::required) return fail(ErrorCode::event_log_missing);
+      return {};
+    }
+    const auto log = from_base64(*claim_.evidence.event_log);
+    if (!log || log->size() > kEventLogMaxBytes) return fail(ErrorCode::event_log_malformed, "base64 of at most 131072 bytes");
+    const auto replayed = att::replay_ccel(*log);
+    if (!replayed) return std::unexpected(replayed.error());
+    return att::check_event_log(*replayed, *quote_);
+  }
+
+  void finish() {
+    const auto profile = decision_.rtmr_profile ? std::optional(decision_.rtmr_profile->id) : std::nullopt;
+    attempt_.policy_snapshot = att::to_json(*policy_, profile);
+    for (const att::Warning warning : decision_.warnings) attempt_.warnings.emplace_back(att::to_string(warning));
+  }
+
+  const Parts& parts_;
+  const VerificationLimits& limits_;
+  const EvidenceClaim& claim_;
+  const EvidenceTransport& transport_;
+  AttestationAttempt& attempt_;
+  SteadyTime deadline_;
+  std::optional<att::PolicySnapshot> policy_;
+  std::optional<att::Quote> quote_;
+  bool emulated_ = false;
+  Challenge challenge_;
+  ByteVector preimage_;
+  std::optional<att::Facts> facts_;
+  std::optional<std::string> dcap_fmspc_;
+  std::optional<UtcTime> collateral_next_update_;
+  std::optional<std::string> token_sha256_;
+  bool jwks_stale_ = false;
+  att::Decision decision_;
+};
+
+Result<void> EvidenceVerifier::take_slot(const VerificationLimits& limits, const std::stop_token& stop) {
+  const SteadyTime give_up = parts_.clock.steady_now() + kSlotWait;
+  std::unique_lock lock(slots_mutex_);
+  const bool got = slot_free_.wait_until(lock, stop, give_up, [&] { return in_flight_.load() < limits.max_concurrency; });
+  if (!got) return fail(Error{.code = ErrorCode::verifier_busy, .retry_after = Seconds(5)});
+  ++in_flight_;
+  return {};
+}
+
+Result<AcceptedEvidence> EvidenceVerifier::verify(const EvidenceClaim& claim, const EvidenceTransport& transport,
+                                                  AttestationAttempt& attempt) {
+  if (!claim.challenge || claim.challenge->empty() || !claim.nonce || claim.nonce->empty())
+    return fail(ErrorCode::nonce_missing);
+  if (!claim.evidence.quote || claim.evidence.quote->empty()) return fail(ErrorCode::quote_missing);
+  const VerificationLimits limits = parts_.limits();
+  if (auto slot = take_slot(limits, transport.stop); !slot) return std::unexpected(slot.error());
+  struct Slot {
+    EvidenceVerifier& verifier;
+    ~Slot() {
+      {
+        const std::lock_guard lock(verifier.slots_mutex_);
+        --verifier.in_flight_;
+      }
+      verifier.slot_free_.notify_one();
+    }
+  } release{*this};
+  attempt.audited = true;
+  try {
+    return Run(parts_, limits, claim, transport, attempt).run();
+  } catch (const std::exception& thrown) {
+    log::error("verification", "a step threw", {{"what", thrown.what()}});
+    return fail(ErrorCode::internal_verification_error);
+  } catch (...) {
+    return fail(ErrorCode::internal_verification_error);
+  }
+}
+
+}  // namespace ee::cp

@@ -1,0 +1,123 @@
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "attestation/binding.h"
+#include "attestation/quote/quote.h"
+#include "attestation/validate/policy.h"
+#include "attestation/verify/dcap_verifier.h"
+#include "common/agent_api.h"
+#include "common/clock.h"
+#include "cp/domain/attestation_attempt.h"
+#include "cp/service/challenge_service.h"
+#include "cp/service/trust_service.h"
+#include "cp/store/nonce_store.h"
+#include "db/database.h"
+
+namespace ee::cp {
+
+/// What a request claims about the party that quotes. For a refresh, keys, name and size are those of the agent's row.
+struct EvidenceClaim {
+  attestation::Purpose purpose = attestation::Purpose::register_;
+  const agent_api::Evidence& evidence;
+  const std::optional<std::string>& challenge;
+  const std::optional<std::string>& nonce;
+  ByteArray<32> signing_key{};
+  ByteArray<32> sealing_key{};
+  std::string vm_name;
+  std::string agent_id = {};  ///< empty for a registration
+  std::string node_size;
+};
+
+/// The request that carries it.
+struct EvidenceTransport {
+  std::string_view method;
+  std::string_view path;  ///< as sent, without the query
+  std::string_view body;  ///< exact bytes
+  std::optional<std::string_view> signature;  ///< header X-EE-Agent-Signature
+  std::string source_ip;
+  std::string request_id;
+  std::stop_token stop = {};
+};
+
+/// Evidence that passed steps 2 to 13 of the pipeline.
+struct AcceptedEvidence {
+  attestation::Quote quote;
+  ByteVector preimage;
+  std::string challenge_id;
+  std::string kind;  ///< `dcap`, `ita` or `emulated`
+  attestation::PolicySnapshot policy;
+  attestation::Decision decision;
+  attestation::TcbStatus tcb_status = attestation::TcbStatus::Unknown;
+  std::vector<std::string> advisories;
+  std::string fmspc;
+};
+
+/// A verified token of Intel Trust Authority, as the pipeline needs it.
+struct TokenVerdict {
+  attestation::VerifierVerdict tcb;
+  std::string token_sha256;
+  bool jwks_stale = false;
+};
+using TokenVerification =
+    std::function<Result<TokenVerdict>(const attestation::Quote& quote, Bytes preimage,
+                                       const std::optional<std::string>& agent_token, UtcTime now, std::stop_token stop)>;
+
+/// The policy in force, frozen; errors: policy_invalid, those of the database.
+using PolicySource = std::function<Result<attestation::PolicySnapshot>()>;
+
+struct VerificationLimits {
+  Seconds deadline{60};          ///< `attestation.verify_timeout_seconds`
+  std::size_t max_concurrency = 16;  ///< `attestation.verify_max_concurrency`
+  std::size_t quote_max_bytes = attestation::kQuoteMaxBytes;
+};
+
+/// The steps of the pipeline, for tests that break one.
+enum class VerificationStep : std::uint8_t {
+  policy, quote, challenge, nonce, report_data, td_attributes, verifiers, token_claims, mrtd, tcb, rtmr, event_log
+};
+
+/// Runs the fixed pipeline of 01 section 8, steps 2 to 13; the first failure is the reason. Thread-safe; a call blocks on
+/// the database and, with an outside verifier, on the network. Nothing is accepted but by the last line of `verify`.
+class EvidenceVerifier {
+ public:
+  struct Parts {
+    db::Database& database;
+    const ChallengeService& challenges;
+    const TrustService& trust;
+    const attestation::DcapVerifier& dcap;
+    attestation::CollateralSource& collateral;
+    TokenVerification token;
+    PolicySource policy;
+    std::function<VerificationLimits()> limits;
+    std::function<std::optional<UtcTime>()> restored_at;  ///< `meta.restored_at`
+    Clock& clock;
+    std::function<void(VerificationStep)> before_step = {};  ///< tests: throws, or moves the clock
+  };
+  explicit EvidenceVerifier(Parts parts) : parts_(std::move(parts)) {}
+
+  /// `attempt` gets what is known of the evidence as the steps find it, for the audit row; it is filled on failure too.
+  /// Errors: every reason of steps 1 to 13. Those of step 1 that the schema cannot tell (`nonce_missing`,
+  /// `quote_missing`, `ita_token_missing`, `ita_token_not_allowed`) come first and set no `attempt.audited`.
+  Result<AcceptedEvidence> verify(const EvidenceClaim& claim, const EvidenceTransport& transport,
+                                  AttestationAttempt& attempt);
+
+  std::size_t in_flight() const { return in_flight_.load(); }
+
+ private:
+  class Run;
+  Result<void> take_slot(const VerificationLimits& limits, const std::stop_token& stop);
+
+  Parts parts_;
+  std::atomic<std::size_t> in_flight_ = 0;
+  std::mutex slots_mutex_;
+  std::condition_variable_any slot_free_;
+};
+
+}  // namespace ee::cp
