@@ -1,0 +1,60 @@
+// Composition of everything that keeps agents.
+#include "cp/app_parts.h"
+#include "cp/settings_views.h"
+
+namespace ee::cp {
+
+void build_agents(App::Parts& parts) {
+  AppWorld& world = parts.world;
+  const auto values = [&parts] { return parts.snapshot(); };
+  const auto keys_version = [&parts] { return parts.signing_keys_version.load(); };
+  parts.directory = std::make_unique<Directory>(*parts.database);
+  parts.live = std::make_unique<LiveMap>(*parts.database);
+  parts.flusher = std::make_unique<LiveFlusher>(*parts.database, *parts.live, world.clock);
+  parts.heartbeats = std::make_unique<HeartbeatService>(
+      *parts.database, *parts.directory, *parts.live, parts.deployments,
+      HeartbeatService::Sources{.settings = [values] { return views::heartbeat(values()->resolved().values); },
+                                .interval_raise = [&parts] { return parts.flusher->interval_raise(); },
+                                .signing_keys_version = keys_version,
+                                .observe = [&parts](HeartbeatResult result) { parts.counters->heartbeat(result); }});
+  parts.cloudflare = std::make_unique<cloudflare::CloudflareClient>(
+      world.http, world.clock, world.random, [values] { return views::cloudflare(values()->resolved().values); },
+      [&parts](std::string_view op, std::string_view status) { parts.counters->cloudflare_call(op, status); });
+  parts.tunnels = std::make_unique<TunnelService>(
+      TunnelParts{.database = *parts.database,
+                  .cloudflare = *parts.cloudflare,
+                  .directory = *parts.directory,
+                  .clock = world.clock,
+                  .random = world.random,
+                  .settings = [&parts] { return views::tunnels(parts.snapshot()->resolved().values, parts.config); },
+                  .observe = [&parts](std::string_view op, std::string_view result) { parts.counters->tunnel(op, result); }},
+      [&parts] { if (parts.jobs) parts.jobs->wake("tunnel_worker"); });
+  parts.registration = std::make_unique<RegistrationService>(RegistrationService::Parts{
+      .database = *parts.database,
+      .verifier = *parts.verifier,
+      .trust = *parts.trust,
+      .signing_keys = parts.keys->signing,
+      .tunnels = *parts.tunnels,
+      .deployments = parts.deployments,
+      .directory = *parts.directory,
+      .live = *parts.live,
+      .credentials = *parts.credentials,
+      .clock = world.clock,
+      .random = world.random,
+      .settings = [&parts] { return views::registration(parts.snapshot()->resolved().values, parts.config); },
+      .signing_keys_version = keys_version,
+      .observe = [&parts](std::optional<ErrorCode> reason, Milliseconds took) { parts.counters->registration(reason, took); },
+      .audit_failed = [&parts] { parts.counters->audit_failed(); }});
+  parts.agents = std::make_unique<AgentService>(AgentService::Parts{.database = *parts.database,
+                                                                    .directory = *parts.directory,
+                                                                    .live = *parts.live,
+                                                                    .deployments = parts.deployments,
+                                                                    .tunnels = *parts.tunnels,
+                                                                    .credentials = *parts.credentials,
+                                                                    .clock = world.clock,
+                                                                    .random = world.random});
+  parts.channel = std::make_unique<AgentChannel>(*parts.database, *parts.directory, parts.deployments,
+                                                 parts.keys->signing, keys_version, world.clock);
+}
+
+}  // namespace ee::cp

@@ -1,0 +1,122 @@
+// Composition of everything that judges evidence, and of the control plane's own.
+#include "attestation/tsm/configfs_tsm.h"
+#include "attestation/validate/emulated_trust.h"
+#include "common/crypto.h"
+#include "common/log.h"
+#include "cp/app_parts.h"
+#include "cp/settings_views.h"
+#ifdef EE_EMULATOR
+#include "attestation/tsm/emulated_collateral.h"
+#include "attestation/tsm/emulated_tdx.h"
+#endif
+
+namespace ee::cp {
+namespace {
+
+namespace att = attestation;
+
+std::optional<att::EmulationAllowed> emulation(const App::Parts& parts) {
+  if (!parts.config.settings_context().emulation_allowed) return std::nullopt;
+  auto allowed = att::EmulationAllowed::check(to_string(parts.config.stage), parts.config.allow_emulated_tdx);
+  if (!allowed) return std::nullopt;
+  return *allowed;
+}
+
+/// Real TDX where the kernel has it; else, where that is allowed, the emulator; else none.
+std::unique_ptr<att::QuoteSource> own_quotes(App::Parts& parts) {
+  auto tsm = std::make_unique<att::ConfigfsTsm>(parts.config.tsm_root, parts.world.clock, parts.world.random);
+  if (tsm->present()) {
+    tsm->remove_stale_entries();
+    return tsm;
+  }
+#ifdef EE_EMULATOR
+  if (const auto allowed = emulation(parts)) {
+    auto emulated = att::EmulatedTdx::open(*allowed, parts.config.emulated_tdx_dir, att::EmulatedRole::control_plane,
+                                           parts.world.clock);
+    if (emulated) return std::move(*emulated);
+    log::warn("attestation", "the emulated TDX cannot be used", {{"error", emulated.error().detail}});
+  }
+#endif
+  return nullptr;
+}
+
+att::TrustStore environment_trust(const App::Parts& parts) {
+  att::TrustStore trust = parts.config.trust;
+#ifdef EE_EMULATOR
+  if (const auto allowed = emulation(parts)) {
+    const att::TrustStore emulated = att::emulated_trust(*allowed);
+    trust.mrtds.insert(trust.mrtds.end(), emulated.mrtds.begin(), emulated.mrtds.end());
+    trust.profiles.insert(trust.profiles.end(), emulated.profiles.begin(), emulated.profiles.end());
+  }
+#endif
+  return trust;
+}
+
+std::shared_ptr<att::CollateralSource> collateral_source(App::Parts& parts) {
+#ifdef EE_EMULATOR
+  if (const auto allowed = emulation(parts))
+    return std::make_shared<att::EmulatedCollateralSource>(*allowed, parts.collateral_cache);
+#endif
+  return parts.collateral_cache;
+}
+
+Result<TokenVerdict> token_verdict(App::Parts& parts, const att::Quote& quote, Bytes preimage,
+                                   const std::optional<std::string>& agent_token, const std::stop_token& stop) {
+  const IntelTaConfig config = views::intel_ta(parts.snapshot()->resolved().values);
+  const auto verdict = agent_token ? parts.intel_ta->verify(*agent_token, quote, preimage, config, stop)
+                                   : parts.intel_ta->appraise(quote, preimage, config, "", stop);
+  if (!verdict) return std::unexpected(verdict.error());
+  return TokenVerdict{.tcb = {.status = verdict->claims.tcb_status, .advisories = verdict->claims.advisory_ids},
+                      .token_sha256 = verdict->token_sha256,
+                      .jwks_stale = verdict->stale_keys};
+}
+
+Result<att::PolicySnapshot> policy_in_force(App::Parts& parts) {
+  const auto snapshot = parts.snapshot();
+  att::PolicySettings settings = views::policy(snapshot->resolved().values, parts.config);
+  settings.settings_version = snapshot->version();
+  const auto trust_version =
+      parts.database->read<std::int64_t>([](db::Transaction& tx) { return TrustStore().version(tx); });
+  if (!trust_version) return std::unexpected(trust_version.error());
+  settings.trusted_mrtd_version = *trust_version;
+  return att::freeze_policy(settings);
+}
+
+}  // namespace
+
+void build_evidence(App::Parts& parts) {
+  AppWorld& world = parts.world;
+  parts.quotes = own_quotes(parts);
+  parts.own_attestation = std::make_unique<ControlPlaneAttestation>(parts.quotes.get(), parts.keys->signing,
+                                                                    std::string(to_string(parts.config.stage)),
+                                                                    parts.config.public_url, world.clock, world.random);
+  parts.trust = std::make_unique<TrustService>(*parts.database, environment_trust(parts), world.clock, world.random);
+  parts.pcs = std::make_unique<att::PcsClient>(world.http, world.clock, world.random,
+                                               [&parts] { return views::pcs(parts.snapshot()->resolved().values); });
+  parts.collateral_rows = std::make_unique<DatabaseCollateralStore>(*parts.database);
+  parts.collateral_cache = std::make_shared<att::CollateralCache>(
+      att::CollateralCache::Parts{.fetcher = *parts.pcs,
+                                  .store = *parts.collateral_rows,
+                                  .policy = [&parts] { return views::collateral(parts.snapshot()->resolved().values); },
+                                  .wake_refresh = [&parts] { if (parts.jobs) parts.jobs->wake("collateral_refresh"); },
+                                  .observe = [&parts](const att::CollateralFetchReport& report) { parts.counters->collateral(report); }});
+  parts.collateral = collateral_source(parts);
+  parts.intel_ta = std::make_unique<IntelTa>(world.http, world.clock, world.random, parts.metrics);
+  parts.challenges = std::make_unique<ChallengeService>(parts.keys->challenge, parts.config.public_url,
+                                                        parts.keys->signing, world.clock, world.random);
+  parts.verifier = std::make_unique<EvidenceVerifier>(EvidenceVerifier::Parts{
+      .database = *parts.database,
+      .challenges = *parts.challenges,
+      .trust = *parts.trust,
+      .dcap = parts.dcap,
+      .collateral = *parts.collateral,
+      .token = [&parts](const att::Quote& quote, Bytes preimage, const std::optional<std::string>& token, UtcTime,
+                        std::stop_token stop) { return token_verdict(parts, quote, preimage, token, stop); },
+      .policy = [&parts] { return policy_in_force(parts); },
+      .limits = [&parts] { return views::verification(parts.snapshot()->resolved().values); },
+      .restored_at = [&parts] { return parts.restored_at; },
+      .clock = world.clock,
+      .before_step = world.before_verification_step});
+}
+
+}  // namespace ee::cp

@@ -1,0 +1,86 @@
+// Composition of the HTTP side: the route table from all families, the OpenAPI document made of it, the listeners.
+#include <algorithm>
+
+#include "cp/app_parts.h"
+#include "cp/http/openapi.h"
+#include "cp/program_version.h"
+#include "cp/settings_views.h"
+#include "net/client_address.h"
+
+namespace ee::cp {
+namespace {
+
+ApiHooks hooks(App::Parts& parts) {
+  return {.allows_origin =
+              [&parts](std::string_view origin) {
+                const auto snapshot = parts.snapshot();
+                return std::ranges::find(snapshot->list(Setting::ops_cors_origins), origin) !=
+                       snapshot->list(Setting::ops_cors_origins).end();
+              },
+          .observe = [&parts](const net::AccessRecord& record) { parts.counters->request(record); }};
+}
+
+void make_contexts(App::Parts& parts) {
+  const auto keys_version = [&parts] { return parts.signing_keys_version.load(); };
+  parts.ops_routes = std::make_unique<OpsRoutes>(OpsRoutes{.health = *parts.health,
+                                                           .metrics = parts.metrics,
+                                                           .metrics_token = parts.config.metrics_token.value_or(Secret()),
+                                                           .dev = parts.config.stage == Stage::dev,
+                                                           .metrics_here = !parts.config.metrics_bind});
+  parts.session_routes = std::make_unique<SessionRoutes>(SessionRoutes{
+      .sessions = *parts.sessions,
+      .authenticator = *parts.authenticator,
+      .settings = [&parts] { return views::auth(parts.snapshot()->resolved().values, parts.config); }});
+  parts.attestation_routes = std::make_unique<AttestationRoutes>(AttestationRoutes{
+      .attestation = *parts.own_attestation,
+      .refresh = [&parts] { return parts.snapshot()->seconds(Setting::attestation_cp_refresh_seconds); },
+      .signing_keys_version = keys_version});
+  parts.protocol_routes = std::make_unique<AgentProtocolRoutes>(AgentProtocolRoutes{
+      .challenges = *parts.challenges,
+      .challenge_policy = [&parts] { return views::challenge(parts.snapshot()->resolved().values); },
+      .registration = *parts.registration,
+      .heartbeats = *parts.heartbeats,
+      .authenticator = *parts.authenticator,
+      .limits = *parts.limits,
+      .channel = *parts.channel,
+      .clock = parts.world.clock,
+      .challenge_issued = [&parts] { parts.counters->nonce_issued(); }});
+  parts.agent_routes = std::make_unique<AgentRoutes>(AgentRoutes{.agents = *parts.agents, .cursors = *parts.cursors});
+  parts.trust_routes = std::make_unique<TrustRoutes>(TrustRoutes{.trust = *parts.trust, .cursors = *parts.cursors});
+  parts.admin_routes = std::make_unique<AdminRoutes>(AdminRoutes{.settings = *parts.settings,
+                                                                 .jobs = *parts.job_admin,
+                                                                 .audit = *parts.audit_listing,
+                                                                 .cursors = *parts.cursors});
+}
+
+}  // namespace
+
+void build_http(App::Parts& parts) {
+  parts.limits = std::make_unique<RateLimits>(
+      parts.world.clock, [&parts] { return parts.snapshot()->integer(Setting::ops_rate_limit_scale_percent); },
+      [&parts](std::string_view limit_class) { parts.counters->rate_limited(limit_class); });
+  make_contexts(parts);
+  std::vector<Route> table;
+  add_ops_routes(table, *parts.ops_routes);
+  add_session_routes(table, *parts.session_routes);
+  add_attestation_routes(table, *parts.attestation_routes);
+  add_agent_protocol_routes(table, *parts.protocol_routes);
+  add_agent_routes(table, *parts.agent_routes);
+  add_trust_routes(table, *parts.trust_routes);
+  add_admin_routes(table, *parts.admin_routes);
+  parts.ops_routes->openapi =
+      std::make_shared<const std::string>(openapi_document(table, parts.config.public_url, kProgramVersion));
+  std::vector<std::string> templates;
+  for (const Route& route : table)
+    if (std::ranges::find(templates, route.pattern) == templates.end()) templates.emplace_back(route.pattern);
+  templates.emplace_back("/metrics");
+  parts.counters->set_routes(parts.metrics, templates);
+  parts.api = std::make_unique<Api>(std::move(table), *parts.authenticator, *parts.limits, hooks(parts));
+  if (parts.config.metrics_bind) {
+    std::vector<Route> metrics_table;
+    add_metrics_route(metrics_table, *parts.ops_routes);
+    parts.metrics_api = std::make_unique<Api>(std::move(metrics_table), *parts.authenticator, *parts.limits, hooks(parts));
+  }
+}
+
+}  // namespace ee::cp

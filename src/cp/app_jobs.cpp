@@ -1,0 +1,110 @@
+// The background jobs of the control plane (05 section 4.2), those that this release has.
+#include "common/json.h"
+#include "cp/app_parts.h"
+#include "cp/jobs/maintenance_jobs.h"
+#include "cp/service/agent_cleanup_jobs.h"
+#include "cp/service/health_sweep.h"
+#include "cp/settings_views.h"
+#include "cp/store/meta_store.h"
+
+namespace ee::cp {
+namespace {
+
+using namespace std::chrono_literals;
+
+JobDefinition singleton(std::string name, Milliseconds period, Milliseconds timeout, JobFunction run) {
+  return {.name = std::move(name), .kind = JobKind::singleton, .period = every(period), .timeout = timeout, .run = std::move(run)};
+}
+JobDefinition local(std::string name, std::function<Milliseconds()> period, Milliseconds timeout, JobFunction run) {
+  return {.name = std::move(name), .kind = JobKind::local, .period = std::move(period), .timeout = timeout, .run = std::move(run)};
+}
+
+void add_agent_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
+  const AgentSettingsSource settings = [&parts] { return views::agents(parts.snapshot()->resolved().values); };
+  jobs.push_back(local("agent_flush", every(5s), 30s, [&parts](const JobContext& context) { return parts.flusher->flush(context.stop); }));
+  jobs.push_back(singleton("agent_health_sweep", 15s, 60s,
+                           [sweep = std::make_shared<HealthSweep>(*parts.database, *parts.directory, *parts.live, parts.world.clock, settings)](
+                               const JobContext& context) { return sweep->run(context.stop); }));
+  jobs.push_back(singleton("agent_stale_cleanup", 600s, 120s,
+                           [cleanup = std::make_shared<StaleCleanup>(*parts.database, *parts.directory, *parts.live, *parts.agents,
+                                                                     parts.world.clock, settings)](const JobContext& context) {
+                             return cleanup->run(context.stop);
+                           }));
+  jobs.push_back(singleton("tunnel_worker", 5s, 120s, [&parts](const JobContext& context) { return parts.tunnels->run_worker(context.stop); }));
+  jobs.push_back(singleton("cloudflare_orphan_sweep", 21600s, 600s,
+                           [&parts](const JobContext& context) { return parts.tunnels->orphans().sweep(context.stop); }));
+  jobs.push_back(singleton("agent_tombstone_purge", 86400s, 300s, [&parts](const JobContext& context) {
+    return purge_tombstones(*parts.database, parts.world.clock, context.stop);
+  }));
+  jobs.push_back(local("agent_directory", every(1s), 30s, [&parts, passes = std::make_shared<int>(0)](const JobContext&) -> Result<JobSummary> {
+    // Other replicas' changes; every ten minutes all rows, which repairs whatever was missed.
+    const auto changed = ++*passes % 600 == 0 ? parts.directory->reload() : parts.directory->poll();
+    if (!changed) return std::unexpected(changed.error());
+    return JobSummary{};
+  }));
+}
+
+void add_attestation_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
+  jobs.push_back(local("cp_attestation_refresh",
+                       [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::attestation_cp_refresh_seconds)); }, 60s,
+                       [&parts](const JobContext&) -> Result<JobSummary> {
+                         if (!parts.own_attestation->available()) return JobSummary{.counts = {}, .notes = {}, .skipped = true};
+                         if (auto done = parts.own_attestation->refresh(parts.signing_keys_version); !done)
+                           return std::unexpected(done.error());
+                         JobSummary summary;
+                         summary.count("quotes", 1);
+                         return summary;
+                       }));
+  jobs.push_back(singleton("collateral_refresh", 600s, 300s, [&parts](const JobContext& context) -> Result<JobSummary> {
+    const auto done = parts.collateral_cache->refresh_due(parts.world.clock.now(), 32, context.stop);
+    JobSummary summary;
+    summary.count("refreshed", done.refreshed);
+    summary.count("failed", done.failed);
+    return summary;
+  }));
+  jobs.push_back(local("jwks_refresh",
+                       [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::intel_ta_jwks_ttl_seconds)) / 2; }, 30s,
+                       [&parts](const JobContext& context) -> Result<JobSummary> {
+                         const auto snapshot = parts.snapshot();
+                         if (snapshot->text(Setting::attestation_verifier_mode) == "dcap")
+                           return JobSummary{.counts = {}, .notes = {}, .skipped = true};
+                         if (auto done = parts.intel_ta->keys().refresh(views::intel_ta(snapshot->resolved().values).keys, context.stop); !done)
+                           return std::unexpected(done.error());
+                         JobSummary summary;
+                         summary.count("fetched", 1);
+                         return summary;
+                       }));
+}
+
+}  // namespace
+
+std::vector<JobDefinition> job_definitions(App::Parts& parts) {
+  std::vector<JobDefinition> jobs;
+  add_agent_jobs(jobs, parts);
+  add_attestation_jobs(jobs, parts);
+  const auto retention = [&parts] { return parts.snapshot()->integer(Setting::ops_audit_retention_days); };
+  jobs.push_back(nonce_cleanup(*parts.database, parts.world.clock));
+  jobs.push_back(idempotency_cleanup(*parts.database, parts.world.clock));
+  jobs.push_back(audit_retention(*parts.database, parts.world.clock, retention));
+  jobs.push_back(attestation_audit_retention(*parts.database, parts.world.clock, retention));
+  jobs.push_back(wal_checkpoint(*parts.database));
+  jobs.push_back(db_check(*parts.database, parts.metrics));
+  jobs.push_back(local("session_cleanup", every(600s), 60s, [&parts](const JobContext&) -> Result<JobSummary> {
+    const auto removed = parts.sessions->clean_up(1000);
+    if (!removed) return std::unexpected(removed.error());
+    JobSummary summary;
+    summary.count("removed", *removed);
+    return summary;
+  }));
+  jobs.push_back(local("write_probe", every(10s), 30s, [&parts](const JobContext&) -> Result<JobSummary> {
+    const auto probed = parts.database->write<bool>([&](db::Transaction& tx) -> Result<bool> {
+      if (auto done = MetaStore().probe(tx, parts.world.clock.now()); !done) return std::unexpected(done.error());
+      return true;
+    });
+    if (!probed) return std::unexpected(probed.error());
+    return JobSummary{};
+  }));
+  return jobs;
+}
+
+}  // namespace ee::cp

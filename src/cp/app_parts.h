@@ -1,0 +1,131 @@
+#pragma once
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "attestation/tsm/quote_source.h"
+#include "attestation/verify/collateral_cache.h"
+#include "attestation/verify/dcap_verifier.h"
+#include "attestation/verify/pcs_client.h"
+#include "common/credential_cache.h"
+#include "common/metrics.h"
+#include "cp/app.h"
+#include "cp/domain/cursor.h"
+#include "cp/http/admin_routes.h"
+#include "cp/http/agent_protocol_routes.h"
+#include "cp/http/agent_routes.h"
+#include "cp/http/api.h"
+#include "cp/http/attestation_routes.h"
+#include "cp/http/ops_routes.h"
+#include "cp/http/session_routes.h"
+#include "cp/http/trust_routes.h"
+#include "cp/identity_keys.h"
+#include "cp/integration/cloudflare/cloudflare_client.h"
+#include "cp/integration/intel_ta/intel_ta.h"
+#include "cp/jobs/job_runner.h"
+#include "cp/process_metrics.h"
+#include "cp/service/admin_sessions.h"
+#include "cp/service/agent_channel.h"
+#include "cp/service/agent_service.h"
+#include "cp/service/authenticator.h"
+#include "cp/service/control_plane_attestation.h"
+#include "cp/service/deployment_hooks.h"
+#include "cp/service/directory.h"
+#include "cp/service/health.h"
+#include "cp/service/heartbeat.h"
+#include "cp/service/live_flusher.h"
+#include "cp/service/live_map.h"
+#include "cp/service/registration.h"
+#include "cp/service/settings.h"
+#include "cp/service/trust_service.h"
+#include "cp/service/tunnel_service.h"
+#include "cp/service/verification.h"
+#include "cp/store/collateral_store.h"
+#include "db/sqlite_database.h"
+#include "net/server.h"
+
+namespace ee::cp {
+
+/// Everything the control plane is made of, in order of dependence; destroyed backwards.
+struct App::Parts {
+  Parts(Config config_, AppWorld world_) : config(std::move(config_)), world(std::move(world_)) {}
+
+  const Config config;
+  AppWorld world;
+  std::string boot_id;
+
+  metrics::Registry metrics;
+  std::unique_ptr<ProcessMetrics> counters;
+  std::unique_ptr<db::SqliteDatabase> database;
+  std::unique_ptr<SettingsService> settings;
+  std::optional<IdentityKeys> keys;
+  std::atomic<std::int64_t> signing_keys_version = 0;
+  std::optional<UtcTime> restored_at;
+  std::unique_ptr<CursorCodec> cursors;
+
+  // who asks
+  std::unique_ptr<CredentialCache> credentials;
+  std::unique_ptr<Authenticator> authenticator;
+  std::unique_ptr<AdminSessions> sessions;
+
+  // evidence
+  std::unique_ptr<attestation::QuoteSource> quotes;
+  std::unique_ptr<ControlPlaneAttestation> own_attestation;
+  std::unique_ptr<TrustService> trust;
+  std::unique_ptr<attestation::PcsClient> pcs;
+  std::unique_ptr<DatabaseCollateralStore> collateral_rows;
+  std::shared_ptr<attestation::CollateralCache> collateral_cache;
+  std::shared_ptr<attestation::CollateralSource> collateral;
+  attestation::DcapVerifier dcap;
+  std::unique_ptr<IntelTa> intel_ta;
+  std::unique_ptr<ChallengeService> challenges;
+  std::unique_ptr<EvidenceVerifier> verifier;
+
+  // agents
+  NoDeployments deployments;
+  std::unique_ptr<Directory> directory;
+  std::unique_ptr<LiveMap> live;
+  std::unique_ptr<LiveFlusher> flusher;
+  std::unique_ptr<HeartbeatService> heartbeats;
+  std::unique_ptr<cloudflare::CloudflareClient> cloudflare;
+  std::unique_ptr<TunnelService> tunnels;
+  std::unique_ptr<RegistrationService> registration;
+  std::unique_ptr<AgentChannel> channel;
+  std::unique_ptr<AgentService> agents;
+
+  std::unique_ptr<JobRunner> jobs;
+  std::unique_ptr<JobAdmin> job_admin;
+  std::unique_ptr<AuditListing> audit_listing;
+  std::unique_ptr<Health> health;
+
+  // HTTP
+  std::unique_ptr<RateLimits> limits;
+  std::unique_ptr<OpsRoutes> ops_routes;
+  std::unique_ptr<SessionRoutes> session_routes;
+  std::unique_ptr<AttestationRoutes> attestation_routes;
+  std::unique_ptr<AgentProtocolRoutes> protocol_routes;
+  std::unique_ptr<AgentRoutes> agent_routes;
+  std::unique_ptr<TrustRoutes> trust_routes;
+  std::unique_ptr<AdminRoutes> admin_routes;
+  std::unique_ptr<Api> api;
+  std::unique_ptr<Api> metrics_api;
+  std::atomic<std::int64_t> shedding_since_ms = 0;
+  std::unique_ptr<net::Server> server;
+  std::unique_ptr<net::Server> metrics_server;
+
+  /// The settings in force; never waits for the database.
+  SettingsPtr snapshot() const { return settings->snapshot(); }
+  /// How long load has been shed without a break; asked by health.
+  Milliseconds shedding_for();
+};
+
+/// The parts below HTTP and jobs. Errors: lines for the operator, and the exit code.
+std::expected<void, StartFailure> build_foundation(App::Parts& parts);
+void build_evidence(App::Parts& parts);
+void build_agents(App::Parts& parts);
+std::vector<JobDefinition> job_definitions(App::Parts& parts);
+void build_http(App::Parts& parts);
+
+}  // namespace ee::cp

@@ -1,0 +1,164 @@
+#include "cp/http/api.h"
+
+#include <exception>
+#include <utility>
+
+#include "common/require.h"
+#include "cp/http/answers.h"
+#include "net/client_address.h"
+
+namespace ee::cp {
+namespace {
+
+/// Statuses and fields of a refusal that is given before a body was read.
+net::Response refusal(ErrorCode code, std::string_view request_id, std::string detail = {}) {
+  return error_answer(Error{.code = code, .detail = std::move(detail)}, request_id);
+}
+
+bool is_unsafe(std::string_view method) { return method != "GET" && method != "HEAD" && method != "OPTIONS"; }
+
+/// Whether one element of a comma list is this media type, or a range that holds it.
+bool accepts_json(std::string_view accept) {
+  while (!accept.empty()) {
+    const std::size_t comma = accept.find(',');
+    std::string_view item = accept.substr(0, comma);
+    accept = comma == std::string_view::npos ? std::string_view{} : accept.substr(comma + 1);
+    item = item.substr(0, item.find(';'));
+    while (item.starts_with(' ') || item.starts_with('\t')) item.remove_prefix(1);
+    while (item.ends_with(' ') || item.ends_with('\t')) item.remove_suffix(1);
+    for (const std::string_view range : {"*/*", "application/*", "application/json", "application/problem+json"})
+      if (net::equal_ignoring_case(item, range)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<void> check_access(Access access, const Principal& principal, std::string_view agent_id) {
+  if (access == Access::open) return {};
+  if (principal.kind == PrincipalKind::anonymous) return fail(ErrorCode::unauthenticated);
+  const bool is_session = principal.kind == PrincipalKind::session;
+  const bool is_admin = is_session && principal.is_admin;
+  const bool is_that_agent = principal.kind == PrincipalKind::agent && principal.agent_id && principal.agent_id->str() == agent_id;
+  switch (access) {
+    case Access::open:
+    case Access::signed_in: return {};
+    case Access::session:
+      if (!is_session) return fail(ErrorCode::admin_required, "this route is for signed-in people");
+      return {};
+    case Access::admin:
+      if (!is_admin) return fail(ErrorCode::admin_required);
+      return {};
+    case Access::own_agent:
+      if (!is_that_agent) return fail(ErrorCode::agent_mismatch);
+      return {};
+    case Access::agent_or_admin:
+      if (is_admin || is_that_agent) return {};
+      return fail(is_session ? ErrorCode::agent_not_found : ErrorCode::agent_mismatch);
+  }
+  std::abort();
+}
+
+Result<void> check_media_types(const net::Request& request, bool has_json_body) {
+  if (const auto coding = request.header("Content-Encoding"); coding && !net::equal_ignoring_case(*coding, "identity"))
+    return fail(ErrorCode::unsupported_media_type, "request bodies are not compressed");
+  if (has_json_body) {
+    const auto type = request.header("Content-Type");
+    const std::string_view media = type ? type->substr(0, type->find(';')) : std::string_view{};
+    if (!net::equal_ignoring_case(media, "application/json"))
+      return fail(ErrorCode::unsupported_media_type, "send Content-Type: application/json");
+  }
+  if (const auto accept = request.header("Accept"); accept && !accept->empty() && !accepts_json(*accept))
+    return fail(ErrorCode::not_acceptable, "answers are application/json");
+  return {};
+}
+
+Api::Api(std::vector<Route> routes, Authenticator& authenticator, RateLimits& limits, ApiHooks hooks)
+    : routes_(std::move(routes)), authenticator_(authenticator), limits_(limits), hooks_(std::move(hooks)) {
+  infos_.reserve(routes_.size());
+  for (const Route& route : routes_) {
+    const std::size_t index = router_.add(std::string(route.method) + " " + std::string(route.pattern));
+    require(index == infos_.size() && static_cast<bool>(route.handle));
+    infos_.push_back({.route_template = std::string(route.pattern),
+                      .max_body_bytes = route.max_body_bytes,
+                      .handler_timeout = route.timeout,
+                      .fast = static_cast<bool>(route.fast),
+                      .outside = route.outside,
+                      .reserved = route.reserved,
+                      .shed = route.shed});
+  }
+}
+
+net::Admission Api::admit(const net::RequestHead& head) {
+  net::RouteMatch match = router_.match(head.method, head.path);
+  switch (match.outcome) {
+    case net::RouteOutcome::found: break;
+    case net::RouteOutcome::not_found: return {.answer = refusal(ErrorCode::not_found, head.request_id)};
+    case net::RouteOutcome::bad_path: return {.answer = refusal(ErrorCode::bad_path, head.request_id)};
+    case net::RouteOutcome::method_not_allowed: {
+      net::Response response = refusal(ErrorCode::method_not_allowed, head.request_id);
+      response.headers.push_back({"Allow", match.allow});
+      return {.answer = std::move(response)};
+    }
+  }
+  const Route& route = routes_[match.index];
+  // Before a byte of the body is read: what is known of the caller so far is the address.
+  if (is_keyed_by_address(route)) {
+    if (const auto refused = limits_.take(route.rate, net::rate_limit_key(head.client_address)))
+      return {.route = &infos_[match.index], .answer = rate_limited_answer(*refused, head.request_id)};
+  }
+  return {.route = &infos_[match.index], .route_index = match.index, .params = std::move(match.params)};
+}
+
+bool Api::is_keyed_by_address(const Route& route) { return route.access == Access::open && route.rate != RateClass::none; }
+
+std::optional<net::Response> Api::try_fast(net::Request& request) { return routes_[request.route].fast(request); }
+
+net::Response Api::handle(net::Request&& request) {
+  const Route& route = routes_[request.route];
+  Call call{.request = request};
+  auto answered = run(route, call);
+  net::Response response = answered ? std::move(*answered) : error_answer(answered.error(), request.request_id);
+  if (!answered && hooks_.refused && call.principal.kind != PrincipalKind::anonymous)
+    hooks_.refused(call, answered.error());
+  if (call.principal.kind != PrincipalKind::anonymous) response.principal = call.principal.actor();
+  return response;
+}
+
+Result<net::Response> Api::run(const Route& route, Call& call) {
+  const net::Request& request = call.request;
+  if (auto media = check_media_types(request, static_cast<bool>(route.doc.request)); !media)
+    return std::unexpected(media.error());
+  if (route.access != Access::open) {
+    auto principal = authenticator_.authenticate(credentials_of(request));
+    if (!principal) return std::unexpected(principal.error());
+    call.principal = *principal;
+    if (auto allowed = check_access(route.access, call.principal, request.param("agent_id")); !allowed)
+      return std::unexpected(allowed.error());
+    if (route.rate != RateClass::none) {
+      if (const auto refused = limits_.take(route.rate, call.principal.actor()))
+        return rate_limited_answer(*refused, request.request_id);
+    }
+  }
+  return route.handle(call);
+}
+
+Credentials credentials_of(const net::Request& request) {
+  return {.authorization = request.header("Authorization").value_or(""),
+          .authorization_count = request.header_count("Authorization"),
+          .cookie = request.header("Cookie").value_or(""),
+          .unsafe_method = is_unsafe(request.method),
+          .csrf_token = request.header("X-CSRF-Token"),
+          .origin = request.header("Origin"),
+          .referer = request.header("Referer"),
+          .sec_fetch_site = request.header("Sec-Fetch-Site"),
+          .client_address = request.client_address};
+}
+
+void Api::observe(const net::AccessRecord& record) {
+  if (hooks_.observe) hooks_.observe(record);
+}
+
+bool Api::allows_origin(std::string_view origin) { return hooks_.allows_origin && hooks_.allows_origin(origin); }
+
+}  // namespace ee::cp

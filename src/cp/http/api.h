@@ -1,0 +1,62 @@
+#pragma once
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cp/http/rate_limits.h"
+#include "cp/http/route.h"
+#include "cp/service/authenticator.h"
+#include "net/router.h"
+#include "net/server.h"
+
+namespace ee::cp {
+
+/// What the HTTP layer tells the rest of the process.
+struct ApiHooks {
+  std::function<bool(std::string_view origin)> allows_origin = {};
+  /// After each answer: access log and metrics.
+  std::function<void(const net::AccessRecord&)> observe = {};
+  /// Somebody known was refused: for the audit log.
+  std::function<void(const Call&, const Error&)> refused = {};
+};
+
+/// The control plane's HTTP application: finds the route, takes from the rate bucket, authenticates, applies the access
+/// rule of the route table, calls the handler, and turns errors into problem answers. Thread-safe.
+class Api final : public net::Application {
+ public:
+  /// `routes` is the whole table; a pattern that stands in it twice is a broken invariant. The references outlive this.
+  Api(std::vector<Route> routes, Authenticator& authenticator, RateLimits& limits, ApiHooks hooks);
+
+  const std::vector<Route>& routes() const { return routes_; }
+
+  net::Admission admit(const net::RequestHead& head) override;
+  std::optional<net::Response> try_fast(net::Request& request) override;
+  net::Response handle(net::Request&& request) override;
+  void observe(const net::AccessRecord& record) override;
+  bool allows_origin(std::string_view origin) override;
+
+ private:
+  static bool is_keyed_by_address(const Route& route);
+  Result<net::Response> run(const Route& route, Call& call);
+
+  std::vector<Route> routes_;
+  std::vector<net::RouteInfo> infos_;
+  net::Router router_;
+  Authenticator& authenticator_;
+  RateLimits& limits_;
+  ApiHooks hooks_;
+};
+
+/// Whether `principal` may use a route, `agent_id` being its `{agent_id}`. Errors: unauthenticated, admin_required,
+/// agent_mismatch, agent_not_found.
+Result<void> check_access(Access access, const Principal& principal, std::string_view agent_id);
+
+/// Form of a request that a JSON route takes: content type, no content coding, an acceptable answer. Errors:
+/// unsupported_media_type, not_acceptable.
+Result<void> check_media_types(const net::Request& request, bool has_json_body);
+
+/// What the authenticator looks at. Views into `request`.
+Credentials credentials_of(const net::Request& request);
+
+}  // namespace ee::cp

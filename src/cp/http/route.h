@@ -1,0 +1,85 @@
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/json.h"
+#include "cp/domain/principal.h"
+#include "net/http.h"
+#include "net/server.h"
+
+namespace ee::cp {
+
+/// Who may call a route. No default: a route without a rule does not compile.
+enum class Access : std::uint8_t {
+  open,       ///< everybody; credentials are not looked at
+  signed_in,  ///< any principal but anonymous
+  session,    ///< an admin or user session
+  admin,      ///< an admin session
+  own_agent,  ///< the agent credential of `{agent_id}`
+  agent_or_admin,  ///< the agent credential of `{agent_id}`, or an admin session
+};
+
+/// Which token buckets a request takes from (05 section 13.5; 01 section 6.4; 02 section 4.2).
+enum class RateClass : std::uint8_t { none, challenge, registration, own_quote, agent, read, write, admin };
+
+/// One request on its way to a handler, who is behind it known.
+struct Call {
+  const net::Request& request;
+  Principal principal = {};
+};
+using Handler = std::function<net::Response(const Call&)>;
+/// Runs on an io thread: must not block. Nothing: the handler is asked, on a worker.
+using FastHandler = std::function<std::optional<net::Response>(const net::Request&)>;
+
+/// A schema is made when the OpenAPI document is: it adds its components to the set and returns JSON text.
+using SchemaOf = std::function<std::string(json::SchemaSet&)>;
+
+struct QueryParameter {
+  std::string name;
+  std::string schema;  ///< JSON Schema text
+  std::string description;
+};
+struct DocumentedAnswer {
+  int status;
+  std::string description;
+  SchemaOf schema = {};
+  std::string content_type = "application/json";
+};
+struct RouteDoc {
+  std::string summary;
+  std::string tag;
+  SchemaOf request = {};
+  std::vector<QueryParameter> query = {};
+  std::vector<DocumentedAnswer> answers = {};
+};
+
+/// A line of the route table: URL, access rule and handler together, so that one search audits access control.
+struct Route {
+  std::string_view method;
+  std::string_view pattern;
+  Access access;
+  RateClass rate;
+  Handler handle;
+  RouteDoc doc;
+  // Beside the rule: what the server must know.
+  FastHandler fast = {};
+  std::size_t max_body_bytes = 64UL * 1024;
+  bool outside = false;   ///< waits for outside services
+  bool reserved = false;  ///< in the reserved share of the in-flight bound
+  net::Shed shed = net::Shed::second;
+  Milliseconds timeout{30'000};
+};
+
+template <class T>
+SchemaOf request_schema() {
+  return [](json::SchemaSet& set) { return json::schema<T>(set, json::SchemaUse::request); };
+}
+template <class T>
+SchemaOf answer_schema() {
+  return [](json::SchemaSet& set) { return json::schema<T>(set, json::SchemaUse::answer); };
+}
+
+}  // namespace ee::cp

@@ -1,0 +1,139 @@
+#include "cp/settings_views.h"
+
+#include "common/env_config.h"
+
+namespace ee::cp::views {
+namespace {
+
+using enum Setting;
+
+Seconds seconds(const SettingValues& values, Setting id) { return Seconds(values.integer(id)); }
+
+}  // namespace
+
+AuthSettings auth(const SettingValues& values, const Config& config) {
+  AuthSettings out{.password_login = values.flag(auth_password_login_enabled),
+                   .admin_password_hash = values.secret(auth_admin_password_hash),
+                   .session_ttl = seconds(values, auth_session_ttl_seconds),
+                   .session_idle = seconds(values, auth_session_idle_seconds),
+                   .admin_github_logins = values.list(auth_admin_github_logins),
+                   .public_origin = config.public_url,
+                   .secure_cookies = config.stage != Stage::dev || config.public_url.starts_with("https://")};
+  for (const std::string& id : values.list(auth_admin_github_ids))
+    if (const auto number = parse_integer(id)) out.admin_github_ids.push_back(*number);
+  return out;
+}
+
+AgentSettings agents(const SettingValues& values) {
+  return {.heartbeat_interval = seconds(values, agents_health_interval_seconds),
+          .silence = seconds(values, agents_silence_seconds),
+          .health = {.down_after_failures = values.integer(agents_down_after_failures),
+                     .up_after_successes = values.integer(agents_up_after_successes)},
+          .stale_after = Seconds(values.integer(agents_stale_hours) * 3600),
+          .credential_rotate = seconds(values, agents_credential_rotate_seconds),
+          .attestation_refresh = seconds(values, attestation_agent_refresh_seconds),
+          .attestation_max_age = seconds(values, attestation_agent_max_age_seconds),
+          .max_agents = values.integer(agents_max_agents),
+          .reserved_labels = values.list(agents_reserved_labels)};
+}
+
+HeartbeatSettings heartbeat(const SettingValues& values) {
+  return {.interval = seconds(values, agents_health_interval_seconds),
+          .health = {.down_after_failures = values.integer(agents_down_after_failures),
+                     .up_after_successes = values.integer(agents_up_after_successes)},
+          .credential_rotate = seconds(values, agents_credential_rotate_seconds)};
+}
+
+TunnelSettings tunnels(const SettingValues& values, const Config& config) {
+  const bool configured = !values.text(cloudflare_account_id).empty() && !values.text(cloudflare_zone_id).empty() &&
+                          !values.secret(cloudflare_api_token).empty() && !values.text(cloudflare_domain).empty();
+  TunnelSettings out{.configured = configured,
+                     .cluster_id = config.cluster_id,
+                     .domain = values.text(cloudflare_domain),
+                     .max_tunnels = values.integer(cloudflare_max_tunnels),
+                     .protected_tunnels = values.list(cloudflare_protected_tunnels),
+                     .reserved_labels = values.list(agents_reserved_labels)};
+  if (values.text(cloudflare_tunnel_mode) == "none") out.mode = TunnelMode::none;
+  const std::string& sweep = values.text(cloudflare_orphan_sweep);
+  out.orphan_sweep = sweep == "delete" ? OrphanSweep::delete_ : sweep == "off" ? OrphanSweep::off : OrphanSweep::report;
+  return out;
+}
+
+cloudflare::CloudflareConfig cloudflare(const SettingValues& values) {
+  return {.api_url = values.text(cloudflare_api_url),
+          .account_id = values.text(cloudflare_account_id),
+          .zone_id = values.text(cloudflare_zone_id),
+          .api_token = values.secret(cloudflare_api_token),
+          .timeout = seconds(values, cloudflare_timeout_seconds),
+          .calls_per_5min = values.integer(cloudflare_calls_per_5min)};
+}
+
+RegistrationSettings registration(const SettingValues& values, const Config& config) {
+  return {.identity = {.require_bootstrap_token = values.flag(agents_require_bootstrap_token),
+                       .takeover_after = seconds(values, agents_takeover_after_seconds)},
+          .agents = agents(values),
+          .dev = config.stage == Stage::dev,
+          .direct_url_cidrs = values.list(agents_direct_url_cidrs)};
+}
+
+ChallengePolicy challenge(const SettingValues& values) {
+  ChallengePolicy out{.ttl = seconds(values, attestation_nonce_ttl_seconds)};
+  if (const auto mode = enum_of<agent_api::EventLogMode>(values.text(attestation_event_log_mode))) out.event_log = *mode;
+  out.agent_mints_token = values.text(attestation_ita_minter) == "agent" && values.text(attestation_verifier_mode) != "dcap";
+  return out;
+}
+
+VerificationLimits verification(const SettingValues& values) {
+  return {.deadline = seconds(values, attestation_verify_timeout_seconds),
+          .max_concurrency = static_cast<std::size_t>(values.integer(attestation_verify_max_concurrency)),
+          .quote_max_bytes = static_cast<std::size_t>(values.integer(attestation_quote_max_bytes))};
+}
+
+IntelTaConfig intel_ta(const SettingValues& values) {
+  IntelTaConfig out{.call = {.api_url = values.text(intel_ta_api_url),
+                             .version = values.text(intel_ta_api_version) == "v1" ? IntelTaVersion::v1 : IntelTaVersion::v2,
+                             .api_key = values.secret(intel_ta_api_key),
+                             .policy_ids = values.list(intel_ta_policy_ids),
+                             .policy_must_match = values.flag(intel_ta_policy_must_match)},
+                    .keys = {.url = values.text(intel_ta_jwks_url),
+                             .issuer = values.text(intel_ta_issuer),
+                             .ttl = seconds(values, intel_ta_jwks_ttl_seconds),
+                             .max_stale = seconds(values, intel_ta_jwks_max_stale_seconds)},
+                    .rules = {.issuer = values.text(intel_ta_issuer),
+                              .audience = values.text(intel_ta_audience),
+                              .algorithms = {},
+                              .policy_ids = values.list(intel_ta_policy_ids),
+                              .clock_skew = seconds(values, intel_ta_clock_skew_seconds),
+                              .max_token_age = seconds(values, intel_ta_max_token_age_seconds)}};
+  for (const std::string& name : values.list(intel_ta_allowed_algs))
+    out.rules.algorithms.push_back(name == "RS256" ? jose::Algorithm::rs256 : jose::Algorithm::ps384);
+  return out;
+}
+
+attestation::PcsEndpoints pcs(const SettingValues& values) {
+  return {.pcs_url = values.text(dcap_pcs_url), .root_crl_url = values.text(dcap_root_crl_url)};
+}
+
+attestation::CollateralPolicy collateral(const SettingValues& values) {
+  return {.refresh = seconds(values, dcap_refresh_seconds),
+          .update = values.text(dcap_tcb_update) == "early" ? attestation::TcbUpdate::early : attestation::TcbUpdate::standard};
+}
+
+attestation::PolicySettings policy(const SettingValues& values, const Config& config) {
+  return {.verifier_mode = values.text(attestation_verifier_mode),
+          .tcb_mode = values.text(attestation_tcb_mode),
+          .rtmr_mode = values.text(attestation_rtmr_mode),
+          .allowed_tcb_statuses = values.list(attestation_allowed_tcb_statuses),
+          .denied_advisories = values.list(attestation_denied_advisories),
+          .event_log_mode = values.text(attestation_event_log_mode),
+          .ita_minter = values.text(attestation_ita_minter),
+          .require_sept_ve_disable = values.flag(attestation_require_sept_ve_disable),
+          .allow_migratable = values.flag(attestation_allow_migratable),
+          .allow_service_td = values.flag(attestation_allow_service_td),
+          .emulation_allowed = config.settings_context().emulation_allowed,
+          .ita_api_key_set = !values.secret(intel_ta_api_key).empty(),
+          .ita_issuer_set = !values.text(intel_ta_issuer).empty(),
+          .ita_jwks_url_set = !values.text(intel_ta_jwks_url).empty()};
+}
+
+}  // namespace ee::cp::views

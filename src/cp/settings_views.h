@@ -1,0 +1,33 @@
+#pragma once
+#include "attestation/validate/policy_snapshot.h"
+#include "attestation/verify/collateral_cache.h"
+#include "attestation/verify/pcs_client.h"
+#include "cp/domain/config.h"
+#include "cp/domain/settings_registry.h"
+#include "cp/integration/cloudflare/cloudflare_types.h"
+#include "cp/integration/intel_ta/intel_ta.h"
+#include "cp/service/auth_settings.h"
+#include "cp/service/challenge_service.h"
+#include "cp/service/heartbeat.h"
+#include "cp/service/registration.h"
+#include "cp/service/tunnel_settings.h"
+#include "cp/service/verification.h"
+
+/// What each part of the control plane reads out of the settings in force. Pure; one place where keys meet meanings.
+namespace ee::cp::views {
+
+AuthSettings auth(const SettingValues& values, const Config& config);
+AgentSettings agents(const SettingValues& values);
+HeartbeatSettings heartbeat(const SettingValues& values);
+TunnelSettings tunnels(const SettingValues& values, const Config& config);
+cloudflare::CloudflareConfig cloudflare(const SettingValues& values);
+RegistrationSettings registration(const SettingValues& values, const Config& config);
+ChallengePolicy challenge(const SettingValues& values);
+VerificationLimits verification(const SettingValues& values);
+IntelTaConfig intel_ta(const SettingValues& values);
+attestation::PcsEndpoints pcs(const SettingValues& values);
+attestation::CollateralPolicy collateral(const SettingValues& values);
+/// Versions are the caller's.
+attestation::PolicySettings policy(const SettingValues& values, const Config& config);
+
+}  // namespace ee::cp::views
