@@ -1,0 +1,121 @@
+#include "agent/control_token.h"
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+
+#include "common/bytes.h"
+#include "common/crypto.h"
+#include "common/jose.h"
+
+namespace ee::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::string_view kScheme = "EE-Control ";
+constexpr std::string_view kType = "ee-control+jwt";
+constexpr std::string_view kIssuer = "easyenclave-cp";
+constexpr std::int64_t kMostLifetimeSeconds = 60;
+constexpr Milliseconds kSkew = 30s;
+constexpr std::size_t kMaxTokenBytes = 8192;
+constexpr std::size_t kMaxJti = 128;
+constexpr int kFailuresForLock = 20;
+constexpr Milliseconds kFailureWindow = 60s;
+constexpr Milliseconds kLockTime = 60s;
+
+std::unexpected<Error> invalid(std::string_view why) { return fail(ErrorCode::invalid_token, std::string(why)); }
+
+struct Claims {
+  std::string_view issuer, audience, method, target, body_hash, id;
+  std::int64_t issued_at = 0;
+  std::int64_t expires_at = 0;
+};
+
+std::optional<Claims> read_claims(const boost::json::object& claims) {
+  const auto text = [&](std::string_view name) { return jose::text_member(claims, name); };
+  const auto iss = text("iss"), aud = text("aud"), htm = text("htm"), htp = text("htp"), bsh = text("bsh"),
+             jti = text("jti");
+  const auto iat = jose::integer_member(claims, "iat");
+  const auto exp = jose::integer_member(claims, "exp");
+  if (!iss || !aud || !htm || !htp || !bsh || !jti || !iat || !exp) return std::nullopt;
+  constexpr std::int64_t kFarthest = 253402300799;  // end of the year 9999
+  if (*iat < 0 || *exp < *iat || *exp > kFarthest) return std::nullopt;
+  return Claims{.issuer = *iss,
+                .audience = *aud,
+                .method = *htm,
+                .target = *htp,
+                .body_hash = *bsh,
+                .id = *jti,
+                .issued_at = *iat,
+                .expires_at = *exp};
+}
+
+}  // namespace
+
+Result<void> ControlTokens::check(std::string_view authorization, const ControlCall& call) {
+  auto checked = check_token(authorization, call);
+  if (checked || checked.error().code != ErrorCode::invalid_token) return checked;
+  return fail(refusal_of(std::move(checked.error())));
+}
+
+Result<void> ControlTokens::check_token(std::string_view authorization, const ControlCall& call) {
+  const auto session = board_.session();
+  if (!session) return invalid("not registered");
+  if (!authorization.starts_with(kScheme)) return invalid("no control token");
+  const auto token =
+      jose::UnverifiedToken::parse(authorization.substr(kScheme.size()), {.algorithms = {jose::Algorithm::eddsa},
+                                                                          .types = {std::string(kType)},
+                                                                          .max_bytes = kMaxTokenBytes,
+                                                                          .max_members = 32});
+  if (!token) return invalid(to_string(token.error()));
+  if (jose::text_member(token->header(), "typ") != kType) return invalid("typ is missing");
+  const ByteArray<32>* key = session->signers.find(token->kid());
+  if (key == nullptr) return invalid("unknown key");
+  const auto verified = token->verify(jose::PublicKey::from_ed25519(*key));
+  if (!verified) return invalid(to_string(verified.error()));
+
+  const auto claims = read_claims(verified->claims());
+  if (!claims) return invalid("claims are missing");
+  if (claims->issuer != kIssuer) return invalid("iss");
+  if (claims->audience != session->identity.agent_id) return invalid("aud");
+  if (claims->expires_at - claims->issued_at > kMostLifetimeSeconds) return invalid("lifetime");
+  const UtcTime now = board_.corrected_now();
+  const UtcTime issued_at{Seconds(claims->issued_at)};
+  const UtcTime expires_at{Seconds(claims->expires_at)};
+  if (now < issued_at - kSkew || now > expires_at + kSkew) return invalid("time");
+  if (claims->method != call.method || claims->target != call.target) return invalid("another call");
+  if (claims->body_hash != to_base64url(sha256(bytes_of(call.body)))) return invalid("another body");
+  if (claims->id.empty() || claims->id.size() > kMaxJti) return invalid("jti");
+  return remember(std::string(claims->id), expires_at + kSkew);
+}
+
+/// A token counts once. Full: refused, since a forgotten token could be used again.
+Result<void> ControlTokens::remember(const std::string& jti, UtcTime until) {
+  const UtcTime now = board_.corrected_now();
+  const std::lock_guard lock(mutex_);
+  if (used_.contains(jti)) return invalid("replayed");
+  if (used_.size() >= kReplayCacheSize) std::erase_if(used_, [&](const auto& entry) { return entry.second < now; });
+  if (used_.size() >= kReplayCacheSize) return fail(ErrorCode::replay_cache_full, "too many control calls");
+  used_.emplace(jti, until);
+  return {};
+}
+
+Error ControlTokens::refusal_of(Error error) {
+  const SteadyTime now = clock_.steady_now();
+  const std::lock_guard lock(mutex_);
+  if (now >= locked_until_) {
+    if (failures_ == 0 || now - failures_since_ > kFailureWindow) {
+      failures_ = 0;
+      failures_since_ = now;
+    }
+    if (++failures_ < kFailuresForLock) return error;
+    failures_ = 0;
+    locked_until_ = now + kLockTime;
+    return error;  // the one that fills the measure is still answered as what it is
+  }
+  Error limited{.code = ErrorCode::rate_limited, .detail = "too many failed authentications"};
+  limited.retry_after = std::chrono::ceil<Seconds>(locked_until_ - now);
+  return limited;
+}
+
+}  // namespace ee::agent
