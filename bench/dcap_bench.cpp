@@ -125,10 +125,9 @@ int main(int argc, char** argv) {
   const double verify = fastest.of("openssl_p256_verify");
   const double warm = fastest.of("dcap_warm") / verify;
   const double cold = fastest.of("dcap_cold") / verify;
-  fmt::print(
-      R"({{"id":"P1","openssl_p256_verify_us":{:.1f},"warm_ratio":{:.2f},"warm_target":2.5,"cold_ratio":{:.2f},)"
-      R"("cold_target":20,"met":{}}})"
-      "\n",
-      verify / 1000, warm, cold, warm <= 2.5 && cold <= 20);
+  fmt::print(R"({{"id":"P1","openssl_p256_verify_us":{:.1f},"warm_ratio":{:.2f},"warm_target":2.5,"cold_ratio":{:.2f},)"
+             R"("cold_target":20,"met":{}}})"
+             "\n",
+             verify / 1000, warm, cold, warm <= 2.5 && cold <= 20);
   return 0;
 }

@@ -32,7 +32,8 @@ void check_head(const Head& head) {
   std::size_t framings = 0;
   for (const HeadField& field : head.fields) {
     hosts += equal_ignoring_case(field.name, "host") ? 1 : 0;
-    const bool framing = equal_ignoring_case(field.name, "content-length") || equal_ignoring_case(field.name, "transfer-encoding");
+    const bool framing =
+        equal_ignoring_case(field.name, "content-length") || equal_ignoring_case(field.name, "transfer-encoding");
     framings += framing ? 1 : 0;
     for (const std::string_view text : {field.name, field.value})
       require(text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos);
@@ -45,13 +46,14 @@ void check_rewritten(const Head& head) {
   std::string plain = std::string(head.method) + " " + std::string(head.path);
   if (!head.query.empty()) plain += "?" + std::string(head.query);
   plain += head.http_1_0 ? " HTTP/1.0\r\n" : " HTTP/1.1\r\n";
-  for (const HeadField& field : head.fields) plain += std::string(field.name) + ": " + std::string(field.value) + "\r\n";
+  for (const HeadField& field : head.fields)
+    plain += std::string(field.name) + ": " + std::string(field.value) + "\r\n";
   plain += "\r\n";
   HeadReader reader({.max_request_line_bytes = 1 << 20, .max_bytes = 1 << 21, .max_fields = 1000});
   require(reader.read(plain) == HeadStatus::complete && reader.size() == plain.size());
   const Head& again = reader.head();
-  require(again.method == head.method && again.path == head.path && again.query == head.query && again.host == head.host &&
-          again.content_length == head.content_length && again.chunked == head.chunked &&
+  require(again.method == head.method && again.path == head.path && again.query == head.query &&
+          again.host == head.host && again.content_length == head.content_length && again.chunked == head.chunked &&
           again.keep_alive == head.keep_alive && again.fields.size() == head.fields.size());
 }
 
@@ -118,7 +120,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const HeadStatus status = whole.read(bytes);
   require(read_in_pieces(cut, bytes, piece) == status);
   if (status != HeadStatus::complete) return 0;
-  require(whole.size() <= bytes.size() && cut.size() == whole.size() && cut.head().fields.size() == whole.head().fields.size());
+  require(whole.size() <= bytes.size() && cut.size() == whole.size() &&
+          cut.head().fields.size() == whole.head().fields.size());
   check_head(whole.head());
   check_rewritten(whole.head());
   use_head(whole.head());

@@ -1,6 +1,7 @@
+// covers: S01_JOSE_005
 // Tokens and key sets. The input is a token, or a key set if it begins with `{`; a token is checked with fixed keys of
-// each type, so that everything behind the parser runs as well. The keys are those of RFC 7515, A.2 and A.3: nothing but
-// the claims published there may ever be vouched for.
+// each type, so that everything behind the parser runs as well. The keys are those of RFC 7515, A.2 and A.3: nothing
+// but the claims published there may ever be vouched for.
 #include <boost/json/object.hpp>
 #include <cstddef>
 #include <cstdint>

@@ -55,7 +55,7 @@ def main() -> int:
         if not layer:
             errors.append(f"src/{name}: the folder is not in the table of tools/check_includes.py")
             continue
-        is_test = name.endswith("_test.cpp")
+        is_test = name.endswith(("_test.cpp", "_fixture.h", "_test_support.h"))
         for number, line in enumerate(source.read_text().splitlines(), 1):
             found = INCLUDE.match(line)
             if not found:

@@ -85,8 +85,10 @@ std::optional<Challenge> parse_body(Bytes body) {
   out.purpose = static_cast<std::uint8_t>(reader.take_number(1));
   out.vm_name = text_of(reader.take(reader.take_number(1)));
   const std::uint64_t agent_bytes = reader.take_number(1);
-  if (agent_bytes == 16) out.agent_id = uuid_text(reader.take_array<16>());
-  else if (agent_bytes != 0) return std::nullopt;
+  if (agent_bytes == 16)
+    out.agent_id = uuid_text(reader.take_array<16>());
+  else if (agent_bytes != 0)
+    return std::nullopt;
   out.audience = text_of(reader.take(reader.take_number(2)));
   out.expires_at = from_unix_ms(static_cast<std::int64_t>(reader.take_number(8)));
   if (!reader.read_all()) return std::nullopt;

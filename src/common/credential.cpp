@@ -18,9 +18,7 @@ constexpr std::size_t kSecretChars = 43;
 constexpr std::size_t kCrcChars = 6;
 constexpr std::array<std::string_view, 6> kKinds = {"live", "sess", "agent", "boot", "enroll", "svc"};
 
-constexpr bool is_base62(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-}
+constexpr bool is_base62(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
 constexpr bool is_base32(char c) { return (c >= 'a' && c <= 'z') || (c >= '2' && c <= '7'); }
 
 std::array<char, kCrcChars> crc_text(std::string_view covered) {

@@ -25,7 +25,8 @@ struct Credential {
 };
 
 /// What a scanner for leaked credentials looks for (PCRE, RE2, ECMAScript).
-constexpr std::string_view kCredentialPattern = R"(\bee_(live|sess|agent|boot|enroll|svc)_[a-z2-7]{16}_[0-9A-Za-z]{49}\b)";
+constexpr std::string_view kCredentialPattern =
+    R"(\bee_(live|sess|agent|boot|enroll|svc)_[a-z2-7]{16}_[0-9A-Za-z]{49}\b)";
 
 /// Errors: internal_error when the CSPRNG fails; never a weaker source.
 Result<Credential> new_credential(CredentialKind kind, Random& random);

@@ -142,7 +142,7 @@ class CredentialCache::Shard {
     entry.next_by_subject = std::exchange(first_by_subject, index);
   }
 
-  void unlink_from_chain(Index& first, Index index, Index Entry::*next) {
+  void unlink_from_chain(Index& first, Index index, Index Entry::* next) {
     Index* link = &first;
     while (*link != index) link = &(entries_[*link].*next);
     *link = entries_[index].*next;

@@ -61,7 +61,8 @@ class CredentialCache {
 
   std::uint64_t generation() const { return generation_.load(); }
   /// False, and nothing kept, when something was removed since `generation` was read.
-  bool insert(std::string_view credential, const VerifiedCredential& verified, std::uint64_t generation, const Now& now);
+  bool insert(std::string_view credential, const VerifiedCredential& verified, std::uint64_t generation,
+              const Now& now);
 
   /// Removes every entry of an agent, session or key. Cheap: a few entries per shard are looked at.
   void remove_subject(const ByteArray<16>& subject);

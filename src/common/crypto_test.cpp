@@ -33,12 +33,14 @@ TEST(HmacSha256, MatchesRfc4231) {
 TEST(HmacSha256, PreparedKeyGivesTheSameForEveryLength) {
   const HmacSha256Key key(bytes_of("key"));
   std::string data;
-  for (int i = 0; i < 200; ++i, data.push_back('x')) EXPECT_EQ(key.of(bytes_of(data)), hmac_sha256(bytes_of("key"), bytes_of(data)));
+  for (int i = 0; i < 200; ++i, data.push_back('x'))
+    EXPECT_EQ(key.of(bytes_of(data)), hmac_sha256(bytes_of("key"), bytes_of(data)));
 }
 
 // RFC 5869 test case 3 (no salt, no info), first 32 bytes of its output.
 TEST(Hkdf, MatchesRfc5869) {
-  EXPECT_EQ(hex(hkdf_sha256(ByteVector(22, 0x0b), "")), "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d");
+  EXPECT_EQ(hex(hkdf_sha256(ByteVector(22, 0x0b), "")),
+            "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d");
 }
 
 TEST(Crc32, MatchesTheCheckValue) {

@@ -87,7 +87,8 @@ Checked<UnverifiedToken> UnverifiedToken::parse(std::string_view text, const Tok
   const auto typ = optional_text(header, "typ");
   if (!kid || !typ) return malformed;
   if (header.contains("crit")) return std::unexpected(Refusal::header_refused);
-  if (header.contains("typ") && std::ranges::find(rules.types, *typ) == rules.types.end()) return std::unexpected(Refusal::header_refused);
+  if (header.contains("typ") && std::ranges::find(rules.types, *typ) == rules.types.end())
+    return std::unexpected(Refusal::header_refused);
   const auto algorithm = algorithm_of(text_member(header, "alg").value_or(""));
   if (!algorithm || std::ranges::find(rules.algorithms, *algorithm) == rules.algorithms.end())
     return std::unexpected(Refusal::algorithm_refused);

@@ -29,8 +29,8 @@ std::optional<Algorithm> algorithm_of(std::string_view text);
 
 /// Why a token or key was refused, in the order of the checks.
 enum class Refusal : std::uint8_t {
-  malformed,          ///< too long, not three base64url parts, no JSON objects, duplicate members, members of wrong type
-  header_refused,     ///< `crit`, or a `typ` that is not allowed
+  malformed,       ///< too long, not three base64url parts, no JSON objects, duplicate members, members of wrong type
+  header_refused,  ///< `crit`, or a `typ` that is not allowed
   algorithm_refused,  ///< `alg` absent or outside the caller's list
   key_unknown,        ///< no key of that id
   key_unusable,       ///< two keys of that id; wrong type, curve, size, use or algorithm; a private key
@@ -103,7 +103,7 @@ class KeySet {
 
 /// What a caller accepts.
 struct TokenRules {
-  std::vector<Algorithm> algorithms;  ///< never empty
+  std::vector<Algorithm> algorithms;         ///< never empty
   std::vector<std::string> types = {"JWT"};  ///< allowed values of `typ`; it may always be absent
   std::size_t max_bytes = 32UL * 1024;
   std::size_t max_members = 256;  ///< of the header, and of the claims
@@ -166,11 +166,12 @@ class PrivateKey {
  private:
   PrivateKey() = default;
   PublicKey public_;
-  std::shared_ptr<evp_pkey_st> key_;           // RSA and P-256
+  std::shared_ptr<evp_pkey_st> key_;  // RSA and P-256
   std::optional<Ed25519PrivateKey> ed25519_;
 };
 
-/// Makes a compact JWS with header `{"alg","kid"?,"typ"?}`; empty texts are left out. Nothing when the key does not fit.
+/// Makes a compact JWS with header `{"alg","kid"?,"typ"?}`; empty texts are left out. Nothing when the key does not
+/// fit.
 std::optional<std::string> sign_compact(const PrivateKey& key, Algorithm algorithm, std::string_view kid,
                                         std::string_view typ, std::string_view payload);
 

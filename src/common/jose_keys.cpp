@@ -46,7 +46,9 @@ struct ErrorQueueGuard {
   ~ErrorQueueGuard() { ERR_clear_error(); }
 };
 
-std::shared_ptr<EVP_PKEY> owned(EVP_PKEY* key) { return {key, [](EVP_PKEY* p) { EVP_PKEY_free(p); }}; }
+std::shared_ptr<EVP_PKEY> owned(EVP_PKEY* key) {
+  return {key, [](EVP_PKEY* p) { EVP_PKEY_free(p); }};
+}
 
 Ptr<BIGNUM> number_of(Bytes big_endian) {
   return Ptr<BIGNUM>(BN_bin2bn(big_endian.data(), static_cast<int>(big_endian.size()), nullptr));
@@ -106,7 +108,8 @@ bool is_for_verification(const boost::json::object& jwk) {
   if (jwk.contains("use") && text_member(jwk, "use") != "sig") return false;
   const auto* const operations = jwk.if_contains("key_ops");
   if (operations == nullptr) return true;
-  return operations->is_array() && std::ranges::any_of(operations->get_array(), [](const boost::json::value& operation) {
+  return operations->is_array() &&
+         std::ranges::any_of(operations->get_array(), [](const boost::json::value& operation) {
            return operation.is_string() && operation.get_string() == "verify";
          });
 }
@@ -219,7 +222,8 @@ bool PublicKey::verify(Algorithm algorithm, Bytes message, Bytes signature) cons
   require(fits(algorithm));
   if (type_ == KeyType::ed25519) return ed25519_verify(ed25519_, message, signature);
   const ErrorQueueGuard guard;
-  if (type_ == KeyType::rsa && signature.size() != static_cast<std::size_t>(EVP_PKEY_get_size(key_.get()))) return false;
+  if (type_ == KeyType::rsa && signature.size() != static_cast<std::size_t>(EVP_PKEY_get_size(key_.get())))
+    return false;
   ByteVector der;
   if (type_ == KeyType::p256) {
     auto converted = der_of_raw(signature);
@@ -312,9 +316,7 @@ std::string PrivateKey::public_jwk(std::string_view kid, std::optional<Algorithm
       out += R"(,"kty":"EC","crv":"P-256","x":")" + number_member(key_.get(), OSSL_PKEY_PARAM_EC_PUB_X, kP256Bytes) +
              R"(","y":")" + number_member(key_.get(), OSSL_PKEY_PARAM_EC_PUB_Y, kP256Bytes);
       break;
-    case KeyType::ed25519:
-      out += R"(,"kty":"OKP","crv":"Ed25519","x":")" + to_base64url(public_.ed25519_);
-      break;
+    case KeyType::ed25519: out += R"(,"kty":"OKP","crv":"Ed25519","x":")" + to_base64url(public_.ed25519_); break;
   }
   return out + "\"}";
 }

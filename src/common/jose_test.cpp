@@ -13,11 +13,13 @@ namespace {
 constexpr std::string_view kRsaN =
     "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgN"
     "MsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xs"
-    "mtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+    "mtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_"
+    "h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
 constexpr std::string_view kRs256Token =
     "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVl"
     "fQ.cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7"
-    "t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzD"
+    "t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--"
+    "xi12jzD"
     "wusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77"
     "Rw";
 constexpr std::string_view kEs256Jwk =
@@ -28,15 +30,18 @@ constexpr std::string_view kEs256Token =
 constexpr std::string_view kPs384N =
     "n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWTDvNd7nqQ0VEiZQHz_AJmSCpMaJMRBSFKrKb2wqVwGU_"
     "NsYOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7Tpe-OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC"
-    "0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKwuCLqKnS2BYwdq_mzSnbLY7h_qixoR7jig3__kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw";
+    "0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKwuCLqKnS2BYwdq_mzSnbLY7h_qixoR7jig3__"
+    "kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw";
 constexpr std::string_view kPs384Token =
     "eyJhbGciOiJQUzM4NCIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZSJ9.SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGc"
-    "m9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhl"
+    "m9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGh"
+    "l"
     "cmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4.cu22eBqkYDKgIlTpzDXGvaFfz6WGoz7fUDcfT0kkOy42mi"
     "Ah2qyBzk1xEsnk2IpN6-tPid6VrklHkqsGqDqHCdP6O8TTB5dDDItllVo6_1OLPpcbUrhiUSMxbbXUvdvWXzg-UD8biiReQFlfz28zGWVsdiNAUf8Z"
     "nyPEgVFn442ZdNqiVJRmBqrYRXe8P_ijQ7p8Vdz0TTrxUeT3lm8d9shnr2lfJT8ImUjvAA2Xez2Mlp8cBE5awDzT0qI0n6uiP1aCN_2_jLAeQTlqRH"
     "tfa64QQSUmFAAjVKPbByi7xho0uTOcbH510a6GYmJUAfmWjwZ6oD4ifKo8DYM-X72Eaw";
-constexpr std::string_view kEdDsaJwk = R"({"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})";
+constexpr std::string_view kEdDsaJwk =
+    R"({"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})";
 constexpr std::string_view kEdDsaToken =
     "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4i"
     "ylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
@@ -52,7 +57,8 @@ std::string raw_token(std::string_view header, std::string_view claims, std::str
 }
 
 /// Refused before a key is asked for.
-Refusal refusal_of(std::string_view token, const TokenRules& rules = {.algorithms = {Algorithm::ps384, Algorithm::rs256}}) {
+Refusal refusal_of(std::string_view token,
+                   const TokenRules& rules = {.algorithms = {Algorithm::ps384, Algorithm::rs256}}) {
   const auto parsed = UnverifiedToken::parse(token, rules);
   if (parsed) {
     ADD_FAILURE() << "accepted: " << token;
@@ -69,10 +75,10 @@ TEST(Jose, VerifiesThePublishedVectors) {
     std::string_view token;
   };
   const Vector vectors[] = {
-      {Algorithm::rs256, rsa_jwk(kRsaN), kRs256Token},           // RFC 7515 A.2
-      {Algorithm::es256, std::string(kEs256Jwk), kEs256Token},   // RFC 7515 A.3
-      {Algorithm::ps384, rsa_jwk(kPs384N), kPs384Token},         // RFC 7520 4.2
-      {Algorithm::eddsa, std::string(kEdDsaJwk), kEdDsaToken},   // RFC 8037 A.4
+      {Algorithm::rs256, rsa_jwk(kRsaN), kRs256Token},          // RFC 7515 A.2
+      {Algorithm::es256, std::string(kEs256Jwk), kEs256Token},  // RFC 7515 A.3
+      {Algorithm::ps384, rsa_jwk(kPs384N), kPs384Token},        // RFC 7520 4.2
+      {Algorithm::eddsa, std::string(kEdDsaJwk), kEdDsaToken},  // RFC 8037 A.4
   };
   for (const Vector& vector : vectors) {
     SCOPED_TRACE(to_string(vector.algorithm));
@@ -121,17 +127,25 @@ TEST(Jose, RefusesOtherShapes) {
   const std::string good_header = R"({"alg":"PS384"})";
   const std::string head = to_base64url(bytes_of(good_header));
   const std::string malformed[] = {
-      "", ".", "..", "...", "a", head, head + ".e30", head + ".e30.AAAA.AAAA", head + ".e30.AAAA.",
-      head + ".e30=.AAAA",       // padding
-      head + ".e30.AAAA=",       //
-      head + ".e30.AA+/",        // standard alphabet
-      head + ".e31.AAAA",        // unused bits set
-      head + ". e30.AAAA",       // white space
-      head + ".e30.AAAA\n",      //
-      raw_token("[]", "{}"),     //
-      raw_token("null", "{}"),   //
-      raw_token("", "{}"),       //
-      raw_token("{", "{}"),      //
+      "",
+      ".",
+      "..",
+      "...",
+      "a",
+      head,
+      head + ".e30",
+      head + ".e30.AAAA.AAAA",
+      head + ".e30.AAAA.",
+      head + ".e30=.AAAA",      // padding
+      head + ".e30.AAAA=",      //
+      head + ".e30.AA+/",       // standard alphabet
+      head + ".e31.AAAA",       // unused bits set
+      head + ". e30.AAAA",      // white space
+      head + ".e30.AAAA\n",     //
+      raw_token("[]", "{}"),    //
+      raw_token("null", "{}"),  //
+      raw_token("", "{}"),      //
+      raw_token("{", "{}"),     //
       raw_token(good_header, "[]"),
       raw_token(good_header, "1"),
       raw_token(good_header, "{} {}"),
@@ -164,25 +178,29 @@ TEST(Jose, RefusesHeadersAndAlgorithms) {
   EXPECT_EQ(refusal_of(raw_token(R"({"alg":"PS384","typ":"at+jwt"})", "{}")), Refusal::header_refused);
   EXPECT_EQ(refusal_of(raw_token(R"({"alg":"PS384","typ":"jwt"})", "{}")), Refusal::header_refused);
   EXPECT_EQ(refusal_of(raw_token(R"({"alg":"PS384","typ":""})", "{}")), Refusal::header_refused);
-  for (const std::string alg : {"none", "None", "HS256", "HS384", "ES256", "EdDSA", "RS384", "RS512", "PS256", "PS512", "ps384", "PS384 ", ""})
+  for (const std::string alg :
+       {"none", "None", "HS256", "HS384", "ES256", "EdDSA", "RS384", "RS512", "PS256", "PS512", "ps384", "PS384 ", ""})
     EXPECT_EQ(refusal_of(raw_token(R"({"alg":")" + alg + "\"}", "{}")), Refusal::algorithm_refused) << alg;
   EXPECT_EQ(refusal_of(raw_token("{}", "{}", "")), Refusal::algorithm_refused);
   EXPECT_EQ(refusal_of(raw_token(R"({"alg":["PS384"]})", "{}")), Refusal::algorithm_refused);
   EXPECT_EQ(refusal_of(raw_token(R"({"alg":"none"})", "{}", "")), Refusal::algorithm_refused);
-  EXPECT_TRUE(UnverifiedToken::parse(raw_token(R"({"alg":"PS384","typ":"JWT"})", "{}"), {.algorithms = {Algorithm::ps384}}));
+  EXPECT_TRUE(
+      UnverifiedToken::parse(raw_token(R"({"alg":"PS384","typ":"JWT"})", "{}"), {.algorithms = {Algorithm::ps384}}));
 }
 
 // covers: S01_JOSE_004
 TEST(Jose, KeysThatDoNotFitTheAlgorithm) {
-  const PublicKey keys[] = {PublicKey::from_jwk_text(rsa_jwk(kRsaN)).value(), PublicKey::from_jwk_text(kEs256Jwk).value(),
-                            PublicKey::from_jwk_text(kEdDsaJwk).value()};
+  const PublicKey keys[] = {PublicKey::from_jwk_text(rsa_jwk(kRsaN)).value(),
+                            PublicKey::from_jwk_text(kEs256Jwk).value(), PublicKey::from_jwk_text(kEdDsaJwk).value()};
   for (const auto algorithm : {Algorithm::ps384, Algorithm::rs256, Algorithm::es256, Algorithm::eddsa}) {
-    const auto token = UnverifiedToken::parse(raw_token(R"({"alg":")" + std::string(to_string(algorithm)) + "\"}", "{}"), {.algorithms = {algorithm}});
+    const auto token = UnverifiedToken::parse(
+        raw_token(R"({"alg":")" + std::string(to_string(algorithm)) + "\"}", "{}"), {.algorithms = {algorithm}});
     ASSERT_TRUE(token);
     for (const PublicKey& key : keys) {
       const auto verified = token->verify(key);
       ASSERT_FALSE(verified);
-      EXPECT_EQ(verified.error(), key.type() == key_type_of(algorithm) ? Refusal::signature_invalid : Refusal::key_unusable);
+      EXPECT_EQ(verified.error(),
+                key.type() == key_type_of(algorithm) ? Refusal::signature_invalid : Refusal::key_unusable);
     }
   }
   // The key's own algorithm counts.
@@ -197,12 +215,12 @@ TEST(Jose, UnusableKeys) {
   const auto exponent_3 = testing::make_rsa_key(2048, 3);
   const std::string unusable[] = {
       rsa_jwk(weak.n),
-      rsa_jwk(kRsaN, "AQ"),                    // e = 1
-      rsa_jwk(kRsaN, "Ag"),                    // e = 2
-      rsa_jwk(kRsaN, "AQAAAAAAAAAB"),          // e over 64 bits
+      rsa_jwk(kRsaN, "AQ"),            // e = 1
+      rsa_jwk(kRsaN, "Ag"),            // e = 2
+      rsa_jwk(kRsaN, "AQAAAAAAAAAB"),  // e over 64 bits
       rsa_jwk(kRsaN, ""),
       rsa_jwk(std::string(kRsaN.substr(0, kRsaN.size() - 2)) + "oA"),  // even modulus
-      rsa_jwk("AQAB" + std::string(1400, 'A') + "AQ"),  // over 8192 bits
+      rsa_jwk("AQAB" + std::string(1400, 'A') + "AQ"),                 // over 8192 bits
       rsa_jwk(std::string(kRsaN) + "=="),
       rsa_jwk(kRsaN, "AQAB", R"(,"use":"enc")"),
       rsa_jwk(kRsaN, "AQAB", R"(,"use":1)"),
@@ -225,7 +243,8 @@ TEST(Jose, UnusableKeys) {
     ASSERT_FALSE(key) << jwk;
     EXPECT_EQ(key.error(), Refusal::key_unusable) << jwk;
   }
-  for (const std::string jwk : {"", "[]", "{}", R"({"kty":1})", R"({"kty":"RSA","kty":"RSA"})", R"({"kty":"RSA","kid":7})"}) {
+  for (const std::string jwk :
+       {"", "[]", "{}", R"({"kty":1})", R"({"kty":"RSA","kty":"RSA"})", R"({"kty":"RSA","kid":7})"}) {
     const auto key = PublicKey::from_jwk_text(jwk);
     ASSERT_FALSE(key) << jwk;
     EXPECT_EQ(key.error(), Refusal::malformed) << jwk;
@@ -233,7 +252,8 @@ TEST(Jose, UnusableKeys) {
   const auto small_exponent = PublicKey::from_jwk_text(rsa_jwk(exponent_3.n, exponent_3.e));
   ASSERT_TRUE(small_exponent);  // a caller may ask for more
   EXPECT_EQ(small_exponent->rsa_exponent(), 3U);
-  EXPECT_TRUE(PublicKey::from_jwk_text(rsa_jwk(kRsaN, "AQAB", R"(,"key_ops":["verify"],"use":"sig","x5c":["ignored"])")));
+  EXPECT_TRUE(
+      PublicKey::from_jwk_text(rsa_jwk(kRsaN, "AQAB", R"(,"key_ops":["verify"],"use":"sig","x5c":["ignored"])")));
 }
 
 // covers: S01_JOSE_004
@@ -306,7 +326,8 @@ TEST(KeySet, RefusesWhatIsNoBoundedSet) {
                                  R"({"keys":[{"kty":"RSA","kid":"a","kid":"b"}]})"})
     EXPECT_FALSE(KeySet::parse(text)) << text;
   std::string many = R"({"keys":[)";
-  for (int i = 0; i < 65; ++i) many += (i == 0 ? "" : ",") + std::string(R"({"kty":"oct","kid":")") + std::to_string(i) + "\"}";
+  for (int i = 0; i < 65; ++i)
+    many += (i == 0 ? "" : ",") + std::string(R"({"kty":"oct","kid":")") + std::to_string(i) + "\"}";
   EXPECT_FALSE(KeySet::parse(many + "]}"));
   EXPECT_TRUE(KeySet::parse(many + "]}", KeySet::kMaxBytes, 65));
   EXPECT_FALSE(KeySet::parse(many + "]}", 100, 65));

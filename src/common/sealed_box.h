@@ -35,11 +35,12 @@ class X25519KeyPair {
   ByteArray<32> secret_{};
 };
 
-/// Whether `public_key` is 32 bytes and not of low order: the shared secret of such a point would be zero for everybody.
+/// Whether `public_key` is 32 bytes and not of low order: the shared secret of such a point would be zero for
+/// everybody.
 bool is_acceptable_x25519(Bytes public_key);
 
-/// libsodium `crypto_box_seal(context ‖ 00 ‖ payload)`: 48 bytes longer than what it holds. It hides the payload and
-/// shows changes, but does not say who made it: whatever carries it must be signed.
+/// libsodium `crypto_box_seal(context ‖ 00 ‖ payload)`: 48 bytes longer than what it holds. It hides the payload,
+/// and shows changes, but does not say who made it: whatever carries it must be signed.
 /// Requires a context of 1 to 512 printable ASCII characters.
 /// Errors: invalid_request for an unacceptable key, internal_error for a payload over kMaxSealedPayloadBytes.
 Result<ByteVector> seal(std::string_view context, std::string_view payload, const ByteArray<32>& public_key);

@@ -39,7 +39,8 @@ TEST(SealedBox, OpensTheRecordedBox) {
 TEST(SealedBox, SealsWhatItOpens) {
   FakeRandom random;
   const auto key = X25519KeyPair::generate(random).value();
-  for (const std::string& payload : {std::string(), std::string("{}"), std::string("a\0b", 3), std::string(kMaxSealedPayloadBytes, 'x')}) {
+  for (const std::string& payload :
+       {std::string(), std::string("{}"), std::string("a\0b", 3), std::string(kMaxSealedPayloadBytes, 'x')}) {
     const auto sealed = seal(kContext, payload, key.public_key());
     ASSERT_TRUE(sealed);
     EXPECT_EQ(sealed->size(), 48 + kContext.size() + 1 + payload.size());
@@ -53,10 +54,13 @@ TEST(SealedBox, RefusesAnotherContextKeyOrByte) {
   FakeRandom random;
   const auto key = vector_key();
   const auto ciphertext = from_base64(kCiphertext).value();
-  const auto refused = [](const Result<Secret>& result) { return !result && result.error().code == ErrorCode::seal_context_mismatch; };
+  const auto refused = [](const Result<Secret>& result) {
+    return !result && result.error().code == ErrorCode::seal_context_mismatch;
+  };
   EXPECT_TRUE(refused(open_sealed(kContext.substr(0, kContext.size() - 1), ciphertext, key)));
   EXPECT_TRUE(refused(open_sealed(std::string(kContext) + "x", ciphertext, key)));
-  EXPECT_TRUE(refused(open_sealed("easyenclave.seal.1:tunnel:0190a000-0000-7000-8000-000000000001:1", ciphertext, key)));
+  EXPECT_TRUE(
+      refused(open_sealed("easyenclave.seal.1:tunnel:0190a000-0000-7000-8000-000000000001:1", ciphertext, key)));
   EXPECT_TRUE(refused(open_sealed(kContext, ciphertext, X25519KeyPair::generate(random).value())));
   for (std::size_t i = 0; i < ciphertext.size(); ++i) {
     auto altered = ciphertext;

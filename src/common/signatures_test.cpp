@@ -11,8 +11,8 @@ namespace {
 
 // covers: S02_AGT_SIG_001
 TEST(RequestSignature, MatchesTheVector) {
-  const auto key =
-      Ed25519PrivateKey::from_seed(from_hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").value());
+  const auto key = Ed25519PrivateKey::from_seed(
+      from_hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").value());
   ASSERT_TRUE(key);
   const auto input = request_signature_input("POST", "/api/v1/agents/register", "0190a000-0000-7000-8000-000000000002",
                                              bytes_of("{}"));
@@ -23,9 +23,12 @@ TEST(RequestSignature, MatchesTheVector) {
 
 TEST(RequestSignature, EveryPartCounts) {
   const std::set<ByteVector> inputs = {
-      request_signature_input("POST", "/p", "id", bytes_of("b")), request_signature_input("PUT", "/p", "id", bytes_of("b")),
-      request_signature_input("POST", "/q", "id", bytes_of("b")), request_signature_input("POST", "/p", "ie", bytes_of("b")),
-      request_signature_input("POST", "/p", "id", bytes_of("c")), request_signature_input("POST", "/pid", "", bytes_of("b")),
+      request_signature_input("POST", "/p", "id", bytes_of("b")),
+      request_signature_input("PUT", "/p", "id", bytes_of("b")),
+      request_signature_input("POST", "/q", "id", bytes_of("b")),
+      request_signature_input("POST", "/p", "ie", bytes_of("b")),
+      request_signature_input("POST", "/p", "id", bytes_of("c")),
+      request_signature_input("POST", "/pid", "", bytes_of("b")),
   };
   EXPECT_EQ(inputs.size(), 6U);
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "attestation/verify/collateral.h"
 #include "common/clock.h"
 #include "common/http_client.h"
 #include "common/random.h"
@@ -31,6 +32,8 @@ struct AppWorld {
   HttpClient& http;
   /// Tests: runs before each step of a verification.
   std::function<void(VerificationStep)> before_verification_step = {};
+  /// Tests: in place of the publisher's collateral and the emulator's.
+  std::shared_ptr<attestation::CollateralSource> collateral = {};
   bool run_jobs = true;  ///< tests call single passes instead
 };
 

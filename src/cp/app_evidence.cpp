@@ -53,6 +53,7 @@ att::TrustStore environment_trust(const App::Parts& parts) {
 }
 
 std::shared_ptr<att::CollateralSource> collateral_source(App::Parts& parts) {
+  if (parts.world.collateral) return parts.world.collateral;
 #ifdef EE_EMULATOR
   if (const auto allowed = emulation(parts))
     return std::make_shared<att::EmulatedCollateralSource>(*allowed, parts.collateral_cache);

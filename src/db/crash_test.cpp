@@ -62,7 +62,7 @@ bool gather(int pipe, std::size_t enough, std::set<std::int64_t>& acknowledged) 
   return true;
 }
 
-// covers: S05_DB_006
+// covers: S05_DB_06
 TEST(Crash, KillNineInAWriteStormKeepsEveryAcknowledgedWrite) {
   const testing::TempDir dir;
   const auto path = dir / "storm.db";
@@ -73,7 +73,8 @@ TEST(Crash, KillNineInAWriteStormKeepsEveryAcknowledgedWrite) {
         [](Transaction& t) { return t.execute("CREATE TABLE storm (id BIGINT PRIMARY KEY, payload TEXT NOT NULL)"); }));
   }
   std::set<std::int64_t> acknowledged;
-  for (const std::size_t enough : {50U, 400U, 1500U}) {  // killed at three moments, each time over the last one's remains
+  for (const std::size_t enough :
+       {50U, 400U, 1500U}) {  // killed at three moments, each time over the last one's remains
     int pipe[2] = {};
     ASSERT_EQ(::pipe(pipe), 0);
     const pid_t child = ::fork();
@@ -128,7 +129,7 @@ class FileSizeLimit {
   void (*old_)(int) = nullptr;
 };
 
-// covers: S05_DB_005
+// covers: S05_DB_05
 TEST(Crash, WhenTheFileCannotGrowNothingIsReportedDoneAndWritesWorkAgainAfterwards) {
   const testing::TempDir dir;
   const auto path = dir / "full.db";
@@ -154,7 +155,7 @@ TEST(Crash, WhenTheFileCannotGrowNothingIsReportedDoneAndWritesWorkAgainAfterwar
   EXPECT_FALSE(database->health().last_failed);
 }
 
-// covers: S05_DB_002
+// covers: S05_DB_02
 TEST(Crash, ASecondProcessIsRefused) {
   const testing::TempDir dir;
   const auto path = dir / "one.db";

@@ -128,7 +128,8 @@ namespace ee::db {
 template <class Row>
 Params params_of(const Row& row) {
   Params params;
-  boost::mp11::mp_for_each<members_of<Row>>([&](auto member) { params.emplace_back(member.name, row.*member.pointer); });
+  boost::mp11::mp_for_each<members_of<Row>>(
+      [&](auto member) { params.emplace_back(member.name, row.*member.pointer); });
   return params;
 }
 

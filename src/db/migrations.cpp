@@ -120,7 +120,8 @@ std::optional<StartError> Runner::check_owner() {
     const auto found = meta(key);
     if (!found) return broken(found.error());
     if (*found && **found != *wanted) {
-      return StartError{.code = "environment_mismatch", .exit_code = 6,
+      return StartError{.code = "environment_mismatch",
+                        .exit_code = 6,
                         .detail = fmt::format("{} of the database is {}, this process has {}", key, **found, *wanted)};
     }
   }
@@ -205,8 +206,12 @@ std::optional<StartError> Runner::apply_one(const Migration& migration, const Cl
   const auto noted = transaction_.execute(
       "INSERT INTO schema_migrations (version, name, checksum, applied_at, duration_ms, app_version) "
       "VALUES (:version, :name, :checksum, :now, :took, :app_version)",
-      {{"version", migration.version}, {"name", migration.name}, {"checksum", checksum_of(migration)},
-       {"now", clock.now()}, {"took", took.count()}, {"app_version", identity_.app_version}});
+      {{"version", migration.version},
+       {"name", migration.name},
+       {"checksum", checksum_of(migration)},
+       {"now", clock.now()},
+       {"took", took.count()},
+       {"app_version", identity_.app_version}});
   if (!noted) return broken(noted.error());
   return std::nullopt;
 }
@@ -219,9 +224,9 @@ std::optional<StartError> Runner::sign(const Clock& clock, Random& random) {
                                                           {"ee_env", identity_.env},
                                                           {"ee_cluster_id", identity_.cluster_id}};
   for (const auto& [key, value] : wanted) {
-    const auto done = transaction_.execute(
-        "INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO NOTHING",
-        {{"key", key}, {"value", value}});
+    const auto done =
+        transaction_.execute("INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO NOTHING",
+                             {{"key", key}, {"value", value}});
     if (!done) return broken(done.error());
   }
   const auto found = meta("instance_id");

@@ -51,9 +51,11 @@ class MigrationsTest : public ::testing::Test {
   /// Everything there is, as text: tables with their definitions and all rows of the bookkeeping.
   std::string picture() {
     std::string all;
-    for (const auto& text : values<std::string>("SELECT coalesce(sql, '') FROM sqlite_master ORDER BY name")) all += text + "\n";
+    for (const auto& text : values<std::string>("SELECT coalesce(sql, '') FROM sqlite_master ORDER BY name"))
+      all += text + "\n";
     if (all.empty()) return all;
-    for (const auto& row : values<std::string>("SELECT version || checksum FROM schema_migrations ORDER BY version")) all += row + "\n";
+    for (const auto& row : values<std::string>("SELECT version || checksum FROM schema_migrations ORDER BY version"))
+      all += row + "\n";
     for (const auto& row : values<std::string>("SELECT key || '=' || value FROM meta ORDER BY key")) all += row + "\n";
     return all;
   }
@@ -73,7 +75,7 @@ class MigrationsTest : public ::testing::Test {
   std::unique_ptr<SqliteDatabase> database_;
 };
 
-// covers: S05_DB_007
+// covers: S05_DB_07
 TEST_F(MigrationsTest, AnEmptyDatabaseGetsEverything) {
   const auto report = run(kThree);
   ASSERT_TRUE(report) << report.error().detail;
@@ -96,10 +98,11 @@ TEST_F(MigrationsTest, AnEmptyDatabaseGetsEverything) {
 TEST_F(MigrationsTest, TheTokenIsTheTimeOfTheEngine) {
   ASSERT_TRUE(run(kThree));
   const std::int64_t now = unix_ms(SystemClock().now());
-  EXPECT_NEAR(static_cast<double>(values<std::int64_t>("SELECT made_at FROM a").at(0)), static_cast<double>(now), 60000);
+  EXPECT_NEAR(static_cast<double>(values<std::int64_t>("SELECT made_at FROM a").at(0)), static_cast<double>(now),
+              60000);
 }
 
-// covers: S05_DB_008
+// covers: S05_DB_08
 TEST_F(MigrationsTest, EachEarlierVersionIsUpgradedWithABackupOfWhatWas) {
   for (std::size_t start = 1; start <= 2; ++start) {
     SCOPED_TRACE(start);
@@ -154,12 +157,13 @@ TEST_F(MigrationsTest, ThreeBackupsAreKept) {
   }
   std::vector<std::string> kept;
   for (const auto& entry : std::filesystem::directory_iterator(dir_.path())) {
-    if (const auto name = entry.path().filename().string(); name.find(".pre-") != std::string::npos) kept.push_back(name);
+    if (const auto name = entry.path().filename().string(); name.find(".pre-") != std::string::npos)
+      kept.push_back(name);
   }
   EXPECT_THAT(kept, ::testing::UnorderedElementsAre("test.db.pre-10", "test.db.pre-11", "test.db.pre-12"));
 }
 
-// covers: S05_DB_009
+// covers: S05_DB_09
 TEST_F(MigrationsTest, AChangedTextANewerDatabaseAndGapsAreRefused) {
   ASSERT_TRUE(run(kThree));
   std::vector<Migration> changed = kThree;
@@ -173,7 +177,7 @@ TEST_F(MigrationsTest, AChangedTextANewerDatabaseAndGapsAreRefused) {
   expect_refused(kThree, "migration_gap");
 }
 
-// covers: S05_DB_010
+// covers: S05_DB_10
 TEST_F(MigrationsTest, AFailureInTheMiddleLeavesTheDatabaseAsItWas) {
   std::vector<Migration> failing = kThree;
   failing.push_back({4, "fails", "CREATE TABLE c (id TEXT); INSERT INTO nothing VALUES (1);"});
@@ -207,7 +211,7 @@ TEST_F(MigrationsTest, TablesOfAnotherProgramAreNotTouched) {
   EXPECT_THAT(values<std::string>("SELECT name FROM sqlite_master"), ::testing::ElementsAre("theirs"));
 }
 
-// covers: S05_DB_011
+// covers: S05_DB_11
 TEST_F(MigrationsTest, TwoStartersAtOnceApplyOnce) {
   database_.reset();
   const auto path = dir_ / "race.db";
@@ -228,7 +232,7 @@ TEST_F(MigrationsTest, TwoStartersAtOnceApplyOnce) {
   EXPECT_EQ(reports[0]->instance_id, reports[1]->instance_id);
 }
 
-// covers: S05_DB_012
+// covers: S05_DB_12
 TEST_F(MigrationsTest, AnotherEnvironmentOrClusterIsRefusedBeforeAnythingChanges) {
   ASSERT_TRUE(run_first(2));
   identity_.env = "production";

@@ -58,9 +58,8 @@ TEST_F(SociFacts, UpdateReturningGivesRowsAndARepeatedNamedParameterIsBoundOnce)
   session_ << "INSERT INTO t VALUES (1, 'x'), (2, 'x'), (3, 'y')";
   const std::string wanted = "x";
   long long a = 0;
-  soci::statement statement =
-      (session_.prepare << "UPDATE t SET a = a + 10 WHERE b = :b AND :b <> 'y' RETURNING a", soci::use(wanted, "b"),
-       soci::into(a));
+  soci::statement statement = (session_.prepare << "UPDATE t SET a = a + 10 WHERE b = :b AND :b <> 'y' RETURNING a",
+                               soci::use(wanted, "b"), soci::into(a));
   std::vector<long long> seen;
   for (bool more = statement.execute(true); more; more = statement.fetch()) seen.push_back(a);
   EXPECT_EQ(seen, (std::vector<long long>{11, 12}));

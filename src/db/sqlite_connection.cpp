@@ -38,9 +38,7 @@ struct SqliteConnection::Impl {
   std::stop_token stop;
   Steady::time_point deadline = Steady::time_point::max();
 
-  sqlite_api::sqlite3* raw() {
-    return static_cast<soci::sqlite3_session_backend*>(session.get_backend())->conn_;
-  }
+  sqlite_api::sqlite3* raw() { return static_cast<soci::sqlite3_session_backend*>(session.get_backend())->conn_; }
 
   SqliteStatement& statement_for(std::string_view sql) {
     if (const auto found = by_text.find(sql); found != by_text.end()) {
@@ -92,11 +90,10 @@ void SqliteConnection::set_limits(Milliseconds statement_limit, std::stop_token 
 }
 
 template <class T, class Function>
-Result<T> SqliteConnection::guarded(std::string_view sql, std::optional<OnUnique> on_unique,
-                                    const Function& function) {
+Result<T> SqliteConnection::guarded(std::string_view sql, std::optional<OnUnique> on_unique, const Function& function) {
   last_code_ = 0;
-  impl_->deadline = impl_->statement_limit.count() > 0 ? Steady::now() + impl_->statement_limit
-                                                       : Steady::time_point::max();
+  impl_->deadline =
+      impl_->statement_limit.count() > 0 ? Steady::now() + impl_->statement_limit : Steady::time_point::max();
   try {
     return function(impl_->statement_for(sql));
   } catch (const soci::sqlite3_soci_error&) {
@@ -175,14 +172,16 @@ std::optional<StartError> SqliteConnection::set_pragmas(ConnectionRole role, con
   for (const Pragma& pragma : pragmas) {
     const auto set = script(fmt::format("PRAGMA {}={}", pragma.name, pragma.value));
     if (!set) {
-      return StartError{.code = "database_open_failed", .exit_code = 4,
+      return StartError{.code = "database_open_failed",
+                        .exit_code = 4,
                         .detail = fmt::format("PRAGMA {}: {}", pragma.name, set.error().detail)};
     }
     const auto found = query(fmt::format("PRAGMA {}", pragma.name), {}, {ColumnType::text});
     const auto* text = found && !found->cells.empty() ? std::get_if<std::string>(&found->cells.front()) : nullptr;
     if (text == nullptr || *text != pragma.read_back) {
       const bool wal = pragma.name == "journal_mode";
-      return StartError{.code = wal ? "database_not_wal" : "database_pragma_refused", .exit_code = 4,
+      return StartError{.code = wal ? "database_not_wal" : "database_pragma_refused",
+                        .exit_code = 4,
                         .detail = fmt::format("PRAGMA {} is {}, wanted {}", pragma.name,
                                               text == nullptr ? "unknown" : *text, pragma.read_back)};
     }
@@ -190,8 +189,8 @@ std::optional<StartError> SqliteConnection::set_pragmas(ConnectionRole role, con
   return std::nullopt;
 }
 
-Result<RawRows> SqliteTransaction::run(std::string_view sql, const Params& params,
-                                       const std::vector<ColumnType>& types, std::optional<OnUnique> on_unique) {
+Result<RawRows> SqliteTransaction::run(std::string_view sql, const Params& params, const std::vector<ColumnType>& types,
+                                       std::optional<OnUnique> on_unique) {
   auto rows = connection_.query(sql, params, types, on_unique);
   if (!rows) note_failure();
   return rows;

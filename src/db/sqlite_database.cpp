@@ -23,7 +23,8 @@ std::optional<StartError> check_place(const SqliteOptions& options) {
   }
   const auto type = options.file_system_type ? options.file_system_type : file_system_type(options.path);
   if (type && is_network_file_system(*type)) {
-    return StartError{.code = "database_network_file_system", .exit_code = 4,
+    return StartError{.code = "database_network_file_system",
+                      .exit_code = 4,
                       .detail = fmt::format("{} lies on a network file system", options.path.string())};
   }
   return std::nullopt;
@@ -78,8 +79,10 @@ std::optional<StartError> SqliteDatabase::start(const Clock& clock, SqliteObserv
   }
   maintenance_ = std::move(*maintenance);
   readers_ = std::make_unique<SqliteReaders>(std::move(readers), options_.statement_limit, options_.statement_limit);
-  const WriterOptions writing{.queue_max = options_.write_queue, .group_max = options_.group_max,
-                              .group_wait = options_.group_wait, .busy_timeout = options_.busy_timeout,
+  const WriterOptions writing{.queue_max = options_.write_queue,
+                              .group_max = options_.group_max,
+                              .group_wait = options_.group_wait,
+                              .busy_timeout = options_.busy_timeout,
                               .slow_write = options_.slow_write};
   writer_ = std::make_unique<SqliteWriter>(std::move(*writer), writing, clock, observer);
   return std::nullopt;

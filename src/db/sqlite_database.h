@@ -38,7 +38,7 @@ struct SqliteOptions {
 
 enum class CheckpointMode { passive, restart, truncate };
 struct CheckpointReport {
-  bool complete = false;             ///< every page of the log is in the database
+  bool complete = false;  ///< every page of the log is in the database
   std::int64_t pages_in_log = 0;
   std::int64_t pages_moved = 0;
 };

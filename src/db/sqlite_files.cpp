@@ -19,7 +19,8 @@ namespace {
 constexpr mode_t kOwnerOnly = S_IRUSR | S_IWUSR;
 
 StartError cannot_open(const std::filesystem::path& path) {
-  return {.code = "database_open_failed", .exit_code = 4,
+  return {.code = "database_open_failed",
+          .exit_code = 4,
           .detail = fmt::format("{}: {}", path.string(), std::strerror(errno))};
 }
 }  // namespace
@@ -31,8 +32,8 @@ std::expected<DatabaseLock, StartError> DatabaseLock::take(const std::filesystem
   DatabaseLock lock(descriptor);
   if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return lock;
   if (errno != EWOULDBLOCK) return std::unexpected(cannot_open(path));
-  return std::unexpected(StartError{.code = "database_in_use", .exit_code = 4,
-                                    .detail = fmt::format("another process holds {}", path.string())});
+  return std::unexpected(StartError{
+      .code = "database_in_use", .exit_code = 4, .detail = fmt::format("another process holds {}", path.string())});
 }
 
 DatabaseLock::DatabaseLock(DatabaseLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
@@ -73,11 +74,13 @@ std::optional<StartError> prepare_file(const std::filesystem::path& path, bool s
   ::close(descriptor);
   if (asked != 0) return cannot_open(path);
   if (!S_ISREG(found.st_mode)) {
-    return StartError{.code = "database_open_failed", .exit_code = 4,
+    return StartError{.code = "database_open_failed",
+                      .exit_code = 4,
                       .detail = fmt::format("{} is not a regular file", path.string())};
   }
   if (strict && (found.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-    return StartError{.code = "database_permissions", .exit_code = 6,
+    return StartError{.code = "database_permissions",
+                      .exit_code = 6,
                       .detail = fmt::format("{} must not be open to group or others; chmod 600", path.string())};
   }
   return std::nullopt;

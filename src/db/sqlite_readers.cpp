@@ -55,7 +55,8 @@ Result<void> SqliteReaders::run(const Work& work) {
   if (connection == nullptr) {
     const std::lock_guard lock(mutex_);
     if (closing_) return fail(ErrorCode::database_unavailable, "the database is closed");
-    return fail(Error{.code = ErrorCode::overloaded, .detail = "no read connection is free", .retry_after = Seconds(1)});
+    return fail(
+        Error{.code = ErrorCode::overloaded, .detail = "no read connection is free", .retry_after = Seconds(1)});
   }
   Result<void> outcome = read_in(*connection, work);
   give_back(std::move(connection));

@@ -16,9 +16,7 @@ namespace ee::db {
 namespace {
 using Steady = std::chrono::steady_clock;
 
-Microseconds since(Steady::time_point start) {
-  return std::chrono::duration_cast<Microseconds>(Steady::now() - start);
-}
+Microseconds since(Steady::time_point start) { return std::chrono::duration_cast<Microseconds>(Steady::now() - start); }
 
 /// The function's own result; an exception is a failure of that item only.
 Result<void> call(const SqliteWriter::Work& work, Transaction& transaction) {
@@ -188,10 +186,10 @@ std::optional<Error> SqliteWriter::commit() {
 }
 
 Error SqliteWriter::failure(std::string_view step) const {
-  return Error{.code = ErrorCode::database_unavailable,
-               .detail = fmt::format("{} failed: SQLite {}: {}", step, connection_->last_code(),
-                                     connection_->last_message()),
-               .retry_after = Seconds(1)};
+  return Error{
+      .code = ErrorCode::database_unavailable,
+      .detail = fmt::format("{} failed: SQLite {}: {}", step, connection_->last_code(), connection_->last_message()),
+      .retry_after = Seconds(1)};
 }
 
 void SqliteWriter::finish(Group& group, bool committed, Microseconds took) {

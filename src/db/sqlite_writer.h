@@ -24,8 +24,8 @@ struct WriterOptions {
 };
 
 struct WriterHealth {
-  bool alive = false;         ///< the thread runs
-  bool last_failed = false;   ///< the last group could not be stored
+  bool alive = false;        ///< the thread runs
+  bool last_failed = false;  ///< the last group could not be stored
   std::size_t queued = 0;
   std::size_t last_group = 0;
   std::uint64_t commits = 0;  ///< since the start

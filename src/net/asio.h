@@ -1,6 +1,6 @@
 #pragma once
-// The one way to Boost.Asio: it is compiled once, in asio.cpp. Only .cpp files of this folder, and the headers that only
-// they include, may include this.
+// The one way to Boost.Asio: it is compiled once, in asio.cpp. Only .cpp files of this folder, and the headers that
+// only they include, may include this.
 #define BOOST_ASIO_SEPARATE_COMPILATION
 #define BOOST_ASIO_NO_DEPRECATED
 #include <boost/asio/basic_stream_socket.hpp>

@@ -7,8 +7,8 @@
 
 namespace ee::net {
 
-/// Watches how fast a body arrives: the bytes of the last window, counted in tenths of it. The tenth that has begun comes
-/// on top, so that a peer is never judged by less than a whole window.
+/// Watches how fast a body arrives: the bytes of the last window, counted in tenths of it. The tenth that has begun
+/// comes on top, so that a peer is never judged by less than a whole window.
 class BodyRate {
  public:
   void start(SteadyTime now, Milliseconds window) {
@@ -36,7 +36,8 @@ class BodyRate {
 
   void move_to(SteadyTime now) {
     const std::int64_t slot = (now - start_) / slot_size_;
-    if (slot - current_ >= kSlots) slots_.fill(0);
+    if (slot - current_ >= kSlots)
+      slots_.fill(0);
     else
       for (std::int64_t i = current_ + 1; i <= slot; ++i) slots_[static_cast<std::size_t>(i % kSlots)] = 0;
     if (slot > current_) current_ = slot;

@@ -6,9 +6,9 @@ namespace ee::net {
 
 /// Character classes of RFC 9110 section 5.6, by table.
 enum CharClass : unsigned char {
-  kTokenChar = 1,    ///< tchar
-  kFieldChar = 2,    ///< field-vchar, space, tab and obs-text
-  kTargetChar = 4,   ///< visible ASCII but `#`, which no request target may have
+  kTokenChar = 1,   ///< tchar
+  kFieldChar = 2,   ///< field-vchar, space, tab and obs-text
+  kTargetChar = 4,  ///< visible ASCII but `#`, which no request target may have
   kHexDigit = 8,
 };
 
@@ -18,7 +18,8 @@ constexpr std::array<unsigned char, 256> make_char_classes() {
     unsigned set = 0;
     const bool digit = c >= '0' && c <= '9';
     const bool alpha = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    const bool mark = c < 128 && std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos;
+    const bool mark =
+        c < 128 && std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos;
     if (digit || alpha || mark) set |= kTokenChar;
     if (c == '\t' || (c >= 0x20 && c != 0x7f)) set |= kFieldChar;
     if (c > 0x20 && c < 0x7f && c != '#') set |= kTargetChar;

@@ -60,7 +60,8 @@ ChunkStatus ChunkedDecoder::decode_size(std::string_view line) {
 bool ChunkedDecoder::decode_trailer(std::string_view line) {
   trailer_bytes_ += line.size() + 2;
   const std::size_t colon = line.find(':');
-  return colon != std::string_view::npos && is_token(line.substr(0, colon)) && all_are(kFieldChar, line.substr(colon + 1));
+  return colon != std::string_view::npos && is_token(line.substr(0, colon)) &&
+         all_are(kFieldChar, line.substr(colon + 1));
 }
 
 }  // namespace ee::net

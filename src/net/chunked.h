@@ -25,8 +25,8 @@ class ChunkedDecoder {
 
   std::size_t max_body_bytes_;
   State state_ = State::size;
-  std::uint64_t left_ = 0;         ///< of the chunk
-  std::uint64_t body_bytes_ = 0;   ///< announced by chunk sizes so far
+  std::uint64_t left_ = 0;        ///< of the chunk
+  std::uint64_t body_bytes_ = 0;  ///< announced by chunk sizes so far
   std::size_t trailer_bytes_ = 0;
 };
 

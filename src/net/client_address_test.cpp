@@ -15,8 +15,8 @@ TEST(IpAddress, ReadsAndWritesBothFamilies) {
   EXPECT_EQ(round_trip("2001:DB8:0:0:0:0:0:1"), "2001:db8::1");
   EXPECT_EQ(round_trip("[2001:db8::1]"), "2001:db8::1");
   EXPECT_EQ(round_trip("::ffff:192.0.2.1"), "192.0.2.1");
-  for (const char* bad : {"", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4x", " 1.2.3.4", "1.2.3.4:80", "[::1]:80", "::1%lo",
-                          "example.org", "[", "[]", ":::"})
+  for (const char* bad : {"", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4x", " 1.2.3.4", "1.2.3.4:80", "[::1]:80",
+                          "::1%lo", "example.org", "[", "[]", ":::"})
     EXPECT_EQ(round_trip(bad), "refused") << bad;
 }
 
@@ -66,9 +66,11 @@ TEST(TrustedProxies, FindsTheClientBehindThem) {
 }
 
 TEST(TrustedProxies, KnowsForwardingFields) {
-  for (const char* name : {"Forwarded", "X-Forwarded-For", "x-forwarded-host", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP"})
+  for (const char* name :
+       {"Forwarded", "X-Forwarded-For", "x-forwarded-host", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP"})
     EXPECT_TRUE(is_forwarding_field(name)) << name;
-  for (const char* name : {"Host", "X-Forwarded", "X-Forwarded-", "Authorization"}) EXPECT_FALSE(is_forwarding_field(name)) << name;
+  for (const char* name : {"Host", "X-Forwarded", "X-Forwarded-", "Authorization"})
+    EXPECT_FALSE(is_forwarding_field(name)) << name;
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t kMinRead = 1024;
 constexpr std::size_t kBodyRead = 16UL * 1024;
 constexpr std::size_t kFlushBytes = 64UL * 1024;
-constexpr std::size_t kKeptBytes = 4096;  ///< of a buffer's memory on an idle connection
+constexpr std::size_t kKeptBytes = 4096;  // of a buffer's memory, for the next request
 constexpr std::size_t kMaxLinger = 1024UL * 1024;
 constexpr std::size_t kTlsRead = 17UL * 1024;  ///< a record and its frame
 
@@ -45,7 +45,9 @@ void Connection::want_read() {
   if (reading_ || end_of_file_ || phase_ == State::closed) return;
   const std::size_t limit = state_.config.head.max_bytes + kBodyRead;
   if (in_.size() >= limit) return;  // pipelined requests wait in the socket
-  const std::size_t wanted = tls_ ? kTlsRead : (phase_ == State::body || phase_ == State::linger) ? kBodyRead : kMinRead;
+  const std::size_t wanted = tls_                                                 ? kTlsRead
+                             : (phase_ == State::body || phase_ == State::linger) ? kBodyRead
+                                                                                  : kMinRead;
   const std::span<char> room = (tls_ ? tls_in_ : in_).prepare(wanted);
   reading_ = true;
   socket_.async_read_some(asio::buffer(room.data(), room.size()),
@@ -101,9 +103,12 @@ void Connection::on_peer_gone(bool end_of_file) {
 void Connection::process() {
   bool progress = true;
   while (progress && !writing_ && !closing_) {
-    if (phase_ == State::head) progress = read_head();
-    else if (phase_ == State::body) progress = read_body();
-    else progress = false;
+    if (phase_ == State::head)
+      progress = read_head();
+    else if (phase_ == State::body)
+      progress = read_body();
+    else
+      progress = false;
     if (out_.size() > kFlushBytes) flush();
   }
   flush();
@@ -126,13 +131,15 @@ void Connection::flush() {
   if (!sending_.empty()) {
     boost::system::error_code error;
     written = socket_.write_some(asio::buffer(sending_), error);
-    if (error == asio::error::would_block) written = 0;
-    else if (error) return close();
+    if (error == asio::error::would_block)
+      written = 0;
+    else if (error)
+      return close();
   }
   if (written == sending_.size()) {
     sending_.clear();
     sending_.swap(ready);  // its memory is used again
-    if (ready.capacity() > kFlushBytes) ready = {};
+    if (ready.capacity() > kKeptBytes) ready = {};
     if (closing_ && phase_ != State::linger) begin_linger();
     return;
   }
@@ -157,7 +164,7 @@ void Connection::on_written(const boost::system::error_code& error, std::size_t 
   if (sent_ < sending_.size()) return write_rest();
   writing_ = false;
   sending_.clear();
-  if (sending_.capacity() > kFlushBytes) sending_ = {};
+  if (sending_.capacity() > kKeptBytes) sending_ = {};
   if (phase_ == State::head && !head_started_) deadline_ = now_ + state_.config.idle_timeout;
   process();
 }
@@ -195,12 +202,9 @@ void Connection::on_timeout() {
       if (discarding_) return close();
       refuse(ErrorCode::request_timeout, "the request's body did not arrive in time");
       return process();
-    case State::handler:
-      on_handler_timeout();
-      return process();
+    case State::handler: on_handler_timeout(); return process();
     case State::linger:
-    case State::closed:
-      return close();
+    case State::closed: return close();
   }
 }
 

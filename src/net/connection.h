@@ -18,9 +18,9 @@ namespace ee::net {
 /// Reads requests off one socket, in order, and answers each. Lives on its loop's thread; only the handler's end comes
 /// from another one, posted.
 ///
-/// Bytes go socket -> (TLS) -> `in_` -> head and body -> application -> `out_` -> (TLS) -> `sending_` -> socket. Answers
-/// of pipelined requests gather in `out_` and leave in one write. While a write is not finished, no further request is
-/// looked at, so what a peer makes us hold is bounded.
+/// Bytes go socket -> (TLS) -> `in_` -> head and body -> application -> `out_` -> (TLS) -> `sending_` -> socket.
+/// Answers of pipelined requests gather in `out_` and leave in one write. While a write is not finished, no further
+/// request is looked at, so what a peer makes us hold is bounded.
 class Connection final : public std::enable_shared_from_this<Connection> {
  public:
   Connection(ServerState& state, IoLoop& loop, Socket socket, std::string peer_address, std::string address_key);

@@ -24,14 +24,9 @@ bool Connection::read_head() {
     deadline_ = now_ + state_.config.header_timeout;
   }
   switch (reader_.read(in_.view())) {
-    case HeadStatus::incomplete:
-      return false;
-    case HeadStatus::refused:
-      refuse(reader_.error(), reader_.reason());
-      return false;
-    case HeadStatus::complete:
-      begin_request(reader_.head());
-      return phase_ != State::closed;
+    case HeadStatus::incomplete: return false;
+    case HeadStatus::refused: refuse(reader_.error(), reader_.reason()); return false;
+    case HeadStatus::complete: begin_request(reader_.head()); return phase_ != State::closed;
   }
   return false;
 }
@@ -66,19 +61,21 @@ void Connection::fill_meta(const Head& head) {
       case 15:
         if (equal_ignoring_case(field.name, "accept-encoding")) meta_.client_takes_gzip = accepts_gzip(field.value);
         break;
-      default:
-        break;
+      default: break;
     }
   }
   if (meta_.request_id.empty()) meta_.request_id = loop_.next_request_id();
-  if (peer_trusted_) meta_.client_address = state_.proxies.client_of(peer_address_, peer_, head.fields);
-  else meta_.client_address.assign(peer_address_);
+  if (peer_trusted_)
+    meta_.client_address = state_.proxies.client_of(peer_address_, peer_, head.fields);
+  else
+    meta_.client_address.assign(peer_address_);
 }
 
 void Connection::begin_request(Head& head) {
   ++requests_;
   fill_meta(head);
-  if (!peer_trusted_) std::erase_if(head.fields, [](const HeadField& field) { return is_forwarding_field(field.name); });
+  if (!peer_trusted_)
+    std::erase_if(head.fields, [](const HeadField& field) { return is_forwarding_field(field.name); });
   if (const auto expect = head.field("expect"); expect && !head.expects_continue && !head.http_1_0)
     return answer_without_body(head, Response{.status = 417, .close = true});
   if (answer_preflight(head)) return;
@@ -128,9 +125,10 @@ std::optional<Response> Connection::admit(const Head& head, Admission& admission
 
 /// CORS for a script on an allowed page: what a cross-origin request may have (Fetch standard, CORS-preflight).
 bool Connection::answer_preflight(const Head& head) {
-  if (head.method != "OPTIONS" || meta_.allowed_origin.empty() || !head.field("access-control-request-method")) return false;
+  if (head.method != "OPTIONS" || meta_.allowed_origin.empty() || !head.field("access-control-request-method"))
+    return false;
   Response response{.status = 204};
-  response.headers = {{"Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE"},
+  response.headers = {{"Access-Control-Allow-Methods", state_.config.cors_methods},
                       {"Access-Control-Allow-Headers",
                        "Authorization, Content-Type, Idempotency-Key, If-Match, X-CSRF-Token, X-Request-Id"},
                       {"Access-Control-Max-Age", "600"}};
@@ -146,6 +144,7 @@ void Connection::answer_without_body(const Head& head, Response response) {
   chunks_.reset();
   if (head.chunked) chunks_.emplace(kMaxDiscard);
   in_.consume(reader_.size());
+  compress(response, meta_.client_takes_gzip);
   respond(std::move(response), has_body && !droppable);
   if (!has_body || closing_ || phase_ == State::closed) return;
   discarding_ = true;

@@ -78,7 +78,8 @@ int on_socket(void*, curl_socket_t descriptor, curlsocktype) {
 /// `scheme://host:port`, or nothing when the URL is not one that may be called.
 std::optional<std::string> origin_of(const std::string& text) {
   const UrlHandle url(curl_url());
-  if (!url || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK) return std::nullopt;
+  if (!url || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK)
+    return std::nullopt;
   std::string origin;
   for (const CURLUPart part : {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT}) {
     char* value = nullptr;
@@ -100,14 +101,10 @@ HttpFailure failure_of(CURLcode code, const Transfer& transfer) {
   if (transfer.too_large) return HttpFailure::answer_too_large;
   switch (code) {
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-      return HttpFailure::bad_url;
-    case CURLE_COULDNT_RESOLVE_HOST:
-      return HttpFailure::resolve;
-    case CURLE_COULDNT_CONNECT:
-      return HttpFailure::connect;
-    case CURLE_OPERATION_TIMEDOUT:
-      return HttpFailure::timeout;
+    case CURLE_UNSUPPORTED_PROTOCOL: return HttpFailure::bad_url;
+    case CURLE_COULDNT_RESOLVE_HOST: return HttpFailure::resolve;
+    case CURLE_COULDNT_CONNECT: return HttpFailure::connect;
+    case CURLE_OPERATION_TIMEDOUT: return HttpFailure::timeout;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
@@ -115,10 +112,8 @@ HttpFailure failure_of(CURLcode code, const Transfer& transfer) {
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CRL_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-      return HttpFailure::tls;
-    default:
-      return HttpFailure::protocol;
+    case CURLE_SSL_INVALIDCERTSTATUS: return HttpFailure::tls;
+    default: return HttpFailure::protocol;
   }
 }
 

@@ -159,8 +159,8 @@ TEST_F(ClientTest, SendsNothingThatCouldSplitTheRequest) {
 
 TEST_F(ClientTest, IgnoresProxiesOfTheEnvironment) {
   test.start();
-  ::setenv("http_proxy", "http://127.0.0.1:1", 1);   // NOLINT(concurrency-mt-unsafe): no other thread reads it
-  ::setenv("all_proxy", "http://127.0.0.1:1", 1);    // NOLINT(concurrency-mt-unsafe)
+  ::setenv("http_proxy", "http://127.0.0.1:1", 1);  // NOLINT(concurrency-mt-unsafe): no other thread reads it
+  ::setenv("all_proxy", "http://127.0.0.1:1", 1);   // NOLINT(concurrency-mt-unsafe)
 
   EXPECT_TRUE(client.send({.url = url("/")}));
 

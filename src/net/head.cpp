@@ -59,8 +59,10 @@ HeadStatus HeadReader::find_end(std::string_view bytes) {
     const bool may_be_empty_line = start_ == 0 && !bytes.empty() && bytes[0] == '\r';
     if (lines_ == 0 && bytes.size() > start_ && !may_be_empty_line && !is_a(kTokenChar, bytes[start_]))
       return refuse("not an HTTP request");
-    const void* hit = bytes.size() > scanned_ ? std::memchr(bytes.data() + scanned_, '\n', bytes.size() - scanned_) : nullptr;
-    const std::size_t line_end = hit ? static_cast<std::size_t>(static_cast<const char*>(hit) - bytes.data()) : bytes.size();
+    const void* hit =
+        bytes.size() > scanned_ ? std::memchr(bytes.data() + scanned_, '\n', bytes.size() - scanned_) : nullptr;
+    const std::size_t line_end =
+        hit ? static_cast<std::size_t>(static_cast<const char*>(hit) - bytes.data()) : bytes.size();
     if (lines_ == 0 && line_end - start_ > limits_.max_request_line_bytes + 1)
       return refuse("request line too long", ErrorCode::uri_too_long);
     if (line_end - start_ >= limits_.max_bytes) return refuse("head too large", ErrorCode::headers_too_large);
@@ -102,7 +104,8 @@ HeadStatus HeadReader::parse(std::string_view bytes) {
 bool HeadReader::parse_request_line(std::string_view line) {
   const std::size_t method_end = line.find(' ');
   const std::size_t target_end = line.rfind(' ');
-  if (method_end == std::string_view::npos || target_end == method_end) return reason_ = "malformed request line", false;
+  if (method_end == std::string_view::npos || target_end == method_end)
+    return reason_ = "malformed request line", false;
   head_.method = line.substr(0, method_end);
   if (!is_token(head_.method) || head_.method.size() > kMaxMethodBytes) return reason_ = "malformed method", false;
   const std::string_view version = line.substr(target_end + 1);
@@ -152,24 +155,22 @@ bool HeadReader::parse_field(std::string_view line) {
 /// The fields that say where the message ends and what becomes of the connection.
 bool HeadReader::note_field(const HeadField& field) {
   switch (field.name.size()) {
-    case 4:
-      return !equal_ignoring_case(field.name, "host") || note_host(field.value);
+    case 4: return !equal_ignoring_case(field.name, "host") || note_host(field.value);
     case 6:
       // The only value that RFC 9110 knows; others are answered by the server, not here.
-      if (equal_ignoring_case(field.name, "expect")) head_.expects_continue = equal_ignoring_case(field.value, "100-continue");
+      if (equal_ignoring_case(field.name, "expect"))
+        head_.expects_continue = equal_ignoring_case(field.value, "100-continue");
       return true;
     case 10:
       if (equal_ignoring_case(field.name, "connection")) note_connection(field.value);
       return true;
-    case 14:
-      return !equal_ignoring_case(field.name, "content-length") || note_content_length(field.value);
+    case 14: return !equal_ignoring_case(field.name, "content-length") || note_content_length(field.value);
     case 17:
       if (!equal_ignoring_case(field.name, "transfer-encoding")) return true;
       if (saw_transfer_encoding_ || field.value != "chunked") return reason_ = "transfer encoding refused", false;
       saw_transfer_encoding_ = head_.chunked = true;
       return true;
-    default:
-      return true;
+    default: return true;
   }
 }
 

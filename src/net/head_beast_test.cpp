@@ -38,7 +38,8 @@ TEST(HeadReader, AcceptsNothingThatBeastReadsDifferently) {
     std::string body;
     std::size_t taken = 0;
     if (head.chunked) {
-      if (ChunkedDecoder(1024).decode(std::string_view(bytes).substr(reader.size()), taken, &body) != ChunkStatus::complete)
+      if (ChunkedDecoder(1024).decode(std::string_view(bytes).substr(reader.size()), taken, &body) !=
+          ChunkStatus::complete)
         continue;
     } else {
       taken = static_cast<std::size_t>(head.content_length.value_or(0));
@@ -66,11 +67,11 @@ TEST(HeadReader, AcceptsNothingThatBeastReadsDifferently) {
 
 // If one of these fails after an upgrade, Beast has become stricter there; our own checks stay.
 TEST(BeastParser, LetsPassWhatOurHeadReaderRefuses) {
-  for (const char* head :
-       {"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n",
-        "GET / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "GET / HTTP/1.1\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n"}) {
+  for (const char* head : {"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n",
+                           "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n",
+                           "GET / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                           "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+                           "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n"}) {
     EXPECT_TRUE(beast_reads(head)) << head;
     HeadReader reader;
     EXPECT_EQ(reader.read(head), HeadStatus::refused) << head;

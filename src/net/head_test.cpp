@@ -25,7 +25,8 @@ Outcome read_in_pieces(const std::string& bytes, std::size_t piece, HeadLimits l
     const HeadStatus status = reader.read(so_far);
     if (status == HeadStatus::incomplete && have < bytes.size()) continue;
     Outcome outcome{.status = status};
-    if (status == HeadStatus::refused) outcome.text = std::string(slug(reader.error())) + ": " + std::string(reader.reason());
+    if (status == HeadStatus::refused)
+      outcome.text = std::string(slug(reader.error())) + ": " + std::string(reader.reason());
     if (status == HeadStatus::complete) {
       const Head& head = reader.head();
       outcome.text = std::string(head.method) + " " + std::string(head.path) + " " + std::to_string(reader.size());

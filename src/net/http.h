@@ -19,17 +19,17 @@ struct RouteParam {
 
 /// A request as the server read it: within all limits, framing checked. Owns its bytes.
 struct Request {
-  std::string method = {};          ///< upper case
-  std::string path = {};            ///< as sent, without the query; percent-encoded
-  std::string query = {};           ///< as sent, without `?`
+  std::string method = {};  ///< upper case
+  std::string path = {};    ///< as sent, without the query; percent-encoded
+  std::string query = {};   ///< as sent, without `?`
   std::vector<HttpHeader> headers = {};
   std::string body = {};
-  std::string peer_address = {};    ///< IP of the socket's peer (text), or "unix"
-  std::string client_address = {};  ///< the same, or what a trusted proxy says
-  std::string request_id = {};      ///< the caller's, if it sent a valid one, else made
-  std::string traceparent = {};     ///< W3C, empty when absent or malformed
-  SteadyTime deadline = {};    ///< when the handler's time is over
-  std::stop_token stop = {};   ///< fires at the deadline, at shutdown and when the peer is gone
+  std::string peer_address = {};        ///< IP of the socket's peer (text), or "unix"
+  std::string client_address = {};      ///< the same, or what a trusted proxy says
+  std::string request_id = {};          ///< the caller's, if it sent a valid one, else made
+  std::string traceparent = {};         ///< W3C, empty when absent or malformed
+  SteadyTime deadline = {};             ///< when the handler's time is over
+  std::stop_token stop = {};            ///< fires at the deadline, at shutdown and when the peer is gone
   std::size_t route = 0;                ///< `Admission::route_index`
   std::vector<RouteParam> params = {};  ///< `Admission::params`
 
@@ -43,8 +43,8 @@ struct Response {
   int status = 200;
   std::vector<HttpHeader> headers = {};
   std::string body = {};
-  bool close = false;     ///< `Connection: close` after this answer
-  bool sensitive = false; ///< never compressed
+  bool close = false;      ///< `Connection: close` after this answer
+  bool sensitive = false;  ///< never compressed
   /// Test servers only: close the connection without sending anything, as a crashing peer does.
   bool drop = false;
   /// Who asked, for the access record: kind and id, such as `account:0190...`. Never sent.

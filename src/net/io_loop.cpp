@@ -71,12 +71,14 @@ void IoLoop::adopt(int descriptor, int family, std::string peer_address, std::st
   Socket socket(context_.get_executor());
   boost::system::error_code error;
   socket.assign(asio::generic::stream_protocol(family, 0), descriptor, error);
-  auto connection = std::make_shared<Connection>(state_, *this, std::move(socket), std::move(peer_address),
-                                                 std::move(address_key));
+  auto connection =
+      std::make_shared<Connection>(state_, *this, std::move(socket), std::move(peer_address), std::move(address_key));
   connection->index = connections_.size();
   connections_.push_back(connection);
-  if (error || state_.draining.load(std::memory_order_relaxed)) connection->close();
-  else connection->start();
+  if (error || state_.draining.load(std::memory_order_relaxed))
+    connection->close();
+  else
+    connection->start();
 }
 
 void IoLoop::forget(Connection& connection) {

@@ -54,9 +54,12 @@ bool accepts_media_type(std::string_view accept, std::string_view media_type) {
     std::string_view element = next_part(accept, ',');
     const std::string_view range = next_part(element, ';');
     int specificity = 0;
-    if (equal_ignoring_case(range, media_type)) specificity = 3;
-    else if (range.ends_with("/*") && equal_ignoring_case(range.substr(0, range.size() - 2), type)) specificity = 2;
-    else if (range == "*/*") specificity = 1;
+    if (equal_ignoring_case(range, media_type))
+      specificity = 3;
+    else if (range.ends_with("/*") && equal_ignoring_case(range.substr(0, range.size() - 2), type))
+      specificity = 2;
+    else if (range == "*/*")
+      specificity = 1;
     if (specificity <= best) continue;
     best = specificity;
     accepted = !has_zero_weight(element);

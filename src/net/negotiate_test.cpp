@@ -16,11 +16,11 @@ TEST(Negotiate, KnowsWhoTakesGzip) {
 }
 
 TEST(Negotiate, KnowsWhetherAcceptTakesJson) {
-  for (const char* yes : {"", "  ", "*/*", "application/json", "Application/JSON;q=0.1", "application/*", "text/html, */*;q=0.1",
-                          "text/html,application/json;charset=utf-8"})
+  for (const char* yes : {"", "  ", "*/*", "application/json", "Application/JSON;q=0.1", "application/*",
+                          "text/html, */*;q=0.1", "text/html,application/json;charset=utf-8"})
     EXPECT_TRUE(accepts_media_type(yes, "application/json")) << yes;
-  for (const char* no : {"text/html", "application/jsonp", "application/json;q=0", "*/*;q=0", "*/*, application/json;q=0",
-                         "application/*;q=0, */*"})
+  for (const char* no : {"text/html", "application/jsonp", "application/json;q=0", "*/*;q=0",
+                         "*/*, application/json;q=0", "application/*;q=0, */*"})
     EXPECT_FALSE(accepts_media_type(no, "application/json")) << no;
 }
 
@@ -37,7 +37,8 @@ TEST(Negotiate, KnowsWhatCompresses) {
   for (const char* yes : {"application/json", "application/problem+json", "text/html; charset=utf-8", "image/svg+xml",
                           "text/javascript", "application/yaml"})
     EXPECT_TRUE(is_compressible(yes)) << yes;
-  for (const char* no : {"", "image/png", "application/octet-stream", "text/event-stream", "text/event-stream; charset=utf-8"})
+  for (const char* no :
+       {"", "image/png", "application/octet-stream", "text/event-stream", "text/event-stream; charset=utf-8"})
     EXPECT_FALSE(is_compressible(no)) << no;
 }
 
@@ -50,7 +51,8 @@ TEST(Negotiate, ReadsTraceparentsStrictly) {
   for (const std::string& bad :
        {std::string(), good.substr(1), good + "-00", good + ".", "ff" + good.substr(2), "cc" + good.substr(2) + ".x",
         std::string("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"),
-        "00-" + std::string(32, '0') + "-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-" + std::string(16, '0') + "-01",
+        "00-" + std::string(32, '0') + "-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-" + std::string(16, '0') + "-01",
         std::string("00-4bf92f3577b34da6a3ce929d0e0e4736x00f067aa0ba902b7-01"), good.substr(0, 53) + "xx"})
     EXPECT_FALSE(is_traceparent(bad)) << bad;
 }

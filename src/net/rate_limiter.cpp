@@ -59,8 +59,10 @@ RateDecision RateLimiter::take(std::string_view key) {
   // Not further ahead than an empty bucket: the scale may have changed, and waiting has to end as it says now.
   std::int64_t full_at_ns = std::clamp(bucket.full_at_ns, now_ns, now_ns + capacity_ns);
   RateDecision decision{.allowed = now_ns + capacity_ns - full_at_ns >= per_request_ns, .limit = burst};
-  if (decision.allowed) full_at_ns += per_request_ns;
-  else decision.retry_after = seconds_up(full_at_ns + per_request_ns - capacity_ns - now_ns);
+  if (decision.allowed)
+    full_at_ns += per_request_ns;
+  else
+    decision.retry_after = seconds_up(full_at_ns + per_request_ns - capacity_ns - now_ns);
   bucket.full_at_ns = full_at_ns;
   decision.remaining = (now_ns + capacity_ns - full_at_ns) / per_request_ns;
   decision.reset = seconds_up(full_at_ns - now_ns);

@@ -53,7 +53,7 @@ class RateLimiter {
   };
   struct Shard {
     mutable std::mutex mutex;
-    std::list<Entry> by_use;  ///< the latest first
+    std::list<Entry> by_use;                                                  ///< the latest first
     std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key;  ///< views into the entries
   };
   Entry& entry(Shard& shard, std::string_view key) const;

@@ -127,7 +127,8 @@ TEST(RateLimiter, NeverAllowsMoreThanTheBurstToManyThreads) {
 TEST(RateLimiter, WritesTheHeaders) {
   std::vector<HttpHeader> headers;
 
-  add_rate_headers(headers, {.allowed = false, .limit = 30, .remaining = 0, .reset = Seconds(60), .retry_after = Seconds(2)});
+  add_rate_headers(headers,
+                   {.allowed = false, .limit = 30, .remaining = 0, .reset = Seconds(60), .retry_after = Seconds(2)});
 
   ASSERT_EQ(headers.size(), 4U);
   EXPECT_EQ(headers[0].name + "=" + headers[0].value, "RateLimit-Limit=30");

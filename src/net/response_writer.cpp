@@ -94,8 +94,10 @@ void write_response(std::string& out, const Response& response, const ResponseFr
   out += "\r\nX-Request-Id: ";
   out += frame.request_id;
   out += "\r\n";
-  if (!frame.keep_alive) out += "Connection: close\r\n";
-  else if (frame.http_1_0) out += "Connection: keep-alive\r\n";
+  if (!frame.keep_alive)
+    out += "Connection: close\r\n";
+  else if (frame.http_1_0)
+    out += "Connection: keep-alive\r\n";
   if (frame.security_headers) append_security_headers(out, response, frame.hsts);
   out += "\r\n";
   if (!frame.head && !bodiless) out += response.body;

@@ -10,7 +10,7 @@ namespace ee::net {
 /// What an answer needs beside the `Response`.
 struct ResponseFrame {
   std::string_view request_id;
-  std::string_view date;         ///< IMF-fixdate
+  std::string_view date;  ///< IMF-fixdate
   bool keep_alive = true;
   bool http_1_0 = false;         ///< keep-alive must be said
   bool head = false;             ///< the request was HEAD: the body is measured, not sent

@@ -90,7 +90,8 @@ struct Router::Search {
   const Node::Leaf* found = nullptr;
 
   const Node::Leaf* pick(const std::map<std::string, Node::Leaf, std::less<>>& methods) {
-    for (const std::string_view candidate : {method, std::string_view(method == "HEAD" ? "GET" : ""), std::string_view("*")})
+    for (const std::string_view candidate :
+         {method, std::string_view(method == "HEAD" ? "GET" : ""), std::string_view("*")})
       if (const auto it = methods.find(candidate); it != methods.end()) return &it->second;
     for (const auto& [name, leaf] : methods) allowed.push_back(name);
     return nullptr;
@@ -105,7 +106,8 @@ struct Router::Search {
     if (!node.literals.empty() || node.parameter) {
       const std::string* const text = segment(depth);
       if (!text) return false;
-      if (const auto it = node.literals.find(*text); it != node.literals.end() && walk(*it->second, depth + 1)) return true;
+      if (const auto it = node.literals.find(*text); it != node.literals.end() && walk(*it->second, depth + 1))
+        return true;
       if (node.parameter && !text->empty() && !bad) {
         values.push_back(*text);
         if (walk(*node.parameter, depth + 1)) return true;
@@ -188,7 +190,8 @@ RouteMatch Router::match(std::string_view method, std::string_view path) const {
   }
   // An unknown path with a bad segment further down is still a bad path: nothing of it may be trusted.
   std::string scratch;
-  for (std::size_t i = 0; i < search.count && !search.bad; ++i) search.bad = !decode_path_segment(search.raw[i], scratch);
+  for (std::size_t i = 0; i < search.count && !search.bad; ++i)
+    search.bad = !decode_path_segment(search.raw[i], scratch);
   if (search.bad) return {.outcome = RouteOutcome::bad_path};
   if (search.allowed.empty()) return {};
   if (std::ranges::find(search.allowed, "GET") != search.allowed.end()) search.allowed.push_back("HEAD");

@@ -34,7 +34,8 @@ class Router {
   std::size_t add(std::string_view pattern);
 
   /// `path` is the raw path without its query. bad_path: a broken percent escape, `.` or `..` as a segment, an encoded
-  /// slash, an encoded control character (NUL among them), or text that is not UTF-8; only in segments that are decoded.
+  /// slash, an encoded control character (NUL among them), or text that is not UTF-8; only in segments that are
+  /// decoded.
   RouteMatch match(std::string_view method, std::string_view path) const;
   std::size_t size() const;
 

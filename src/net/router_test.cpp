@@ -49,7 +49,8 @@ TEST(Router, PrefersALiteralAndGoesBackWhenItLeadsNowhere) {
 TEST(Router, TellsUnknownPathsFromWrongMethods) {
   const Api api;
 
-  for (const char* path : {"/nothing", "/api/v1/agents/", "/api//v1/agents", "/api/v1", "/api/v1/agents/a/logs", "", "x", "*"})
+  for (const char* path :
+       {"/nothing", "/api/v1/agents/", "/api//v1/agents", "/api/v1", "/api/v1/agents/a/logs", "", "x", "*"})
     EXPECT_EQ(api.router.match("GET", path).outcome, RouteOutcome::not_found) << path;
   const RouteMatch wrong = api.router.match("PUT", "/api/v1/agents/register");
   EXPECT_EQ(wrong.outcome, RouteOutcome::method_not_allowed);
@@ -77,10 +78,10 @@ TEST(Router, RefusesPathsThatCouldMeanAnother) {
   const Api api;
 
   for (const char* path :
-       {"/api/v1/agents/..", "/api/v1/agents/%2e%2E", "/api/../admin", "/./api", "/api/v1/agents/a%2fb", "/api/v1/agents/a%2Fb",
-        "/api/v1/agents/a%00", "/api/v1/agents/a%0a", "/api/v1/agents/a%7f", "/api/v1/agents/%", "/api/v1/agents/%4",
-        "/api/v1/agents/%zz", "/api/v1/agents/a%5cb", "/api/v1/agents/%ff", "/api/v1/agents/%c0%af",
-        "/api/v1/agents/%ed%a0%80", "/unknown/%2e%2e/x"})
+       {"/api/v1/agents/..", "/api/v1/agents/%2e%2E", "/api/../admin", "/./api", "/api/v1/agents/a%2fb",
+        "/api/v1/agents/a%2Fb", "/api/v1/agents/a%00", "/api/v1/agents/a%0a", "/api/v1/agents/a%7f", "/api/v1/agents/%",
+        "/api/v1/agents/%4", "/api/v1/agents/%zz", "/api/v1/agents/a%5cb", "/api/v1/agents/%ff",
+        "/api/v1/agents/%c0%af", "/api/v1/agents/%ed%a0%80", "/unknown/%2e%2e/x"})
     EXPECT_EQ(api.router.match("GET", path).outcome, RouteOutcome::bad_path) << path;
 }
 
@@ -106,8 +107,8 @@ TEST(Router, BoundsTheDepthOfPaths) {
 }
 
 TEST(RouterDeathTest, TakesNoBrokenPatternNorTheSameTwice) {
-  for (const char* pattern : {"", "/x", "GET x", "GET /a//b", "GET /a/", "GET /{", "GET /{}", "GET /{a}/{a}", "GET /{a...}/b",
-                              "GET /a{b}", "GET /%41"})
+  for (const char* pattern : {"", "/x", "GET x", "GET /a//b", "GET /a/", "GET /{", "GET /{}", "GET /{a}/{a}",
+                              "GET /{a...}/b", "GET /a{b}", "GET /%41"})
     EXPECT_DEATH(Router().add(pattern), "") << pattern;
   Router router;
   router.add("GET /a/{b}");

@@ -69,6 +69,7 @@ struct Server::Core {
   bool accept_waiting = false;
   std::atomic<bool> accept_paused = false;
   std::size_t next_loop = 0;
+  std::atomic<std::uint64_t> refused_connections = 0;
   std::atomic<bool> overloaded = false;
   std::chrono::steady_clock::time_point pressed_since{};
   bool pressed = false;
@@ -112,6 +113,7 @@ void Server::Core::accept_one(int descriptor, const sockaddr_storage& from) {
   const bool counted = peer.ip && !state.proxies.trusts(*peer.ip);
   std::string key = counted ? rate_limit_key(peer.address) : std::string();
   if (!state.add_connection(key)) {
+    refused_connections.fetch_add(1, std::memory_order_relaxed);
     ::close(descriptor);
     return;
   }
@@ -211,7 +213,8 @@ ServerStats Server::stats() const {
                     .in_flight = state.in_flight + state.reserved_in_flight,
                     .buffered_body_bytes = state.buffered_body_bytes,
                     .shedding = state.shed_level > 0,
-                    .accept_paused = core_->accept_paused};
+                    .accept_paused = core_->accept_paused,
+                    .refused_connections = core_->refused_connections};
   for (const auto& loop : core_->loops) {
     stats.loop_lag = std::max(stats.loop_lag, loop->lag());
     stats.bytes_received += loop->bytes_received();

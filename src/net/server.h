@@ -27,9 +27,9 @@ struct RouteInfo {
   std::string route_template = {};  ///< for logs and metrics: from a closed set
   std::size_t max_body_bytes = 1024UL * 1024;
   Milliseconds handler_timeout{30'000};
-  bool fast = false;     ///< `try_fast` is asked on the io thread first
-  bool outside = false;  ///< waits for outside services: at most half of the workers at once
-  bool reserved = false; ///< has its own tenth of the in-flight bound and its own workers: health, heartbeats, admin
+  bool fast = false;      ///< `try_fast` is asked on the io thread first
+  bool outside = false;   ///< waits for outside services: at most half of the workers at once
+  bool reserved = false;  ///< has its own tenth of the in-flight bound and its own workers: health, heartbeats, admin
   Shed shed = Shed::second;
   bool security_headers = true;  ///< false on proxied answers only
 };
@@ -37,7 +37,7 @@ struct RouteInfo {
 /// A request before its body was read. Views are valid during the call only.
 struct RequestHead {
   std::string_view method;
-  std::string_view path;   ///< not decoded
+  std::string_view path;  ///< not decoded
   std::string_view query;
   std::span<const HeadField> fields;
   std::optional<std::uint64_t> content_length;
@@ -49,7 +49,8 @@ struct RequestHead {
   std::optional<std::string_view> field(std::string_view name) const;
 };
 
-/// What `Application::admit` decides: an answer at once (404, 405, 413, 429, or a ready one such as health), or a route.
+/// What `Application::admit` decides: an answer at once (404, 405, 413, 429, or a ready one such as health), or a
+/// route.
 struct Admission {
   const RouteInfo* route = nullptr;
   std::size_t route_index = 0;
@@ -113,6 +114,7 @@ struct ServerConfig {
   Milliseconds shed_lag{250};        ///< event loop this late ...
   Milliseconds shed_after{2'000};    ///< ... for this long: shedding starts
   bool hsts = false;
+  std::string cors_methods = "GET, HEAD, POST, PUT, PATCH, DELETE";  ///< told to pages of allowed origins
   std::vector<IpNetwork> trusted_proxies = {};
   std::string tls_certificate_file = {};  ///< PEM chain; both or neither
   std::string tls_key_file = {};
@@ -125,7 +127,8 @@ struct ServerStats {
   Milliseconds loop_lag{};  ///< of the worst io thread: how late its last tick came, or how overdue the next one is
   bool shedding = false;
   bool accept_paused = false;
-  std::uint64_t bytes_received = 0;  ///< off all sockets since the start, TLS not taken off
+  std::uint64_t refused_connections = 0;  ///< closed at once: too many of their address
+  std::uint64_t bytes_received = 0;       ///< off all sockets since the start, TLS not taken off
 };
 
 /// An HTTP/1.1 server. Thread-safe.

@@ -43,7 +43,8 @@ void ServerState::remove_connection(const std::string& address_key) {
 }
 
 bool ServerState::charge_body(std::size_t bytes) {
-  if (buffered_body_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes <= config.max_buffered_body_bytes) return true;
+  if (buffered_body_bytes.fetch_add(bytes, std::memory_order_relaxed) + bytes <= config.max_buffered_body_bytes)
+    return true;
   uncharge_body(bytes);
   return false;
 }

@@ -32,8 +32,9 @@ class TestApplication : public Application {
   };
 
   TestApplication() {
-    routes["GET /"] = {.info = {.route_template = "/", .fast = true},
-                       .handler = [](Request&&) { return Response{.headers = {{"Content-Type", "text/plain"}}, .body = "hello"}; }};
+    routes["GET /"] = {.info = {.route_template = "/", .fast = true}, .handler = [](Request&&) {
+                         return Response{.headers = {{"Content-Type", "text/plain"}}, .body = "hello"};
+                       }};
     routes["POST /echo"] = {.info = {.route_template = "/echo", .max_body_bytes = 1024},
                             .handler = [](Request&& request) { return Response{.body = std::move(request.body)}; }};
   }
@@ -66,6 +67,10 @@ class TestApplication : public Application {
                         .bytes_in = record.bytes_in,
                         .bytes_out = record.bytes_out});
     wake_.notify_all();
+  }
+  std::size_t record_count() const {
+    const std::lock_guard lock(mutex_);
+    return records_.size();
   }
   bool allows_origin(std::string_view origin) override { return !origin.empty() && origin == allowed_origin; }
 
@@ -176,5 +181,25 @@ struct TestServer {
  private:
   std::uint64_t sent_before_ = 0;
 };
+
+constexpr std::string_view kGet = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// `fields` end with CRLF each.
+inline std::string get(std::string_view path, std::string_view fields = "") {
+  return "GET " + std::string(path) + " HTTP/1.1\r\nHost: x\r\n" + std::string(fields) + "\r\n";
+}
+
+inline std::string post(std::string_view path, std::string_view body) {
+  return "POST " + std::string(path) + " HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + std::string(body);
+}
+
+/// Adds `name` ("POST /slow"), whose handler waits at the gate and says whether it opened.
+inline void add_gated(TestServer& test, const std::string& name, Gate& gate, RouteInfo info = {}) {
+  info.route_template = name.substr(name.find(' ') + 1);
+  test.app.routes[name] = {.info = info, .handler = [&gate](Request&& request) {
+                             return Response{.body = gate.pass(request.stop) ? "opened" : "stopped"};
+                           }};
+}
 
 }  // namespace ee::net

@@ -31,7 +31,8 @@ class Session final : public TlsSession {
 
   bool receive(std::string_view bytes, std::string& plain, std::string& wire) override {
     if (bytes.size() > INT_MAX) return false;
-    if (BIO_write(from_peer_, bytes.data(), static_cast<int>(bytes.size())) != static_cast<int>(bytes.size())) return false;
+    if (BIO_write(from_peer_, bytes.data(), static_cast<int>(bytes.size())) != static_cast<int>(bytes.size()))
+      return false;
     ERR_clear_error();
     bool fine = true;
     std::array<char, 16384> record;  // a TLS record's largest payload
@@ -42,8 +43,10 @@ class Session final : public TlsSession {
         continue;
       }
       const int error = SSL_get_error(ssl_.get(), count);
-      if (error == SSL_ERROR_ZERO_RETURN) peer_closed_ = true;
-      else if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) fine = false;
+      if (error == SSL_ERROR_ZERO_RETURN)
+        peer_closed_ = true;
+      else if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+        fine = false;
       break;
     }
     ERR_clear_error();
@@ -131,7 +134,8 @@ std::expected<std::shared_ptr<const TlsContext>, std::string> TlsContext::load(c
     return failed("TLS: " + certificate_file + " is not a readable PEM certificate chain");
   if (SSL_CTX_use_PrivateKey_file(raw, key_file.c_str(), SSL_FILETYPE_PEM) != 1)
     return failed("TLS: " + key_file + " is not a readable PEM key of that certificate");
-  if (SSL_CTX_check_private_key(raw) != 1) return failed("TLS: " + key_file + " does not belong to " + certificate_file);
+  if (SSL_CTX_check_private_key(raw) != 1)
+    return failed("TLS: " + key_file + " does not belong to " + certificate_file);
   return std::make_shared<Context>(std::move(context));
 }
 

@@ -64,8 +64,9 @@ TEST_F(TlsTest, ServesOverTls) {
   EXPECT_EQ(answer->body, "hello");
   test.app.routes["POST /echo"].info.max_body_bytes = 1024UL * 1024;
   const std::string body(500'000, 'x');
-  EXPECT_EQ(client.send({.method = "POST", .url = test.server->url() + "/echo", .body = body, .ca_file = certificate})->body,
-            body);
+  EXPECT_EQ(
+      client.send({.method = "POST", .url = test.server->url() + "/echo", .body = body, .ca_file = certificate})->body,
+      body);
   EXPECT_EQ(test.server->stats().connections, 1U) << "the connection is kept";
 }
 
@@ -74,7 +75,8 @@ TEST_F(TlsTest, IsNotTrustedWithoutItsAuthority) {
 
   EXPECT_EQ(CurlHttpClient().send({.url = test.server->url() + "/"}).error(), HttpFailure::tls);
   const std::string by_name = "https://localhost:" + std::to_string(test.server->port());
-  EXPECT_EQ(CurlHttpClient().send({.url = by_name, .ca_file = certificate}).error(), HttpFailure::tls) << "another name";
+  EXPECT_EQ(CurlHttpClient().send({.url = by_name, .ca_file = certificate}).error(), HttpFailure::tls)
+      << "another name";
 }
 
 TEST_F(TlsTest, RefusesPlainHttpAndGarbage) {

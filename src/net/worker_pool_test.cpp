@@ -16,9 +16,12 @@ TEST(WorkerPool, RunsEveryJobOnce) {
     WorkerPool pool(3);
     Gate done;
     for (int i = 0; i < 1000; ++i)
-      pool.submit(i % 3 == 0 ? Lane::reserved : i % 3 == 1 ? Lane::normal : Lane::outside, [&] {
-        if (++count == 1000) done.open();
-      });
+      pool.submit(i % 3 == 0   ? Lane::reserved
+                  : i % 3 == 1 ? Lane::normal
+                               : Lane::outside,
+                  [&] {
+                    if (++count == 1000) done.open();
+                  });
     done.pass({});
   }
   EXPECT_EQ(count, 1000);

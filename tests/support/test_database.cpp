@@ -1,6 +1,5 @@
 #include "tests/support/test_database.h"
 
-
 #include <stdexcept>
 
 #include "common/random.h"

@@ -80,7 +80,8 @@ TestKey TestKey::rsa() { return TestKey(EVP_RSA_gen(2048)); }
 ByteArray<64> TestKey::point() const {
   ByteArray<65> encoded{};
   std::size_t size = 0;
-  require(EVP_PKEY_get_octet_string_param(handle(), OSSL_PKEY_PARAM_PUB_KEY, encoded.data(), encoded.size(), &size) == 1 &&
+  require(EVP_PKEY_get_octet_string_param(handle(), OSSL_PKEY_PARAM_PUB_KEY, encoded.data(), encoded.size(), &size) ==
+              1 &&
           size == encoded.size());
   ByteArray<64> point{};
   std::copy(encoded.begin() + 1, encoded.end(), point.begin());
@@ -125,8 +126,7 @@ ByteVector make_crl_der(const TestCrl& wanted) {
   require(X509_CRL_set_version(crl.get(), wanted.version) == 1 &&
           X509_CRL_set_issuer_name(crl.get(), issuer.get()) == 1 &&
           X509_CRL_set1_lastUpdate(crl.get(), time_of(wanted.this_update).get()) == 1);
-  if (!wanted.next_update.empty())
-    require(X509_CRL_set1_nextUpdate(crl.get(), time_of(wanted.next_update).get()) == 1);
+  if (!wanted.next_update.empty()) require(X509_CRL_set1_nextUpdate(crl.get(), time_of(wanted.next_update).get()) == 1);
   for (const ByteVector& serial : wanted.revoked) {
     Owned<X509_REVOKED, X509_REVOKED_free> entry(X509_REVOKED_new());
     require(X509_REVOKED_set_serialNumber(entry.get(), integer_of(serial).get()) == 1 &&

@@ -24,13 +24,13 @@ constexpr std::uint8_t kExtensionsTag = 0xa3;
 constexpr std::array<std::uint8_t, 3> kVersion3 = {0x02, 0x01, 0x02};
 /// SubjectPublicKeyInfo of id-ecPublicKey on the named curve P-256, uncompressed, up to x || y (RFC 5480 section 2).
 constexpr std::array<std::uint8_t, 27> kP256KeyInfo = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
-                                                        0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
-                                                        0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04};
+                                                       0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                                                       0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04};
 
 /// The fields of a TBSCertificate, cut apart. They look into the certificate.
 struct Parts {
-  Bytes serial;      ///< contents
-  Bytes issuer;      ///< whole element, as the three below
+  Bytes serial;  ///< contents
+  Bytes issuer;  ///< whole element, as the three below
   Bytes not_before;
   Bytes not_after;
   Bytes subject;

@@ -28,15 +28,15 @@ Validity intersection(const Validity& a, const Validity& b);
 struct Certificate {
   ByteVector der = {};
   ByteVector signed_part = {};   ///< TBSCertificate, the exact bytes
-  ByteArray<64> signature{};   ///< r || s over `signed_part`
-  ByteVector subject = {};          ///< DER of the name
-  ByteVector issuer = {};           ///< DER of the name
-  std::string common_name = {};     ///< of the subject; exactly one
-  ByteVector serial = {};           ///< big-endian, positive, without leading zeros
+  ByteArray<64> signature{};     ///< r || s over `signed_part`
+  ByteVector subject = {};       ///< DER of the name
+  ByteVector issuer = {};        ///< DER of the name
+  std::string common_name = {};  ///< of the subject; exactly one
+  ByteVector serial = {};        ///< big-endian, positive, without leading zeros
   Validity validity = {};
   bool is_ca = false;
   std::optional<std::uint64_t> path_length = {};  ///< how many CAs may follow; absent: unlimited
-  bool may_sign_data = false;          ///< key usage digitalSignature
+  bool may_sign_data = false;                     ///< key usage digitalSignature
   bool may_sign_certificates = false;  ///< key usage keyCertSign and cRLSign, which always come together here
   P256PublicKey key;
   std::optional<ByteVector> sgx_extension = {};  ///< value of 1.2.840.113741.1.13.1
@@ -53,7 +53,8 @@ std::expected<Certificate, CertificateFault> read_certificate(Bytes der);
 
 /// Cuts PEM into exactly `count` certificates: armour lines, strict base64 between them in lines, white space and NUL
 /// only behind the last. Returns their DER.
-std::expected<std::vector<ByteVector>, CertificateFault> split_pem_certificates(std::string_view pem, std::size_t count);
+std::expected<std::vector<ByteVector>, CertificateFault> split_pem_certificates(std::string_view pem,
+                                                                                std::size_t count);
 
 /// Strict PEM of one block with that label (`X509 CRL`), white space allowed behind it; nothing otherwise.
 std::optional<ByteVector> decode_pem(std::string_view pem, std::string_view label);

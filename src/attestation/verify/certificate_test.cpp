@@ -1,6 +1,12 @@
 #include "attestation/verify/certificate.h"
 
 #include <gtest/gtest.h>
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <memory>
 
 #include "attestation/verify/intel_root.h"
 #include "attestation/verify/trust_anchor.h"
@@ -47,12 +53,48 @@ TEST(IntelRoot, IsTheOneInARealQuote) {
   EXPECT_TRUE(std::ranges::equal((*ders)[2], intel_root_der()));
 }
 
+// The fields of the certificate are cut apart here; OpenSSL's own reader must find the same in real ones.
+TEST(RecordedCertificates, ReadAsOpenSslReadsThem) {
+  EE_NEED_VECTORS();
+  const Quote quote = testing::read_recorded_quote("dcap-qvl/tdx_quote");
+  auto ders = split_pem_certificates(quote.pck_chain_pem(), 3).value();
+  const auto collateral = testing::read_recorded_collateral("dcap-qvl/tdx_quote_collateral.json");
+  ders.push_back(split_pem_certificates(collateral.tcb_info_issuer_chain, 2)->front());
+  for (const ByteVector& der : ders) {
+    const auto ours = read_certificate(der);
+    ASSERT_TRUE(ours) << ours.error();
+    const unsigned char* at = der.data();
+    const std::unique_ptr<X509, decltype(&X509_free)> theirs(d2i_X509(nullptr, &at, static_cast<long>(der.size())),
+                                                             X509_free);
+    ASSERT_TRUE(theirs);
+    std::array<char, 128> name{};
+    X509_NAME_get_text_by_NID(X509_get_subject_name(theirs.get()), NID_commonName, name.data(), name.size());
+    EXPECT_EQ(ours->common_name, name.data());
+    const unsigned char* subject = nullptr;
+    std::size_t size = 0;
+    X509_NAME_get0_der(X509_get_subject_name(theirs.get()), &subject, &size);
+    EXPECT_TRUE(std::ranges::equal(ours->subject, Bytes(subject, size)));
+    const ASN1_INTEGER* serial = X509_get0_serialNumber(theirs.get());
+    EXPECT_TRUE(std::ranges::equal(ours->serial, Bytes(serial->data, static_cast<std::size_t>(serial->length))));
+    EXPECT_EQ(ours->is_ca, (X509_get_extension_flags(theirs.get()) & EXFLAG_CA) != 0);
+    EXPECT_EQ(ours->path_length ? static_cast<long>(*ours->path_length) : -1L, X509_get_pathlen(theirs.get()));
+    const std::uint32_t usage = X509_get_key_usage(theirs.get());
+    EXPECT_EQ(ours->may_sign_data, (usage & KU_DIGITAL_SIGNATURE) != 0);
+    EXPECT_EQ(ours->may_sign_certificates, (usage & KU_KEY_CERT_SIGN) != 0);
+    const ASN1_BIT_STRING* key = X509_get0_pubkey_bitstr(theirs.get());
+    EXPECT_TRUE(std::ranges::equal(ours->key.point(), Bytes(key->data + 1, 64)));
+    std::tm until{};
+    ASN1_TIME_to_tm(X509_get0_notAfter(theirs.get()), &until);
+    EXPECT_EQ(unix_ms(ours->validity.until) / 1000, timegm(&until));
+  }
+}
+
 class ReadCertificate : public ::testing::Test {
  protected:
-  TestCertificate leaf() const {
-    return {.common_name = "Leaf", .issuer = "CA", .key = key_, .issuer_key = ca_key_};
+  TestCertificate leaf() const { return {.common_name = "Leaf", .issuer = "CA", .key = key_, .issuer_key = ca_key_}; }
+  static bool reads(const TestCertificate& wanted) {
+    return read_certificate(make_certificate_der(wanted)).has_value();
   }
-  static bool reads(const TestCertificate& wanted) { return read_certificate(make_certificate_der(wanted)).has_value(); }
   const TestKey key_ = TestKey::p256();
   const TestKey ca_key_ = TestKey::p256();
 };

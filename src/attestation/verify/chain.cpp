@@ -42,22 +42,25 @@ std::optional<CaKind> ca_kind_of(const Certificate& ca, const TrustAnchor& ancho
   return std::nullopt;
 }
 
-/// The three certificates of a PCK chain, leaf first.
+/// The three certificates of a PCK chain.
 struct ReadChain {
   Certificate leaf;
   Certificate ca;
   Certificate root;
 };
 
-std::expected<ReadChain, CertificateFault> read_chain(std::string_view pem) {
+/// The root comes first, so that a stranger's chain costs one certificate.
+Result<ReadChain> read_chain(std::string_view pem, const TrustAnchor& anchor) {
+  const auto invalid = [](CertificateFault fault) { return fail(ErrorCode::pck_chain_invalid, fault); };
   const auto ders = split_pem_certificates(pem, 3);
-  if (!ders) return std::unexpected(ders.error());
-  auto leaf = read_certificate((*ders)[0]);
-  if (!leaf) return std::unexpected(leaf.error());
-  auto ca = read_certificate((*ders)[1]);
-  if (!ca) return std::unexpected(ca.error());
+  if (!ders) return invalid(ders.error());
   auto root = read_certificate((*ders)[2]);
-  if (!root) return std::unexpected(root.error());
+  if (!root) return invalid(root.error());
+  if (!is_anchor_key(*root, anchor)) return fail(ErrorCode::pck_chain_untrusted, "the chain ends in another root");
+  auto ca = read_certificate((*ders)[1]);
+  if (!ca) return invalid(ca.error());
+  auto leaf = read_certificate((*ders)[0]);
+  if (!leaf) return invalid(leaf.error());
   return ReadChain{.leaf = std::move(*leaf), .ca = std::move(*ca), .root = std::move(*root)};
 }
 
@@ -83,12 +86,10 @@ CertificateFault check_signer(const Certificate& signer, const Certificate& root
 }  // namespace
 
 Result<PckChain> verify_pck_chain(std::string_view pem, const TrustAnchor& anchor, UtcTime now) {
-  const auto read = read_chain(pem);
-  if (!read) return fail(ErrorCode::pck_chain_invalid, read.error());
-  if (!is_anchor_key(read->root, anchor)) return fail(ErrorCode::pck_chain_untrusted, "the chain ends in another root");
+  const auto read = read_chain(pem, anchor);
+  if (!read) return std::unexpected(read.error());
   if (const CertificateFault fault = check_chain(*read, anchor)) return fail(ErrorCode::pck_chain_invalid, fault);
-  const Validity validity =
-      intersection(intersection(read->leaf.validity, read->ca.validity), read->root.validity);
+  const Validity validity = intersection(intersection(read->leaf.validity, read->ca.validity), read->root.validity);
   if (!validity.contains(now)) return fail(ErrorCode::pck_certificate_expired);
   if (!read->leaf.sgx_extension) return fail(ErrorCode::pck_extension_invalid, "the certificate has none");
   const auto platform = parse_pck_extension(*read->leaf.sgx_extension);

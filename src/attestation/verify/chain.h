@@ -25,7 +25,8 @@ struct PckChain {
 
 /// Checks the chain of a quote: exactly leaf, CA and root; the root's key is the anchor's; every signature, name,
 /// basic constraint and key usage; then the dates; then the SGX extension. Source: 01 section 10.2, steps 1 and 2.
-/// errors: pck_chain_invalid, pck_chain_untrusted, pck_certificate_expired, pck_extension_invalid, in this order
+/// errors: pck_chain_untrusted when there are three certificates and the last has another key than the anchor;
+/// pck_chain_invalid, pck_certificate_expired, pck_extension_invalid, in this order
 [[nodiscard]] Result<PckChain> verify_pck_chain(std::string_view pem, const TrustAnchor& anchor, UtcTime now);
 
 /// pck_certificate_expired unless `now` lies within the validity of all three certificates.

@@ -114,14 +114,28 @@ TEST_F(Chain, RefusesARealRootAboveAForeignCa) {
 }
 
 TEST_F(Chain, RefusesEachSignatureByAnotherKey) {
-  TestCertificate pck = {.common_name = kPck, .issuer = kPlatformCa, .key = pck_key_, .issuer_key = other_key_, .extensions = pck_.extensions};
-  TestCertificate ca = {.common_name = kPlatformCa, .issuer = kRoot, .key = ca_key_, .issuer_key = other_key_,
-                        .basic_constraints = kCaConstraints, .key_usage = kCaUsage};
-  TestCertificate root = {.common_name = kRoot, .issuer = kRoot, .key = root_key_, .issuer_key = other_key_,
-                          .basic_constraints = "critical,CA:TRUE,pathlen:1", .key_usage = kCaUsage};
+  TestCertificate pck = {.common_name = kPck,
+                         .issuer = kPlatformCa,
+                         .key = pck_key_,
+                         .issuer_key = other_key_,
+                         .extensions = pck_.extensions};
+  TestCertificate ca = {.common_name = kPlatformCa,
+                        .issuer = kRoot,
+                        .key = ca_key_,
+                        .issuer_key = other_key_,
+                        .basic_constraints = kCaConstraints,
+                        .key_usage = kCaUsage};
+  TestCertificate root = {.common_name = kRoot,
+                          .issuer = kRoot,
+                          .key = root_key_,
+                          .issuer_key = other_key_,
+                          .basic_constraints = "critical,CA:TRUE,pathlen:1",
+                          .key_usage = kCaUsage};
   const auto code = [&](const TestCertificate& a, const TestCertificate& b, const TestCertificate& c) {
-    return verify_pck_chain(to_pem({make_certificate_der(a), make_certificate_der(b), make_certificate_der(c)}), anchor_,
-                            kNow).error().code;
+    return verify_pck_chain(to_pem({make_certificate_der(a), make_certificate_der(b), make_certificate_der(c)}),
+                            anchor_, kNow)
+        .error()
+        .code;
   };
   EXPECT_EQ(code(pck, ca_, root_), ErrorCode::pck_chain_invalid);
   EXPECT_EQ(code(pck_, ca, root_), ErrorCode::pck_chain_invalid);
@@ -150,7 +164,8 @@ TEST_F(Chain, RefusesEachThingThatMustNotBe) {
       {"CA may not sign certificates", [](auto&, auto& ca, auto&) { ca.key_usage = "critical,digitalSignature"; }},
       {"root with path length 0", [](auto&, auto&, auto& root) { root.basic_constraints = kCaConstraints; }},
       {"root without path length", [](auto&, auto&, auto& root) { root.basic_constraints = "critical,CA:TRUE"; }},
-      {"root may not sign certificates", [](auto&, auto&, auto& root) { root.key_usage = "critical,digitalSignature"; }},
+      {"root may not sign certificates",
+       [](auto&, auto&, auto& root) { root.key_usage = "critical,digitalSignature"; }},
       {"leaf of another name", [](auto& pck, auto&, auto&) { pck.common_name = "Intel SGX PCK Certificate "; }},
       {"a TCB signing certificate as leaf", [](auto& pck, auto&, auto&) { pck.common_name = kTcbSigning; }},
       {"CA of another name",

@@ -58,7 +58,8 @@ Result<CollateralRow> verify_pck(const CollateralKey& key, const CollateralItem&
                                  UtcTime now, const VerifiedRootCrl& root_crl) {
   const auto crl = verify_pck_crl(item, issuers);
   if (!crl) return std::unexpected(crl.error());
-  if (crl->ca->common_name != ca_name(issuers.anchor(), key.ca)) return fail(ErrorCode::crl_invalid, "another CA's CRL");
+  if (crl->ca->common_name != ca_name(issuers.anchor(), key.ca))
+    return fail(ErrorCode::crl_invalid, "another CA's CRL");
   if (auto good = check_dates(*crl, now); !good) return pass_on(good.error());
   if (root_crl.crl.revokes(crl->ca->serial)) return fail(ErrorCode::pck_revoked, "PCK CA");
   return row_of(key, item, crl->crl);
@@ -152,8 +153,7 @@ Result<CollateralCache::Piece> CollateralCache::wait_for_piece(const Request& re
 Result<CollateralCache::Piece> CollateralCache::fetch(const Request& request, Seconds pause_after_failure) {
   auto item = parts_.fetcher.fetch(request.key, request.stop);
   Result<Piece> accepted = item ? accept(request, std::move(*item)) : Result<Piece>(pass_on(item.error()));
-  parts_.observe({.kind = request.key.kind,
-                  .code = accepted ? std::nullopt : std::optional(accepted.error().code)});
+  parts_.observe({.kind = request.key.kind, .code = accepted ? std::nullopt : std::optional(accepted.error().code)});
   if (accepted) {
     memory_.put(*accepted, request.now);
   } else if (!request.stop.stop_requested()) {  // a caller that gave up says nothing about the publisher
@@ -219,19 +219,14 @@ Result<CollateralCache::Piece> CollateralCache::load(const Request& request) {
 
 /// Steps 5 and 6 for one piece. The row's `fetched_at` is left open.
 Result<CollateralCache::Piece> CollateralCache::verify(const Request& request, CollateralItem item) {
-  CollateralPiece piece{.key = request.key,
-                        .row = {},
-                        .item = std::make_shared<const CollateralItem>(std::move(item)),
-                        .root_crl = {}};
+  CollateralPiece piece{
+      .key = request.key, .row = {}, .item = std::make_shared<const CollateralItem>(std::move(item)), .root_crl = {}};
   Result<CollateralRow> row = [&]() -> Result<CollateralRow> {
     const UtcTime now = request.now;
     switch (request.key.kind) {
-      case CollateralKind::root_crl:
-        return verify_root(request.key, *piece.item, parts_.anchor, now, piece.root_crl);
-      case CollateralKind::pck_crl:
-        return verify_pck(request.key, *piece.item, issuers_, now, *request.root_crl);
-      case CollateralKind::tcb_info:
-        return verify_info(request.key, *piece.item, issuers_, now, *request.root_crl);
+      case CollateralKind::root_crl: return verify_root(request.key, *piece.item, parts_.anchor, now, piece.root_crl);
+      case CollateralKind::pck_crl: return verify_pck(request.key, *piece.item, issuers_, now, *request.root_crl);
+      case CollateralKind::tcb_info: return verify_info(request.key, *piece.item, issuers_, now, *request.root_crl);
       case CollateralKind::qe_identity:
         return verify_identity(request.key, *piece.item, issuers_, now, *request.root_crl);
     }

@@ -72,15 +72,17 @@ class FakePublisher final : public CollateralFetcher {
 class Cache : public ::testing::Test {
  protected:
   std::unique_ptr<CollateralCache> replica() {
-    return std::make_unique<CollateralCache>(CollateralCache::Parts{
-        .fetcher = publisher_,
-        .store = store_,
-        .policy = [this] { return policy_; },
-        .wake_refresh = [this] { ++wakes_; },
-        .observe = [this](const CollateralFetchReport& report) {
-          reports_.push_back(std::string(to_string(report.kind)) + (report.code ? " " + std::string(slug(*report.code)) : ""));
-        },
-        .anchor = emulator_anchor()});
+    return std::make_unique<CollateralCache>(
+        CollateralCache::Parts{.fetcher = publisher_,
+                               .store = store_,
+                               .policy = [this] { return policy_; },
+                               .wake_refresh = [this] { ++wakes_; },
+                               .observe =
+                                   [this](const CollateralFetchReport& report) {
+                                     reports_.push_back(std::string(to_string(report.kind)) +
+                                                        (report.code ? " " + std::string(slug(*report.code)) : ""));
+                                   },
+                               .anchor = emulator_anchor()});
   }
   static std::string ask(CollateralCache& cache, UtcTime now, const std::string& fmspc = kFmspc,
                          CaKind ca = CaKind::platform) {
@@ -105,8 +107,8 @@ TEST_F(Cache, FetchesOnceAndAnswersWhatTheVerifierAccepts) {
   const auto cache = replica();
   const auto collateral = cache->get(kFmspc, CaKind::platform, kNow, {});
   ASSERT_TRUE(collateral) << slug(collateral.error().code);
-  EXPECT_EQ(publisher_.fetched, (std::vector<std::string>{"rootcrl", "pckcrl:platform", "tcb:ee0000000001:standard",
-                                                          "qe:standard"}));
+  EXPECT_EQ(publisher_.fetched,
+            (std::vector<std::string>{"rootcrl", "pckcrl:platform", "tcb:ee0000000001:standard", "qe:standard"}));
   const auto result = DcapVerifier().verify(publisher_.content.quote(), *collateral, {.allow_emulator = true}, kNow);
   ASSERT_TRUE(result) << slug(result.error().code);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(ask(*cache, kNow + hours(i)), "ok");
@@ -343,19 +345,16 @@ TEST_F(Cache, KeepsOnlyWhatIsGenuine) {
   };
   EXPECT_EQ(refused([](auto& all) { all.options.key_label = "somebody else"; }), "crl_invalid");
   EXPECT_TRUE(store_.rows.empty());
-  EXPECT_EQ(refused([](auto& all) {
-              all.change_collateral = [](EmulatedCollateral& c) { c.tcb_info_signature[0] ^= 1; };
-            }),
-            "tcb_info_signature_invalid");
+  EXPECT_EQ(
+      refused([](auto& all) { all.change_collateral = [](EmulatedCollateral& c) { c.tcb_info_signature[0] ^= 1; }; }),
+      "tcb_info_signature_invalid");
   EXPECT_FALSE(store_.rows.contains("tcb:ee0000000001:standard"));
-  EXPECT_EQ(refused([](auto& all) {
-              all.change_collateral = [](EmulatedCollateral& c) { c.qe_identity += " "; };
-            }),
-            "ok") << "white space outside of the signed bytes is no part of the document";
-  EXPECT_EQ(refused([](auto& all) {
-              all.change_collateral = [](EmulatedCollateral& c) { c.qe_identity.insert(1, " "); };
-            }),
-            "qe_identity_signature_invalid");
+  EXPECT_EQ(refused([](auto& all) { all.change_collateral = [](EmulatedCollateral& c) { c.qe_identity += " "; }; }),
+            "ok")
+      << "white space outside of the signed bytes is no part of the document";
+  EXPECT_EQ(
+      refused([](auto& all) { all.change_collateral = [](EmulatedCollateral& c) { c.qe_identity.insert(1, " "); }; }),
+      "qe_identity_signature_invalid");
   EXPECT_EQ(refused([](auto& all) { all.options.revoke_tcb_signer = true; }), "pck_revoked");
   EXPECT_EQ(refused([](auto& all) { all.options.revoke_platform_ca = true; }), "pck_revoked");
   EXPECT_EQ(refused([](auto& all) { all.options.fmspc[5] = 2; }), "tcb_info_mismatch");
@@ -434,7 +433,8 @@ TEST_F(Cache, HoldsAtMost256Pieces) {
   ASSERT_EQ(ask(*cache, kNow), "ok");
   publisher_.failure = ErrorCode::fmspc_unknown;
   for (int i = 0; i < 300; ++i) {
-    const std::string fmspc = to_hex(ByteArray<6>{1, 2, 3, 4, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i)});
+    const std::string fmspc =
+        to_hex(ByteArray<6>{1, 2, 3, 4, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i)});
     EXPECT_EQ(ask(*cache, kNow, fmspc), "fmspc_unknown");
   }
   EXPECT_LE(cache->states().size(), 256U);

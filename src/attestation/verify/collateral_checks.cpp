@@ -27,8 +27,7 @@ Result<void> check_dates(const DocumentDates& dates, UtcTime now) {
 template <class Document>
 Result<Verified<Document>> verify_document(const CollateralItem& item, IssuerChains& issuers,
                                            const VerifiedRootCrl& root_crl, UtcTime now, std::string_view member,
-                                           ErrorCode unsigned_code,
-                                           Result<Document> (*parse)(std::string_view json)) {
+                                           ErrorCode unsigned_code, Result<Document> (*parse)(std::string_view json)) {
   auto signer = issuers.verify(item.issuer_chain(), SignerRole::tcb_signing);
   if (!signer) return fail(unsigned_code, signer.error());
   if (auto good = check_signer(**signer, root_crl, now); !good) return std::unexpected(std::move(good.error()));

@@ -73,7 +73,8 @@ std::vector<std::shared_ptr<const CollateralPiece>> CollateralMemory::candidates
   std::vector<std::shared_ptr<const CollateralPiece>> pieces;
   for (const auto& [name, entry] : entries_)
     if (entry.piece && entry.used_at >= used_since && now >= entry.retry_at) pieces.push_back(entry.piece);
-  std::ranges::sort(pieces, {}, [](const auto& piece) { return std::pair(piece->key.kind, piece->row.next_update_at); });
+  std::ranges::sort(pieces, {},
+                    [](const auto& piece) { return std::pair(piece->key.kind, piece->row.next_update_at); });
   return pieces;
 }
 

@@ -23,9 +23,9 @@ std::string_view to_string(TcbUpdate update);
 /// Names one piece of collateral. Members that its kind does not need stay as they are.
 struct CollateralKey {
   CollateralKind kind;
-  std::string fmspc = {};  ///< tcb_info: 12 lower-case hexadecimal digits
-  CaKind ca = CaKind::platform;               ///< pck_crl
-  TcbUpdate update = TcbUpdate::standard;     ///< tcb_info, qe_identity
+  std::string fmspc = {};                  ///< tcb_info: 12 lower-case hexadecimal digits
+  CaKind ca = CaKind::platform;            ///< pck_crl
+  TcbUpdate update = TcbUpdate::standard;  ///< tcb_info, qe_identity
 
   /// `rootcrl`, `pckcrl:<ca>`, `tcb:<fmspc>:<update>`, `qe:<update>`: the primary key of its row.
   std::string text() const;

@@ -85,8 +85,7 @@ std::optional<Crl> read_crl(Bytes der) {
   const unsigned char* at = der.data();
   const Owned<X509_CRL, X509_CRL_free> parsed(d2i_X509_CRL(nullptr, &at, static_cast<long>(der.size())));
   if (!parsed || at != der.data() + der.size()) return std::nullopt;
-  if (has_critical_extension(parsed.get()))
-    return std::nullopt;
+  if (has_critical_extension(parsed.get())) return std::nullopt;
   const auto this_update = x509::time_of(X509_CRL_get0_lastUpdate(parsed.get()));
   const auto next_update = x509::time_of(X509_CRL_get0_nextUpdate(parsed.get()));
   auto common_name = x509::common_name_of(X509_CRL_get_issuer(parsed.get()));

@@ -15,7 +15,7 @@ namespace ee::attestation {
 struct Crl {
   ByteVector signed_part;
   ByteArray<64> signature{};
-  ByteVector issuer;               ///< DER of the name
+  ByteVector issuer;  ///< DER of the name
   std::string issuer_common_name;
   UtcTime this_update;
   UtcTime next_update;

@@ -65,8 +65,8 @@ TEST(DcapRecorded, HoldsTheWindowOfTheCollateralToTheSecond) {
   };
   // The QE identity is issued last, the PCK CRL ends first: the window is 2025-06-19T10:32:27Z to 2025-07-19T10:00:35Z.
   constexpr Row kRows[] = {
-      {"2025-06-18T10:32:27Z", false},     {"2025-06-19T10:32:26.999Z", false}, {"2025-06-19T10:32:27Z", true},
-      {"2025-07-19T10:00:34.999Z", true},  {"2025-07-19T10:00:35Z", false},     {"2025-07-20T10:00:35Z", false},
+      {"2025-06-18T10:32:27Z", false},    {"2025-06-19T10:32:26.999Z", false}, {"2025-06-19T10:32:27Z", true},
+      {"2025-07-19T10:00:34.999Z", true}, {"2025-07-19T10:00:35Z", false},     {"2025-07-20T10:00:35Z", false},
       {"2025-07-01T00:00:00Z", true},
   };
   const DcapVerifier warm;
@@ -114,8 +114,7 @@ TEST(DcapRecorded, RefusesARealQuoteThatNoLevelMatches) {
 TEST(DcapRecorded, ChecksTheWindowOfTheSecondCollateralToo) {
   EE_NEED_VECTORS();
   const Quote quote = read_recorded_quote("dcap-qvl/tdx_quote_outdated");
-  const Collateral collateral =
-      read_recorded_collateral("dcap-qvl/tdx_quote_outdated_collateral.json").items();
+  const Collateral collateral = read_recorded_collateral("dcap-qvl/tdx_quote_outdated_collateral.json").items();
   const DcapVerifier verifier;
   EXPECT_EQ(error_of(verifier.verify(quote, collateral, kIntelOnly, at("2026-02-18T10:58:50Z"))),
             ErrorCode::collateral_expired);
@@ -144,8 +143,8 @@ TEST(DcapRecorded, VerifiesTheSignaturesOfEveryRealQuote) {
   };
   const DcapVerifier verifier;
   for (const Row& row : kRows) {
-    const auto chain = verifier.verify_offline(read_recorded_quote(row.name, row.trailing), kIntelOnly,
-                                               at("2026-03-01T00:00:00Z"));
+    const auto chain =
+        verifier.verify_offline(read_recorded_quote(row.name, row.trailing), kIntelOnly, at("2026-03-01T00:00:00Z"));
     ASSERT_TRUE(chain) << row.name << " " << slug(chain.error().code) << " " << chain.error().detail;
     EXPECT_EQ((*chain)->ca_kind, CaKind::platform) << row.name;
     if (row.fmspc != nullptr) {
@@ -167,8 +166,7 @@ TEST(DcapRecorded, ReadsThePckCrlsOf2023) {
   EXPECT_FALSE(check_dates(*pck_crl, at("2023-07-08T07:27:52Z")));
   EXPECT_TRUE(pck_crl->crl.revokes(*from_hex("6FC34E5023E728923435D61AA4B83C618166AD35")));
 
-  const auto root_crl =
-      verify_root_crl({testing::read_vector_text("go-tdx-guest/rootcrl.der"), ""}, intel_anchor());
+  const auto root_crl = verify_root_crl({testing::read_vector_text("go-tdx-guest/rootcrl.der"), ""}, intel_anchor());
   ASSERT_TRUE(root_crl) << root_crl.error().detail;
   EXPECT_TRUE(root_crl->crl.revoked.empty());
 }
@@ -178,8 +176,7 @@ TEST(DcapRecorded, RefusesTheCollateralOfAnotherPlatform) {
   EE_NEED_VECTORS();
   Collateral collateral = read_recorded_collateral("dcap-qvl/tdx_quote_outdated_collateral.json").items();
   const DcapVerifier verifier;
-  const auto result =
-      verifier.verify(read_recorded_quote(kQuote), collateral, kIntelOnly, at("2026-03-01T00:00:00Z"));
+  const auto result = verifier.verify(read_recorded_quote(kQuote), collateral, kIntelOnly, at("2026-03-01T00:00:00Z"));
   EXPECT_EQ(error_of(result), ErrorCode::tcb_info_mismatch);
 }
 

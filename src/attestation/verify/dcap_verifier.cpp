@@ -103,8 +103,7 @@ class DcapVerifier::Check {
   }
 
  private:
-  Check(Memory::UnderOneAnchor& memory, const Quote& quote, UtcTime now)
-      : memory_(memory), quote_(quote), now_(now) {}
+  Check(Memory::UnderOneAnchor& memory, const Quote& quote, UtcTime now) : memory_(memory), quote_(quote), now_(now) {}
 
   /// Step 5, but for the TCB signing certificate, which step 6 knows.
   Result<void> revocations(const Collateral& collateral) {
@@ -129,8 +128,8 @@ class DcapVerifier::Check {
 
   /// Step 6 for one document. The dates of a remembered one are checked as those of a new one are.
   template <class Document, class Verify>
-  Result<std::shared_ptr<const Verified<Document>>> document(Memo<Verified<Document>>& memo,
-                                                             const CollateralItem& item, Verify verify) {
+  Result<std::shared_ptr<const Verified<Document>>> document(Memo<Verified<Document>>& memo, const CollateralItem& item,
+                                                             Verify verify) {
     if (auto found = memo.find(key_of(item))) {
       auto good = check_signer_and_dates(*found->signer, found->document.dates, *root_crl_, now_);
       if (!good) return std::unexpected(std::move(good.error()));
@@ -188,10 +187,10 @@ class DcapVerifier::Check {
             .ca_kind = chain_->ca_kind,
             .emulated = quote_.is_emulated(),
             .tcb_evaluation_data_number = info.tcb_evaluation_data_number,
-            .collateral_issued = std::min({info.issue_date, identity.issue_date, root_crl_->crl.this_update,
-                                           pck_crl_->crl.this_update}),
-            .collateral_next_update = std::min({info.next_update, identity.next_update, root_crl_->crl.next_update,
-                                                pck_crl_->crl.next_update})};
+            .collateral_issued =
+                std::min({info.issue_date, identity.issue_date, root_crl_->crl.this_update, pck_crl_->crl.this_update}),
+            .collateral_next_update = std::min(
+                {info.next_update, identity.next_update, root_crl_->crl.next_update, pck_crl_->crl.next_update})};
   }
 
   Memory::UnderOneAnchor& memory_;

@@ -147,15 +147,14 @@ TEST(DcapVerifier, RefusesASignerOutsideItsValidity) {
   EmulatedEvidence evidence;
   const auto root = evidence.key("root"), signer = evidence.key("TCB signing");
   evidence.change_collateral = [&](EmulatedCollateral& all) {
-    all.tcb_info_issuer_chain =
-        emulator::make_certificate({.subject = "Intel SGX TCB Signing",
-                                    .issuer = kEmulatorRootName,
-                                    .serial = {0x56},
-                                    .subject_key = signer,
-                                    .issuer_key = root,
-                                    .not_before = kIssued,
-                                    .not_after = kNow}) +
-        all.tcb_info_issuer_chain.substr(all.tcb_info_issuer_chain.rfind("-----BEGIN"));
+    all.tcb_info_issuer_chain = emulator::make_certificate({.subject = "Intel SGX TCB Signing",
+                                                            .issuer = kEmulatorRootName,
+                                                            .serial = {0x56},
+                                                            .subject_key = signer,
+                                                            .issuer_key = root,
+                                                            .not_before = kIssued,
+                                                            .not_after = kNow}) +
+                                all.tcb_info_issuer_chain.substr(all.tcb_info_issuer_chain.rfind("-----BEGIN"));
   };
   const DcapVerifier verifier;  // also from memory
   EXPECT_EQ(text_of_result(verifier.verify(evidence.quote(), evidence.collateral(), kDev, kNow)), "UpToDate");
@@ -323,7 +322,8 @@ TEST(DcapVerifier, RefusesAnotherQuotingEnclave) {
 // covers: S01_DCAP_018
 TEST(DcapVerifier, NeverSeesOtherCertificationData) {
   const ByteVector good = EmulatedEvidence().raw_quote();
-  const std::size_t outer = layout::header::kSize + layout::body::kSize10 + layout::signature_data::CertificationType::offset;
+  const std::size_t outer =
+      layout::header::kSize + layout::body::kSize10 + layout::signature_data::CertificationType::offset;
   const std::size_t inner = layout::header::kSize + layout::body::kSize10 + layout::signature_data::kFixedEnd + 32;
   ASSERT_EQ(good[outer], 6);
   ASSERT_EQ(good[inner], 5);
@@ -435,8 +435,7 @@ TEST(DcapVerifier, KeepsWhatItLearnedUnderEachAnchorApart) {
   EmulatedEvidence emulated;
   emulated.options.issued_at = at("2025-06-30T00:00:00Z");
   const Quote real = testing::read_recorded_quote("dcap-qvl/tdx_quote");
-  const Collateral intels =
-      testing::read_recorded_collateral("dcap-qvl/tdx_quote_collateral.json").items();
+  const Collateral intels = testing::read_recorded_collateral("dcap-qvl/tdx_quote_collateral.json").items();
   ASSERT_EQ(text_of_result(verifier.verify(real, intels, kDev, now)), "UpToDate");
   ASSERT_EQ(text_of_result(verifier.verify(emulated.quote(), emulated.collateral(), kDev, now)), "UpToDate");
   const Collateral emulators = emulated.collateral();

@@ -27,7 +27,7 @@ std::optional<std::size_t> read_length(Bytes& rest) {
 
 /// SEQUENCE { OBJECT IDENTIFIER 1.2.840.10045.4.3.2 }, with its tag and length: no parameters.
 constexpr std::array<std::uint8_t, 12> kEcdsaWithSha256 = {0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86,
-                                                            0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
+                                                           0x48, 0xce, 0x3d, 0x04, 0x03, 0x02};
 
 /// A positive INTEGER of at most 32 bytes, right-aligned.
 bool read_scalar(DerReader& reader, std::span<std::uint8_t, 32> out) {

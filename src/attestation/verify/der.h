@@ -47,7 +47,7 @@ bool is_ecdsa_with_sha256(Bytes element);
 /// What X.509 wraps around a certificate and a CRL alike: SEQUENCE { to-be-signed SEQUENCE, AlgorithmIdentifier, BIT
 /// STRING }, here only with ecdsa-with-SHA256 (RFC 5758 section 3.2) by a P-256 key.
 struct SignedDer {
-  Bytes signed_part;         ///< the exact bytes that were signed
+  Bytes signed_part;        ///< the exact bytes that were signed
   ByteArray<64> signature;  ///< r || s
 };
 /// Nothing when it is not that, or bytes are left over. Looks into `der`.

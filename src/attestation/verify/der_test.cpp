@@ -8,7 +8,10 @@ namespace {
 ByteVector bytes(std::string_view hex) { return from_hex(hex).value(); }
 
 TEST(DerReader, ReadsElementsInOrder) {
-  const ByteVector der = bytes("020105" "0402aabb" "3000");
+  const ByteVector der = bytes(
+      "020105"
+      "0402aabb"
+      "3000");
   DerReader reader(der);
   EXPECT_EQ(to_hex(reader.read(der_tag::kInteger).value()), "05");
   EXPECT_FALSE(reader.read(der_tag::kInteger));  // another tag: no step
@@ -22,8 +25,8 @@ TEST(DerReader, ReadsElementsInOrder) {
 }
 
 TEST(DerReader, RefusesLengthsThatAreNotTheShortestOrNotThere) {
-  for (const char* hex : {"04", "0402aa", "048102aabb", "04820002aabb", "0480aabb0000", "0485000000000102", "0484ffffffff",
-                          "0484", "048400", "1f0100", "ff0100", "04fe"}) {
+  for (const char* hex : {"04", "0402aa", "048102aabb", "04820002aabb", "0480aabb0000", "0485000000000102",
+                          "0484ffffffff", "0484", "048400", "1f0100", "ff0100", "04fe"}) {
     const ByteVector der = bytes(hex);
     DerReader reader(der);
     EXPECT_FALSE(reader.read_any()) << hex;
@@ -65,14 +68,13 @@ TEST(SplitSignedDer, WantsEcdsaWithSha256AndNothingElse) {
   ByteVector longer = good;
   longer.push_back(0);
   EXPECT_FALSE(split_signed_der(longer));
-  for (const std::string& wrong : {
-           part + std::string("300a06082a8648ce3d040303") + signature,      // SHA-384
-           part + std::string("300c06082a8648ce3d0403020500") + signature,  // NULL parameters
-           part + algorithm + "0309013006020101020102",                    // unused bits
-           part + algorithm + "030a00300702020001020102",                  // a scalar not in its shortest form
-           part + algorithm + "0309003006020181020102",                    // a negative one
-           part + algorithm + "030a0030060201010201020" + "0",             // something left over
-           part + algorithm, algorithm + signature, std::string()})
+  for (const std::string& wrong : {part + std::string("300a06082a8648ce3d040303") + signature,      // SHA-384
+                                   part + std::string("300c06082a8648ce3d0403020500") + signature,  // NULL parameters
+                                   part + algorithm + "0309013006020101020102",                     // unused bits
+                                   part + algorithm + "030a00300702020001020102",  // a scalar not in its shortest form
+                                   part + algorithm + "0309003006020181020102",    // a negative one
+                                   part + algorithm + "030a0030060201010201020" + "0",  // something left over
+                                   part + algorithm, algorithm + signature, std::string()})
     EXPECT_FALSE(split_signed_der(whole(wrong))) << wrong;
 }
 

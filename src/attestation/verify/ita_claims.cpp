@@ -13,9 +13,7 @@ using boost::json::object;
 constexpr std::size_t kMaxAdvisories = 256;
 constexpr std::size_t kMaxAdvisoryChars = 64;
 
-std::unexpected<Error> invalid(std::string detail) {
-  return fail(ErrorCode::ita_claims_invalid, std::move(detail));
-}
+std::unexpected<Error> invalid(std::string detail) { return fail(ErrorCode::ita_claims_invalid, std::move(detail)); }
 
 /// Where the claims about the TD are. The other place must then be empty, so that no check reads one and no policy the
 /// other.
@@ -43,8 +41,10 @@ class TextReader {
   void read(std::string_view name, std::optional<std::string>& to) {
     if (!claims_.contains(name)) return;
     const auto text = jose::text_member(claims_, name);
-    if (text) to = std::string(*text);
-    else if (wrong_.empty()) wrong_ = name;
+    if (text)
+      to = std::string(*text);
+    else if (wrong_.empty())
+      wrong_ = name;
   }
   const std::string& wrong() const { return wrong_; }
 
@@ -71,7 +71,8 @@ Result<void> read_tcb(const object& claims, ItaClaims& out) {
   }
   const auto* const advisories = claims.if_contains("attester_advisory_ids");
   if (advisories == nullptr || advisories->is_null()) return {};
-  if (!advisories->is_array() || advisories->get_array().size() > kMaxAdvisories) return invalid("attester_advisory_ids");
+  if (!advisories->is_array() || advisories->get_array().size() > kMaxAdvisories)
+    return invalid("attester_advisory_ids");
   for (const boost::json::value& advisory : advisories->get_array()) {
     if (!advisory.is_string() || advisory.get_string().size() > kMaxAdvisoryChars)
       return invalid("attester_advisory_ids");
@@ -119,8 +120,9 @@ Result<ItaClaims> read_ita_claims(const object& claims) {
   texts.read("tdx_mrowner", out.mrowner);
   texts.read("tdx_mrownerconfig", out.mrownerconfig);
   if (!texts.wrong().empty()) return invalid(texts.wrong());
-  out.debuggable = !is_absent_or_false(tdx, "tdx_is_debuggable") || !is_absent_or_false(tdx, "tdx_td_attributes_debug") ||
-                   !is_absent_or(tdx, "dbgstat", "disabled") || !is_absent_or(claims, "dbgstat", "disabled");
+  out.debuggable = !is_absent_or_false(tdx, "tdx_is_debuggable") ||
+                   !is_absent_or_false(tdx, "tdx_td_attributes_debug") || !is_absent_or(tdx, "dbgstat", "disabled") ||
+                   !is_absent_or(claims, "dbgstat", "disabled");
   if (auto tcb = read_tcb(tdx, out); !tcb) return fail(std::move(tcb.error()));
   return out;
 }
@@ -143,7 +145,8 @@ Result<void> check_ita_claims(const ItaClaims& claims, const Quote& quote, Bytes
   }
   if (!absent_or_equal(claims.mrseam, quote.mrseam())) return mismatch("tdx_mrseam");
   if (!absent_or_equal(claims.mrsignerseam, quote.mrsignerseam())) return mismatch("tdx_mrsignerseam");
-  if (!absent_or_equal(claims.td_attributes, little_endian(quote.td_attributes()))) return mismatch("tdx_td_attributes");
+  if (!absent_or_equal(claims.td_attributes, little_endian(quote.td_attributes())))
+    return mismatch("tdx_td_attributes");
   if (!absent_or_equal(claims.xfam, little_endian(quote.xfam()))) return mismatch("tdx_xfam");
   if (!absent_or_equal(claims.mrconfigid, quote.mrconfigid())) return mismatch("tdx_mrconfigid");
   if (!absent_or_equal(claims.mrowner, quote.mrowner())) return mismatch("tdx_mrowner");

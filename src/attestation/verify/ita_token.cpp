@@ -60,8 +60,7 @@ Result<jose::UnverifiedToken> ItaVerifier::read(std::string_view token) const {
   return std::move(*parsed);
 }
 
-Result<ItaClaims> ItaVerifier::verify(const jose::UnverifiedToken& token, const jose::KeySet& keys,
-                                      UtcTime now) const {
+Result<ItaClaims> ItaVerifier::verify(const jose::UnverifiedToken& token, const jose::KeySet& keys, UtcTime now) const {
   constexpr std::uint64_t kMinExponent = 65537;
   const auto key = keys.find(token.kid(), token.algorithm());
   if (!key) return fail(code_of(key.error()));

@@ -41,8 +41,10 @@ class ItaTokenTest : public ::testing::Test {
   std::int64_t seconds() const { return unix_ms(now_) / 1000; }
 
   UtcTime now_ = FakeClock().now();
-  ReportData report_data_ = build_report_data(Purpose::register_, ByteArray<32>{1}, ByteArray<32>{2}, "https://cp.example");
-  Quote quote_ = parse_quote(testing::emulated_quote({.report_data = report_data_.value}), TrailingPolicy::zeros).value();
+  ReportData report_data_ =
+      build_report_data(Purpose::register_, ByteArray<32>{1}, ByteArray<32>{2}, "https://cp.example");
+  Quote quote_ =
+      parse_quote(testing::emulated_quote({.report_data = report_data_.value}), TrailingPolicy::zeros).value();
 };
 
 // covers: S01_ITA_001
@@ -64,11 +66,13 @@ TEST_F(ItaTokenTest, GivesTcbStatusAdvisoriesAndDates) {
 }
 
 TEST_F(ItaTokenTest, UnknownTcbStatusIsUnknown) {
-  for (const boost::json::value& status : {boost::json::value("Splendid"), boost::json::value(nullptr), boost::json::value("uptodate")}) {
+  for (const boost::json::value& status :
+       {boost::json::value("Splendid"), boost::json::value(nullptr), boost::json::value("uptodate")}) {
     object of = claims();
     of["tdx"].as_object()["attester_tcb_status"] = status;
     const ItaVerifier verifier(rules());
-    const auto verified = verifier.verify(verifier.read(ita_token(of)).value(), jose::KeySet::parse(testing::ita_jwks()).value(), now_);
+    const auto verified =
+        verifier.verify(verifier.read(ita_token(of)).value(), jose::KeySet::parse(testing::ita_jwks()).value(), now_);
     ASSERT_TRUE(verified);
     EXPECT_EQ(verified->tcb_status, TcbStatus::Unknown);
   }
@@ -81,7 +85,8 @@ TEST_F(ItaTokenTest, RefusesOtherAlgorithmsBeforeAnyKey) {
     const std::string header = R"({"alg":")" + alg + R"(","kid":"ita-1","typ":"JWT"})";
     EXPECT_EQ(outcome(testing::ita_token_of_texts(header, text)), "ita_alg_not_allowed") << alg;
   }
-  EXPECT_EQ(outcome(to_base64url(bytes_of(R"({"alg":"none"})")) + '.' + to_base64url(bytes_of(text)) + '.'), "ita_alg_not_allowed");
+  EXPECT_EQ(outcome(to_base64url(bytes_of(R"({"alg":"none"})")) + '.' + to_base64url(bytes_of(text)) + '.'),
+            "ita_alg_not_allowed");
   ItaRules only_ps384 = rules();
   only_ps384.algorithms = {jose::Algorithm::ps384};
   EXPECT_EQ(outcome(ita_token(claims(), jose::Algorithm::rs256), only_ps384), "ita_alg_not_allowed");
@@ -107,13 +112,15 @@ TEST_F(ItaTokenTest, RefusesAForeignSignature) {
   token[at] = token[at] == 'A' ? 'B' : 'A';
   EXPECT_EQ(outcome(token), "ita_signature_invalid");
   // Signed with one padding, announced as the other.
-  EXPECT_EQ(outcome(testing::ita_token_of_texts(R"({"alg":"PS384","kid":"ita-1"})", boost::json::serialize(claims()), jose::Algorithm::rs256)),
+  EXPECT_EQ(outcome(testing::ita_token_of_texts(R"({"alg":"PS384","kid":"ita-1"})", boost::json::serialize(claims()),
+                                                jose::Algorithm::rs256)),
             "ita_signature_invalid");
 }
 
 TEST_F(ItaTokenTest, RefusesAnotherIssuer) {
-  for (const boost::json::value& issuer : {boost::json::value("https://issuer.example/"), boost::json::value("HTTPS://issuer.example"),
-                                           boost::json::value(1), boost::json::value(boost::json::array{"https://issuer.example"})}) {
+  for (const boost::json::value& issuer :
+       {boost::json::value("https://issuer.example/"), boost::json::value("HTTPS://issuer.example"),
+        boost::json::value(1), boost::json::value(boost::json::array{"https://issuer.example"})}) {
     object of = claims();
     of["iss"] = issuer;
     EXPECT_EQ(outcome(of), "ita_issuer_invalid");
@@ -146,8 +153,9 @@ TEST_F(ItaTokenTest, DatesMustBeIntegers) {
       {"exp", "ita_token_expired"}, {"nbf", "ita_token_not_yet_valid"}, {"iat", "ita_token_stale"}};
   for (const auto& [name, code] : dates) {
     for (const boost::json::value& value :
-         {boost::json::value(std::to_string(seconds())), boost::json::value(static_cast<double>(seconds())), boost::json::value(nullptr),
-          boost::json::value(-1), boost::json::value(std::int64_t{253402300800}), boost::json::value(INT64_MAX), boost::json::value(true)}) {
+         {boost::json::value(std::to_string(seconds())), boost::json::value(static_cast<double>(seconds())),
+          boost::json::value(nullptr), boost::json::value(-1), boost::json::value(std::int64_t{253402300800}),
+          boost::json::value(INT64_MAX), boost::json::value(true)}) {
       object of = claims();
       of[name] = value;
       EXPECT_EQ(outcome(of), code) << name << ' ' << boost::json::serialize(value);
@@ -194,7 +202,8 @@ TEST_F(ItaTokenTest, UnusableKeys) {
   EXPECT_EQ(outcome(token, rules(), set(jwk(exponent_3.n, "AQ"))), "ita_key_unusable");
   EXPECT_EQ(outcome(token, rules(), set(good + ',' + good)), "ita_key_unusable");
   EXPECT_EQ(outcome(token, rules(), set(good + R"(,{"kid":"ita-1","kty":"oct"})")), "ita_key_unusable");
-  EXPECT_EQ(outcome(token, rules(), set(testing::ita_signing_key().public_jwk("ita-1", jose::Algorithm::rs256))), "ita_key_unusable");
+  EXPECT_EQ(outcome(token, rules(), set(testing::ita_signing_key().public_jwk("ita-1", jose::Algorithm::rs256))),
+            "ita_key_unusable");
 }
 
 // covers: S01_ITA_010
@@ -224,7 +233,8 @@ TEST_F(ItaTokenTest, ClaimsInBothPlacesOrNone) {
   object v2_at_the_top = claims(1);
   v2_at_the_top["ver"] = "2.0.0";
   EXPECT_EQ(outcome(v2_at_the_top), "ita_claims_invalid");
-  for (const boost::json::value& version : {boost::json::value("3.0.0"), boost::json::value("1"), boost::json::value(2), boost::json::value("")}) {
+  for (const boost::json::value& version :
+       {boost::json::value("3.0.0"), boost::json::value("1"), boost::json::value(2), boost::json::value("")}) {
     object of = claims();
     of["ver"] = version;
     EXPECT_EQ(outcome(of), "ita_claims_invalid");
@@ -239,8 +249,9 @@ TEST_F(ItaTokenTest, ClaimsInBothPlacesOrNone) {
 
 // covers: S01_ITA_012
 TEST_F(ItaTokenTest, EachClaimThatDiffersFromTheQuote) {
-  const char* compared[] = {"tdx_mrtd", "tdx_rtmr0", "tdx_rtmr1", "tdx_rtmr2", "tdx_rtmr3", "tdx_report_data", "tdx_mrseam",
-                            "tdx_mrsignerseam", "tdx_td_attributes", "tdx_xfam", "tdx_mrconfigid", "tdx_mrowner", "tdx_mrownerconfig"};
+  const char* compared[] = {"tdx_mrtd",        "tdx_rtmr0",   "tdx_rtmr1",        "tdx_rtmr2",         "tdx_rtmr3",
+                            "tdx_report_data", "tdx_mrseam",  "tdx_mrsignerseam", "tdx_td_attributes", "tdx_xfam",
+                            "tdx_mrconfigid",  "tdx_mrowner", "tdx_mrownerconfig"};
   for (const int version : {1, 2})
     for (const char* name : compared) {
       const auto with = [&](const std::function<void(std::string&)>& change) {
@@ -251,8 +262,10 @@ TEST_F(ItaTokenTest, EachClaimThatDiffersFromTheQuote) {
         place[name] = value;
         return outcome(of);
       };
-      EXPECT_EQ(with([](std::string& hex) { hex.back() = hex.back() == '0' ? '1' : '0'; }), "ita_quote_mismatch") << name;
-      EXPECT_EQ(with([](std::string& hex) { hex.front() = hex.front() == '0' ? '1' : '0'; }), "ita_quote_mismatch") << name;
+      EXPECT_EQ(with([](std::string& hex) { hex.back() = hex.back() == '0' ? '1' : '0'; }), "ita_quote_mismatch")
+          << name;
+      EXPECT_EQ(with([](std::string& hex) { hex.front() = hex.front() == '0' ? '1' : '0'; }), "ita_quote_mismatch")
+          << name;
       EXPECT_EQ(with([](std::string& hex) { hex.resize(hex.size() - 2); }), "ita_quote_mismatch") << name;
       EXPECT_EQ(with([](std::string& hex) { hex += "00"; }), "ita_quote_mismatch") << name;
       EXPECT_EQ(with([](std::string& hex) { hex = ""; }), "ita_quote_mismatch") << name;
@@ -270,14 +283,17 @@ TEST_F(ItaTokenTest, ClaimsThatMustBeThere) {
     return outcome(of);
   };
   EXPECT_EQ(without("tdx_mrtd"), "mrtd_missing");
-  for (const char* name : {"attester_type", "tdx_rtmr0", "tdx_rtmr3", "tdx_report_data"}) EXPECT_EQ(without(name), "ita_claims_invalid") << name;
-  for (const char* name : {"attester_held_data", "tdx_mrseam", "tdx_xfam", "tdx_td_attributes", "tdx_mrowner", "attester_tcb_status",
-                           "attester_tcb_date", "attester_advisory_ids", "dbgstat", "tdx_is_debuggable"})
+  for (const char* name : {"attester_type", "tdx_rtmr0", "tdx_rtmr3", "tdx_report_data"})
+    EXPECT_EQ(without(name), "ita_claims_invalid") << name;
+  for (const char* name :
+       {"attester_held_data", "tdx_mrseam", "tdx_xfam", "tdx_td_attributes", "tdx_mrowner", "attester_tcb_status",
+        "attester_tcb_date", "attester_advisory_ids", "dbgstat", "tdx_is_debuggable"})
     EXPECT_EQ(without(name), "ok") << name;
 }
 
 TEST_F(ItaTokenTest, ClaimsOfAnotherType) {
-  for (const char* name : {"tdx_mrtd", "tdx_rtmr2", "tdx_report_data", "attester_held_data", "tdx_mrowner", "attester_advisory_ids"}) {
+  for (const char* name :
+       {"tdx_mrtd", "tdx_rtmr2", "tdx_report_data", "attester_held_data", "tdx_mrowner", "attester_advisory_ids"}) {
     object of = claims();
     of["tdx"].as_object()[name] = 7;
     EXPECT_EQ(outcome(of), "ita_claims_invalid") << name;
@@ -322,10 +338,13 @@ TEST_F(ItaTokenTest, MalformedTokens) {
   const std::string header = R"({"alg":"PS384","kid":"ita-1"})";
   const std::string text = boost::json::serialize(claims());
   EXPECT_EQ(outcome(testing::ita_token_of_texts(header, text)), "ok");
-  EXPECT_EQ(outcome(testing::ita_token_of_texts(R"({"alg":"PS384","kid":"ita-1","kid":"ita-1"})", text)), "ita_token_malformed");
+  EXPECT_EQ(outcome(testing::ita_token_of_texts(R"({"alg":"PS384","kid":"ita-1","kid":"ita-1"})", text)),
+            "ita_token_malformed");
   EXPECT_EQ(outcome(testing::ita_token_of_texts(header, R"({"exp":1,)" + text.substr(1))), "ita_token_malformed");
-  EXPECT_EQ(outcome(testing::ita_token_of_texts(R"({"alg":"PS384","kid":"ita-1","crit":["x"]})", text)), "ita_token_malformed");
-  EXPECT_EQ(outcome(testing::ita_token_of_texts(R"({"alg":"PS384","kid":"ita-1","typ":"JOSE"})", text)), "ita_token_malformed");
+  EXPECT_EQ(outcome(testing::ita_token_of_texts(R"({"alg":"PS384","kid":"ita-1","crit":["x"]})", text)),
+            "ita_token_malformed");
+  EXPECT_EQ(outcome(testing::ita_token_of_texts(R"({"alg":"PS384","kid":"ita-1","typ":"JOSE"})", text)),
+            "ita_token_malformed");
   EXPECT_EQ(outcome(ita_token(claims()) + "="), "ita_token_malformed");
   EXPECT_EQ(outcome("x"), "ita_token_malformed");
   EXPECT_EQ(outcome(""), "ita_token_missing");
@@ -337,7 +356,7 @@ TEST_F(ItaTokenTest, MalformedTokens) {
 // covers: S01_ITA_017
 TEST_F(ItaTokenTest, DebuggableTd) {
   const std::pair<const char*, boost::json::value> debuggable[] = {
-      {"tdx_is_debuggable", true}, {"tdx_td_attributes_debug", true}, {"dbgstat", "enabled"},
+      {"tdx_is_debuggable", true},    {"tdx_td_attributes_debug", true},    {"dbgstat", "enabled"},
       {"tdx_is_debuggable", "false"}, {"tdx_td_attributes_debug", nullptr}, {"dbgstat", false}};
   for (const auto& [name, value] : debuggable) {
     object of = claims();

@@ -49,7 +49,7 @@ class Memo {
   };
   const std::size_t capacity_;
   mutable std::mutex mutex_;
-  std::list<Entry> entries_;  // most recently used first
+  std::list<Entry> entries_;                                                         // most recently used first
   std::unordered_map<std::string_view, typename std::list<Entry>::iterator> index_;  // keys look into the entries
 };
 

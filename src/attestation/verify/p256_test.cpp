@@ -33,9 +33,9 @@ TEST(P256PublicKey, RefusesScalarsThatAreZeroOrNotBelowTheOrder) {
   const auto key = P256PublicKey::from_point(bytes64(kPoint));
   const std::string r(kSignature.substr(0, 64));
   const std::string s(kSignature.substr(64));
-  for (const std::string& wrong : {std::string(kZero) + s, r + std::string(kZero), std::string(kZero) + std::string(kZero),
-                                   std::string(kOrder) + s, r + std::string(kOrder), std::string(64, 'f') + s,
-                                   r + std::string(64, 'f')})
+  for (const std::string& wrong :
+       {std::string(kZero) + s, r + std::string(kZero), std::string(kZero) + std::string(kZero),
+        std::string(kOrder) + s, r + std::string(kOrder), std::string(64, 'f') + s, r + std::string(64, 'f')})
     EXPECT_FALSE(key->verify(bytes_of("sample"), bytes64(wrong))) << wrong;
 }
 
@@ -73,7 +73,8 @@ TEST(P256PublicKey, LeavesNothingInOpenSslsErrorQueue) {
 }
 
 TEST(OpensslSha256, IsSha256) {
-  for (const std::string_view text : {"", "abc", "a longer text that has more than one block of sixty-four bytes in it...."})
+  for (const std::string_view text :
+       {"", "abc", "a longer text that has more than one block of sixty-four bytes in it...."})
     EXPECT_EQ(openssl_sha256(bytes_of(text)), sha256(bytes_of(text)));
 }
 

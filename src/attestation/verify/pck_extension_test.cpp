@@ -46,7 +46,10 @@ Parts good_parts() {
   for (std::uint8_t i = 1; i <= 16; ++i) parts.tcb.push_back(entry({2, i}, integer(i)));
   parts.tcb.push_back(entry({2, 17}, element(0x02, {0x01, 0x2c})));
   parts.tcb.push_back(entry({2, 18}, octets(16, 0xc5)));
-  parts.top = {entry({1}, octets(16, 0xa1)), {}, entry({3}, octets(2, 0xb2)), entry({4}, octets(6, 0xf4)),
+  parts.top = {entry({1}, octets(16, 0xa1)),
+               {},
+               entry({3}, octets(2, 0xb2)),
+               entry({4}, octets(6, 0xf4)),
                entry({5}, element(0x0a, {1}))};
   return parts;
 }
@@ -156,7 +159,8 @@ TEST(PckExtension, RefusesWrongTypesAndLengths) {
 
 TEST(PckExtension, RefusesEveryTruncationAndWhatIsLeftOver) {
   const ByteVector good = whole(good_parts());
-  for (std::size_t size = 0; size < good.size(); ++size) expect_invalid({good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size)}, "cut");
+  for (std::size_t size = 0; size < good.size(); ++size)
+    expect_invalid({good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size)}, "cut");
   ByteVector longer = good;
   longer.push_back(0);
   expect_invalid(longer, "longer");

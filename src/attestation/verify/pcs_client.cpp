@@ -35,9 +35,9 @@ Place place_of(const CollateralKey& key, const PcsEndpoints& endpoints) {
       return {.url = fmt::format("{}/sgx/certification/v4/pckcrl?ca={}&encoding=der", base, to_string(key.ca)),
               .chain_header = "SGX-PCK-CRL-Issuer-Chain"};
     case CollateralKind::tcb_info:
-      return {.url = fmt::format("{}/tdx/certification/v4/tcb?fmspc={}&update={}", base, key.fmspc,
-                                 to_string(key.update)),
-              .chain_header = "TCB-Info-Issuer-Chain"};
+      return {
+          .url = fmt::format("{}/tdx/certification/v4/tcb?fmspc={}&update={}", base, key.fmspc, to_string(key.update)),
+          .chain_header = "TCB-Info-Issuer-Chain"};
     case CollateralKind::qe_identity:
       return {.url = fmt::format("{}/tdx/certification/v4/qe/identity?update={}", base, to_string(key.update)),
               .chain_header = "SGX-Enclave-Identity-Issuer-Chain"};

@@ -26,14 +26,15 @@ class Client : public ::testing::Test {
   }
   /// Answers with these statuses in turn; the last one for good.
   void answer_with(std::vector<int> statuses, std::string retry_after = {}) {
-    http_.set_answer([statuses, retry_after, call = std::make_shared<std::size_t>(0)](const HttpClientRequest& request) {
-      const int status = statuses[std::min(*call, statuses.size() - 1)];
-      ++*call;
-      HttpClientResponse response = good_answer(request);
-      response.status = status;
-      if (!retry_after.empty()) response.headers.push_back({"Retry-After", retry_after});
-      return response;
-    });
+    http_.set_answer(
+        [statuses, retry_after, call = std::make_shared<std::size_t>(0)](const HttpClientRequest& request) {
+          const int status = statuses[std::min(*call, statuses.size() - 1)];
+          ++*call;
+          HttpClientResponse response = good_answer(request);
+          response.status = status;
+          if (!retry_after.empty()) response.headers.push_back({"Retry-After", retry_after});
+          return response;
+        });
   }
   FakeClock clock_;
   FakeRandom random_;

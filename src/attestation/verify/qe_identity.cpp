@@ -23,8 +23,8 @@ QeIdentity read_contents(const Fields& document, const DocumentDates& dates) {
           .attributes = document.hex<16>("attributes"),
           .attributes_mask = document.hex<16>("attributesMask"),
           .mrsigner = document.hex<32>("mrsigner"),
-          .isvprodid = static_cast<std::uint16_t>(
-              document.integer("isvprodid", 0, std::numeric_limits<std::uint16_t>::max())),
+          .isvprodid =
+              static_cast<std::uint16_t>(document.integer("isvprodid", 0, std::numeric_limits<std::uint16_t>::max())),
           .levels = read_isv_levels(document)};
 }
 

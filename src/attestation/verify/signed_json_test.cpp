@@ -30,17 +30,29 @@ TEST(SplitSignedJson, TakesEitherOrderAndAnyWhiteSpace) {
 TEST(SplitSignedJson, RefusesEverythingElse) {
   const std::string upper = "\"signature\":\"" + std::string(128, 'A') + "\"";
   EXPECT_TRUE(split_signed_json("{\"doc\":{}," + upper + "}", "doc"));
-  const std::vector<std::string> wrong_bodies = {
-           std::string(), std::string("{}"), std::string("[]"), "{\"doc\":{}}", "{" + kSigned + "}",
-           "{\"doc\":{}," + kSigned, "{\"doc\":{}," + kSigned + "}x", "{\"doc\":{}," + kSigned + ",\"more\":1}",
-           "{\"doc\":{},\"doc\":{}," + kSigned + "}", "{\"doc\":{},\"doc\":{}}", "{" + kSigned + "," + kSigned + "}",
-           "{\"doc\":[]," + kSigned + "}", "{\"doc\":{" + kSigned + "}", "{\"do\\u0063\":{}," + kSigned + "}",
-           "{\"Doc\":{}," + kSigned + "}", "{\"doc\":{},\"SIGNATURE\":\"" + kHex + "\"}",
-           "{\"doc\":{},\"signature\":\"" + kHex.substr(2) + "\"}", "{\"doc\":{},\"signature\":\"" + kHex + "aa\"}",
-           "{\"doc\":{},\"signature\":\"" + std::string(128, 'g') + "\"}", "{\"doc\":{},\"signature\":1}",
-           "{\"doc\":{\"open\":\"}," + kSigned + "}", std::string(100000, '{')};
-  for (const std::string& wrong : wrong_bodies)
-    EXPECT_FALSE(split_signed_json(wrong, "doc")) << wrong.substr(0, 60);
+  const std::vector<std::string> wrong_bodies = {std::string(),
+                                                 std::string("{}"),
+                                                 std::string("[]"),
+                                                 "{\"doc\":{}}",
+                                                 "{" + kSigned + "}",
+                                                 "{\"doc\":{}," + kSigned,
+                                                 "{\"doc\":{}," + kSigned + "}x",
+                                                 "{\"doc\":{}," + kSigned + ",\"more\":1}",
+                                                 "{\"doc\":{},\"doc\":{}," + kSigned + "}",
+                                                 "{\"doc\":{},\"doc\":{}}",
+                                                 "{" + kSigned + "," + kSigned + "}",
+                                                 "{\"doc\":[]," + kSigned + "}",
+                                                 "{\"doc\":{" + kSigned + "}",
+                                                 "{\"do\\u0063\":{}," + kSigned + "}",
+                                                 "{\"Doc\":{}," + kSigned + "}",
+                                                 "{\"doc\":{},\"SIGNATURE\":\"" + kHex + "\"}",
+                                                 "{\"doc\":{},\"signature\":\"" + kHex.substr(2) + "\"}",
+                                                 "{\"doc\":{},\"signature\":\"" + kHex + "aa\"}",
+                                                 "{\"doc\":{},\"signature\":\"" + std::string(128, 'g') + "\"}",
+                                                 "{\"doc\":{},\"signature\":1}",
+                                                 "{\"doc\":{\"open\":\"}," + kSigned + "}",
+                                                 std::string(100000, '{')};
+  for (const std::string& wrong : wrong_bodies) EXPECT_FALSE(split_signed_json(wrong, "doc")) << wrong.substr(0, 60);
 }
 
 TEST(JoinSignedJson, MakesWhatIsCut) {

@@ -37,8 +37,7 @@ TEST(EvaluatePlatform, FindsNoLevelForTheRealPlatformOf2023) {
   const std::string body = testing::read_vector_text("go-tdx-guest/sample_tcbInfo_response");
   const auto info = parse_tcb_info(split_signed_json(body, "tcbInfo")->document);
   ASSERT_TRUE(info && info->contents);
-  const Quote quote =
-      testing::read_recorded_quote("go-tdx-guest/tdx_prod_quote_SPR_E4.dat", TrailingPolicy::ignore);
+  const Quote quote = testing::read_recorded_quote("go-tdx-guest/tdx_prod_quote_SPR_E4.dat", TrailingPolicy::ignore);
   const auto chain = verify_pck_chain(quote.pck_chain_pem(), intel_anchor(), testing::at("2023-06-20T00:00:00Z"));
   ASSERT_TRUE(chain);
   EXPECT_TRUE(check_platform(*info->contents, chain->platform));
@@ -168,9 +167,13 @@ TEST(CheckModule, ComparesSignerAndAttributesOfTheRightIdentity) {
   EXPECT_EQ(outcome(3, {3}, 0x0100), "tdx_module_mismatch");
 }
 
-constexpr TcbStatus kPlatform[] = {
-    UpToDate, SWHardeningNeeded, ConfigurationNeeded, ConfigurationAndSWHardeningNeeded, OutOfDate,
-    OutOfDateConfigurationNeeded, Revoked};
+constexpr TcbStatus kPlatform[] = {UpToDate,
+                                   SWHardeningNeeded,
+                                   ConfigurationNeeded,
+                                   ConfigurationAndSWHardeningNeeded,
+                                   OutOfDate,
+                                   OutOfDateConfigurationNeeded,
+                                   Revoked};
 
 // covers: S01_DCAP_009
 TEST(Converge, HasTheCellsOfTheSpecification) {
@@ -189,9 +192,16 @@ TEST(Converge, HasTheCellsOfTheSpecification) {
 
 // The result is never better than the platform's own status, nor than what the part allows.
 TEST(Converge, NeverImproves) {
-  constexpr TcbStatus kAll[] = {UpToDate, SWHardeningNeeded, ConfigurationNeeded, ConfigurationAndSWHardeningNeeded,
-                                TDRelaunchAdvised, TDRelaunchAdvisedConfigurationNeeded, OutOfDate,
-                                OutOfDateConfigurationNeeded, Unknown, Revoked};
+  constexpr TcbStatus kAll[] = {UpToDate,
+                                SWHardeningNeeded,
+                                ConfigurationNeeded,
+                                ConfigurationAndSWHardeningNeeded,
+                                TDRelaunchAdvised,
+                                TDRelaunchAdvisedConfigurationNeeded,
+                                OutOfDate,
+                                OutOfDateConfigurationNeeded,
+                                Unknown,
+                                Revoked};
   for (const TcbStatus part : {UpToDate, OutOfDate, Revoked})
     for (const TcbStatus platform : kAll) EXPECT_GE(converge(part, platform), std::max(part, platform));
 }

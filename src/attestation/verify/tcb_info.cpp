@@ -40,11 +40,11 @@ std::vector<TcbLevel> read_levels(const Fields& document) {
   for (const boost::json::value& value : document.array("tcbLevels", 1, kMaxLevels)) {
     const Fields level(value, "tcbLevels", document.problem());
     const Fields tcb = level.object("tcb");
-    levels.push_back({.sgx_components = read_components(tcb, "sgxtcbcomponents"),
-                      .pcesvn = static_cast<std::uint16_t>(
-                          tcb.integer("pcesvn", 0, std::numeric_limits<std::uint16_t>::max())),
-                      .tdx_components = read_components(tcb, "tdxtcbcomponents"),
-                      .verdict = read_verdict(level, kPlatformStatuses)});
+    levels.push_back(
+        {.sgx_components = read_components(tcb, "sgxtcbcomponents"),
+         .pcesvn = static_cast<std::uint16_t>(tcb.integer("pcesvn", 0, std::numeric_limits<std::uint16_t>::max())),
+         .tdx_components = read_components(tcb, "tdxtcbcomponents"),
+         .verdict = read_verdict(level, kPlatformStatuses)});
   }
   const auto order = [](const TcbLevel& level) {
     return std::tie(level.sgx_components, level.pcesvn, level.tdx_components);
@@ -64,8 +64,8 @@ std::uint8_t read_module_version(const Fields& object) {
   constexpr std::string_view kPrefix = "tdx_";
   std::string id(object.text("id"));
   std::ranges::transform(id, id.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  const auto version = id.starts_with(kPrefix) ? from_hex_exact<1>(std::string_view(id).substr(kPrefix.size()))
-                                               : std::nullopt;
+  const auto version =
+      id.starts_with(kPrefix) ? from_hex_exact<1>(std::string_view(id).substr(kPrefix.size())) : std::nullopt;
   if (!version) object.note("tdxModuleIdentities.id");
   return version ? version->front() : std::uint8_t{0};
 }
@@ -75,9 +75,8 @@ std::vector<TdxModuleIdentity> read_module_identities(const Fields& document) {
   if (!document.has("tdxModuleIdentities")) return identities;  // documents for TDX 1.0 platforms have none
   for (const boost::json::value& value : document.array("tdxModuleIdentities", 0, kMaxModuleIdentities)) {
     const Fields object(value, "tdxModuleIdentities", document.problem());
-    TdxModuleIdentity identity{.version = read_module_version(object),
-                               .module = read_module(object),
-                               .levels = read_isv_levels(object)};
+    TdxModuleIdentity identity{
+        .version = read_module_version(object), .module = read_module(object), .levels = read_isv_levels(object)};
     if (std::ranges::find(identities, identity.version, &TdxModuleIdentity::version) != identities.end())
       document.note("tdxModuleIdentities.id");
     identities.push_back(std::move(identity));

@@ -162,10 +162,9 @@ TEST(TcbInfo, RefusesOtherKindsAndUnknownStatuses) {
     options.levels[0].status = status;
     return fault_of(emulator::make_tcb_info(options));
   };
-  for (const TcbStatus status :
-       {TcbStatus::UpToDate, TcbStatus::SWHardeningNeeded, TcbStatus::ConfigurationNeeded,
-        TcbStatus::ConfigurationAndSWHardeningNeeded, TcbStatus::OutOfDate, TcbStatus::OutOfDateConfigurationNeeded,
-        TcbStatus::Revoked})
+  for (const TcbStatus status : {TcbStatus::UpToDate, TcbStatus::SWHardeningNeeded, TcbStatus::ConfigurationNeeded,
+                                 TcbStatus::ConfigurationAndSWHardeningNeeded, TcbStatus::OutOfDate,
+                                 TcbStatus::OutOfDateConfigurationNeeded, TcbStatus::Revoked})
     EXPECT_EQ(with_platform_status(status), "") << to_string(status);
   for (const TcbStatus status :
        {TcbStatus::TDRelaunchAdvised, TcbStatus::TDRelaunchAdvisedConfigurationNeeded, TcbStatus::Unknown})
@@ -176,8 +175,7 @@ TEST(TcbInfo, RefusesOtherKindsAndUnknownStatuses) {
 TEST(TcbInfo, WantsExactlySixteenComponentsOfEachKind) {
   const std::string sixteen = R"({"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},)"
                               R"({"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5}])";
-  const std::string eight =
-      R"({"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5}])";
+  const std::string eight = R"({"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5},{"svn":5}])";
   EXPECT_EQ(fault_of(replaced(good(), sixteen, eight)), "sgxtcbcomponents");
   EXPECT_EQ(fault_of(replaced(good(), sixteen, R"({"svn":5},{"svn":5},{"svn":5},{"svn":5},)" + sixteen)),
             "sgxtcbcomponents");
@@ -189,8 +187,9 @@ TEST(TcbInfo, WantsExactlySixteenComponentsOfEachKind) {
 }
 
 TEST(TcbInfo, RefusesDoubledModuleIdentitiesAndEmptyLevels) {
-  const std::string identity = good().substr(good().find("{\"id\":\"TDX_01\""), good().find("],\"tcbLevels\":[{\"tcb\":{\"sgx") -
-                                                                                   good().find("{\"id\":\"TDX_01\""));
+  const std::string identity =
+      good().substr(good().find("{\"id\":\"TDX_01\""),
+                    good().find("],\"tcbLevels\":[{\"tcb\":{\"sgx") - good().find("{\"id\":\"TDX_01\""));
   EXPECT_EQ(fault_of(replaced(good(), identity, identity + "," + identity)), "tdxModuleIdentities.id");
   EXPECT_EQ(fault_of(replaced(good(), identity, "")), "");
   EXPECT_EQ(fault_of(replaced(good(), "\"id\":\"TDX_01\"", "\"id\":\"tdx_01\"")), "");

@@ -50,8 +50,7 @@ std::vector<IsvLevel> read_isv_levels(const Fields& identity) {
   std::vector<IsvLevel> levels;
   for (const boost::json::value& value : identity.array("tcbLevels", 1, kMaxLevels)) {
     const Fields level(value, "tcbLevels", identity.problem());
-    const std::int64_t isvsvn =
-        level.object("tcb").integer("isvsvn", 0, std::numeric_limits<std::uint16_t>::max());
+    const std::int64_t isvsvn = level.object("tcb").integer("isvsvn", 0, std::numeric_limits<std::uint16_t>::max());
     levels.push_back({.isvsvn = static_cast<std::uint16_t>(isvsvn), .verdict = read_verdict(level, kIsvStatuses)});
   }
   std::ranges::stable_sort(levels, std::ranges::greater{}, &IsvLevel::isvsvn);

@@ -22,8 +22,8 @@ std::optional<UtcTime> time_of(const ASN1_TIME* time) {
                                         std::chrono::month(static_cast<unsigned>(parts.tm_mon) + 1),
                                         std::chrono::day(static_cast<unsigned>(parts.tm_mday)));
   if (!day.ok()) return std::nullopt;
-  return UtcTime(std::chrono::sys_days(day)) + std::chrono::hours(parts.tm_hour) +
-         std::chrono::minutes(parts.tm_min) + std::chrono::seconds(parts.tm_sec);
+  return UtcTime(std::chrono::sys_days(day)) + std::chrono::hours(parts.tm_hour) + std::chrono::minutes(parts.tm_min) +
+         std::chrono::seconds(parts.tm_sec);
 }
 
 ByteVector name_of(const X509_NAME* name) {

@@ -23,8 +23,8 @@ struct PagePosition {
 struct PageRequest {
   static constexpr std::int64_t kDefaultLimit = 50;
   static constexpr std::int64_t kMaxLimit = 200;
-  std::int64_t limit = kDefaultLimit;       ///< 1..kMaxLimit
-  std::optional<PagePosition> after = {};   ///< nothing: from the start
+  std::int64_t limit = kDefaultLimit;      ///< 1..kMaxLimit
+  std::optional<PagePosition> after = {};  ///< nothing: from the start
 };
 
 /// One page; `next` is where the following one begins, nothing after the last.

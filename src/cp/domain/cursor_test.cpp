@@ -51,9 +51,7 @@ TEST_F(Cursor, OfAnotherListOrInstallationIsRefused) {
   EXPECT_FALSE(codec_.decode("audi", codec_.encode("audit", kPosition)));
 }
 
-TEST_F(Cursor, OversizedTextIsRefusedUnread) {
-  EXPECT_FALSE(codec_.decode("audit", std::string(100000, 'A')));
-}
+TEST_F(Cursor, OversizedTextIsRefusedUnread) { EXPECT_FALSE(codec_.decode("audit", std::string(100000, 'A'))); }
 
 TEST_F(Cursor, QueryParametersHaveBounds) {
   const auto plain = codec_.page_request("audit", "", "");

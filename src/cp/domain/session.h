@@ -22,13 +22,13 @@ struct SessionRow {
   std::string lookup = {};       ///< public part of the token
   std::string secret_hash = {};  ///< Argon2id PHC string of the whole token
   AuthMethod auth_method = AuthMethod::password;
-  std::string identity = {};     ///< `password` or `github:<id>`: whose sessions are counted and ended together
+  std::string identity = {};  ///< `password` or `github:<id>`: whose sessions are counted and ended together
   std::optional<std::int64_t> github_id = {};
   std::optional<std::string> github_login = {};
   std::optional<std::string> github_orgs = {};  ///< JSON `[{"id","login","role"}]`, at most 100
   std::optional<std::string> avatar_url = {};
   std::string ip = {};
-  std::string user_agent = {};   ///< at most 200 bytes
+  std::string user_agent = {};  ///< at most 200 bytes
   UtcTime created_at = {};
   UtcTime expires_at = {};
   UtcTime last_used_at = {};

@@ -17,8 +17,8 @@ constexpr std::int64_t kRetentionDaysMin = 90;
 
 using Delete = std::function<Result<std::int64_t>(db::Transaction&)>;
 
-/// Deletes batch by batch, each in a transaction of its own, until a batch is not full, the token fires or `batches_max`
-/// have been done (0: no bound but the time-out).
+/// Deletes batch by batch, each in a transaction of its own, until a batch is not full, the token fires or
+/// `batches_max` have been done (0: no bound but the time-out).
 Result<JobSummary> delete_in_batches(db::Database& database, const JobContext& context, std::int64_t batch,
                                      int batches_max, const Delete& work) {
   JobSummary summary;
@@ -43,7 +43,9 @@ UtcTime retention_limit(const Clock& clock, const std::function<std::int64_t()>&
 }  // namespace
 
 JobDefinition nonce_cleanup(db::Database& database, const Clock& clock) {
-  return {.name = "nonce_cleanup", .period = every(Seconds(60)), .timeout = Seconds(10),
+  return {.name = "nonce_cleanup",
+          .period = every(Seconds(60)),
+          .timeout = Seconds(10),
           .run = [&database, &clock](const JobContext& context) {
             return delete_in_batches(database, context, kNoncesAtOnce, kNonceStatements, [&](db::Transaction& tx) {
               return NonceStore().remove_expired(tx, clock.now(), kNoncesAtOnce);
@@ -52,7 +54,9 @@ JobDefinition nonce_cleanup(db::Database& database, const Clock& clock) {
 }
 
 JobDefinition idempotency_cleanup(db::Database& database, const Clock& clock) {
-  return {.name = "idempotency_cleanup", .period = every(Seconds(3600)), .timeout = Seconds(60),
+  return {.name = "idempotency_cleanup",
+          .period = every(Seconds(3600)),
+          .timeout = Seconds(60),
           .run = [&database, &clock](const JobContext& context) {
             return delete_in_batches(database, context, kRowsAtOnce, 0, [&](db::Transaction& tx) {
               return IdempotencyStore().remove_expired(tx, clock.now(), kRowsAtOnce);
@@ -62,7 +66,9 @@ JobDefinition idempotency_cleanup(db::Database& database, const Clock& clock) {
 
 JobDefinition audit_retention(db::Database& database, const Clock& clock,
                               std::function<std::int64_t()> retention_days) {
-  return {.name = "audit_retention", .period = every(Seconds(86400)), .timeout = Seconds(600),
+  return {.name = "audit_retention",
+          .period = every(Seconds(86400)),
+          .timeout = Seconds(600),
           .run = [&database, &clock, days = std::move(retention_days)](const JobContext& context) {
             return delete_in_batches(database, context, kRowsAtOnce, 0, [&](db::Transaction& tx) {
               return AuditLogStore().remove_before(tx, retention_limit(clock, days), kRowsAtOnce);
@@ -72,7 +78,9 @@ JobDefinition audit_retention(db::Database& database, const Clock& clock,
 
 JobDefinition attestation_audit_retention(db::Database& database, const Clock& clock,
                                           std::function<std::int64_t()> retention_days) {
-  return {.name = "attestation_audit_retention", .period = every(Seconds(86400)), .timeout = Seconds(600),
+  return {.name = "attestation_audit_retention",
+          .period = every(Seconds(86400)),
+          .timeout = Seconds(600),
           .run = [&database, &clock, days = std::move(retention_days)](const JobContext& context) {
             return delete_in_batches(database, context, kAttestationRowsAtOnce, 0, [&](db::Transaction& tx) {
               return AttestationAuditStore().remove_before(tx, retention_limit(clock, days), kAttestationRowsAtOnce);

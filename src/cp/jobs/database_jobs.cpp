@@ -26,12 +26,13 @@ Result<std::optional<std::string>> check_chain(db::Database& database, const Job
 }  // namespace
 
 JobDefinition wal_checkpoint(db::SqliteDatabase& database) {
-  return {.name = "wal_checkpoint", .period = every(Seconds(300)), .timeout = Seconds(30),
+  return {.name = "wal_checkpoint",
+          .period = every(Seconds(300)),
+          .timeout = Seconds(30),
           .run = [&database](const JobContext&) -> Result<JobSummary> {
             const bool large = database.wal_bytes() > kWalBytesMax;
             if (large) log::warn("database", "the write-ahead log is large", {{"bytes", database.wal_bytes()}});
-            const auto done =
-                database.checkpoint(large ? db::CheckpointMode::restart : db::CheckpointMode::passive);
+            const auto done = database.checkpoint(large ? db::CheckpointMode::restart : db::CheckpointMode::passive);
             if (!done) return std::unexpected(done.error());
             JobSummary summary;
             summary.count("pages_in_log", done->pages_in_log);
@@ -42,7 +43,9 @@ JobDefinition wal_checkpoint(db::SqliteDatabase& database) {
 
 JobDefinition db_check(db::SqliteDatabase& database, metrics::Registry& metrics) {
   const auto failures = metrics.gauge("ee_db_check_failures", "Findings of the last database check.");
-  return {.name = "db_check", .period = every(Seconds(86400)), .timeout = Seconds(1800),
+  return {.name = "db_check",
+          .period = every(Seconds(86400)),
+          .timeout = Seconds(1800),
           .run = [&database, failures](const JobContext& context) -> Result<JobSummary> {
             JobSummary summary;
             auto findings = database.check(context.stop);

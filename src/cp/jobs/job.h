@@ -17,7 +17,8 @@ namespace ee::cp {
 enum class JobKind : std::uint8_t { singleton, local };
 BOOST_DESCRIBE_ENUM(JobKind, singleton, local)
 
-/// What a run is given. Polls `stop` between items, honours it within 5 s, and passes `remaining` to every outside call.
+/// What a run is given. Polls `stop` between items, honours it within 5 s, and passes `remaining` to every outside
+/// call.
 struct JobContext {
   std::stop_token stop;
   SteadyTime deadline;

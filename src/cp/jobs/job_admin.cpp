@@ -53,8 +53,8 @@ Result<JobRunList> JobAdmin::runs(const std::string& name, std::string_view limi
   if (!runner_.knows(name)) return fail(ErrorCode::job_unknown);
   const auto request = cursors_.page_request(kCursorScope, limit, cursor);
   if (!request) return std::unexpected(request.error());
-  const auto page = database_.read<Page<JobRunRow>>(
-      [&](db::Transaction& tx) { return JobStore().runs(tx, name, *request); });
+  const auto page =
+      database_.read<Page<JobRunRow>>([&](db::Transaction& tx) { return JobStore().runs(tx, name, *request); });
   if (!page) return std::unexpected(page.error());
   JobRunList list{.items = {}, .next_cursor = cursors_.encode(kCursorScope, page->next)};
   for (const JobRunRow& row : page->items) list.items.push_back(view_of(row));

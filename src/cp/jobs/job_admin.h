@@ -83,8 +83,7 @@ struct JobActor {
 /// What administrators do with jobs (05 section 4.3). Thread-safe; the references outlive it.
 class JobAdmin {
  public:
-  JobAdmin(JobRunner& runner, db::Database& database, const CursorCodec& cursors, const Clock& clock,
-           Random& random)
+  JobAdmin(JobRunner& runner, db::Database& database, const CursorCodec& cursors, const Clock& clock, Random& random)
       : runner_(runner), database_(database), cursors_(cursors), clock_(clock), random_(random) {}
 
   /// All jobs by name; they are few, so there is one page.

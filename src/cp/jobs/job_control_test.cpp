@@ -21,7 +21,7 @@ class JobControlTest : public JobTest {
   const JobActor actor_{.actor = "admin:s1", .request_id = "r1", .client_address = "192.0.2.1"};
 };
 
-// covers: S05_JOB_009
+// covers: S05_JOB_09
 TEST_F(JobControlTest, RunNowRunsOnceAndASecondRequestBeforeItIsTheFirst) {
   const auto runner = make_runner({job("a", counting())});
   later("a");
@@ -45,7 +45,7 @@ TEST_F(JobControlTest, RunNowRunsOnceAndASecondRequestBeforeItIsTheFirst) {
             2);
 }
 
-// covers: S05_JOB_009
+// covers: S05_JOB_09
 TEST_F(JobControlTest, RunNowIsRefusedWhileRunningAndForUnknownJobs) {
   Gate gate;
   JobDefinition local = job("l", gate.function());
@@ -68,7 +68,7 @@ TEST_F(JobControlTest, RunNowIsRefusedWhileRunningAndForUnknownJobs) {
   EXPECT_EQ(gate.entered(), 4);
 }
 
-// covers: S05_JOB_009
+// covers: S05_JOB_09
 TEST_F(JobControlTest, APausedJobRunsOnlyWhenAsked) {
   const auto runner = make_runner({job("a", counting())});
   ASSERT_TRUE(runner->set_paused("a", true));
@@ -239,14 +239,14 @@ TEST_F(JobControlTest, ALongSummaryIsDroppedAndALongErrorCut) {
   EXPECT_EQ(row("a").last_error->size(), 500U);
 }
 
-// covers: S05_JOB_010
+// covers: S05_JOB_10
 TEST_F(JobControlTest, TheAdminViewAndMetricsShowWhatHappened) {
   bool failing = false;
   const auto runner = make_runner({job("a", counting([&]() -> Result<JobSummary> {
-    clock_.advance(Milliseconds(1500));
-    if (failing) return fail(ErrorCode::database_unavailable, "no luck");
-    return JobSummary{};
-  }))});
+                                         clock_.advance(Milliseconds(1500));
+                                         if (failing) return fail(ErrorCode::database_unavailable, "no luck");
+                                         return JobSummary{};
+                                       }))});
   settle();
   pass(*runner);
   JobAdmin control = admin(*runner);
@@ -276,7 +276,7 @@ TEST_F(JobControlTest, TheAdminViewAndMetricsShowWhatHappened) {
   EXPECT_TRUE(metric("ee_job_runs_total{job=\"a\",outcome=\"failed\"} 1"));
 }
 
-// covers: S05_JOB_011
+// covers: S05_JOB_11
 TEST_F(JobControlTest, TheNewestHundredRunsAreKeptAndPaged) {
   const auto runner = make_runner({job("a", counting()), job("b", counting())});
   for (int i = 0; i < 105; ++i) {

@@ -86,10 +86,13 @@ class JobTest : public ::testing::Test {
  protected:
   std::unique_ptr<JobRunner> make_runner(std::vector<JobDefinition> jobs, const std::string& replica = "replica-1",
                                          std::size_t threads = 4, db::Database* database = nullptr) {
-    auto runner = std::make_unique<JobRunner>(
-        JobRunner::Parts{.database = database != nullptr ? *database : *db_, .clock = clock_, .random = random_,
-                         .replica = replica, .threads = threads, .metrics = metrics_},
-        std::move(jobs));
+    auto runner = std::make_unique<JobRunner>(JobRunner::Parts{.database = database != nullptr ? *database : *db_,
+                                                               .clock = clock_,
+                                                               .random = random_,
+                                                               .replica = replica,
+                                                               .threads = threads,
+                                                               .metrics = metrics_},
+                                              std::move(jobs));
     EXPECT_TRUE(runner->prepare());
     return runner;
   }
@@ -110,8 +113,7 @@ class JobTest : public ::testing::Test {
   /// Past every first delay.
   void settle() { clock_.advance(Seconds(31)); }
   JobRow row(const std::string& name) {
-    const auto found =
-        db_->read<std::optional<JobRow>>([&](db::Transaction& tx) { return JobStore().get(tx, name); });
+    const auto found = db_->read<std::optional<JobRow>>([&](db::Transaction& tx) { return JobStore().get(tx, name); });
     return found && *found ? **found : JobRow{};
   }
   JobState state(JobRunner& runner, const std::string& name) {
@@ -123,8 +125,8 @@ class JobTest : public ::testing::Test {
     return {};
   }
   std::vector<std::string> outcomes(const std::string& name) {
-    return db_.values<std::string>("SELECT COALESCE(outcome, 'open') FROM job_runs WHERE name=:name ORDER BY started_at, id",
-                                   {{"name", name}});
+    return db_.values<std::string>(
+        "SELECT COALESCE(outcome, 'open') FROM job_runs WHERE name=:name ORDER BY started_at, id", {{"name", name}});
   }
   bool metric(const std::string& line) { return metrics_.text().find(line) != std::string::npos; }
 

@@ -58,8 +58,8 @@ JobRunner::Metrics::Metrics(metrics::Registry& registry, const std::vector<std::
                                  {0.01, 0.1, 1, 10, 60, 300, 1800})),
       wait_seconds(registry.histogram("ee_job_wait_seconds", "How long due jobs waited for a thread.", {{"job", jobs}},
                                       {0.01, 0.1, 1, 10, 60, 300})),
-      last_success(registry.gauge("ee_job_last_success_timestamp", "Unix time of the last successful run.",
-                                  {{"job", jobs}})),
+      last_success(
+          registry.gauge("ee_job_last_success_timestamp", "Unix time of the last successful run.", {{"job", jobs}})),
       stuck(registry.gauge("ee_job_stuck", "1 while a run overstays its time.", {{"job", jobs}})) {}
 
 bool JobRunner::is_fast(const JobDefinition& definition) { return definition.period() < kFastPeriod; }
@@ -92,8 +92,8 @@ SteadyTime JobRunner::supervise(Run& run) {
 }
 
 void JobRunner::renew(Run& run) {
-  const auto renewed = parts_.database.write<bool>(
-      [&](db::Transaction& tx) { return store_.renew(tx, run.lease, parts_.clock.now()); });
+  const auto renewed =
+      parts_.database.write<bool>([&](db::Transaction& tx) { return store_.renew(tx, run.lease, parts_.clock.now()); });
   const SteadyTime now = parts_.clock.steady_now();
   if (renewed && *renewed) {
     run.renewed = now;
@@ -110,7 +110,8 @@ void JobRunner::renew(Run& run) {
 void JobRunner::overstay(Run& run) {
   run.stuck = true;
   const std::string& name = run.job.definition.name;
-  log::error("jobs", "a run does not end after its time-out", {{"job", name}, {"timeout_ms", run.job.definition.timeout}});
+  log::error("jobs", "a run does not end after its time-out",
+             {{"job", name}, {"timeout_ms", run.job.definition.timeout}});
   metrics_->stuck.with({name}).set(1);
   const std::string error = "still running after its time-out";
   if (run.job.local()) {
@@ -197,8 +198,8 @@ bool JobRunner::write_finish(Run& run, const JobFinish& finish, const Result<Job
   record.outcome = finish.outcome;
   record.error = finish.error;
   if (result) record.summary = summary_text(*result);
-  const bool dull = (finish.outcome == JobOutcome::ok || finish.outcome == JobOutcome::skipped) &&
-                    (!result || !result->did_work());
+  const bool dull =
+      (finish.outcome == JobOutcome::ok || finish.outcome == JobOutcome::skipped) && (!result || !result->did_work());
   const bool keep_record = !is_fast(run.job.definition) || !dull;
   if (run.job.local()) {
     const std::lock_guard lock(mutex_);

@@ -166,8 +166,8 @@ Result<std::vector<JobState>> JobRunner::states() const {
   std::vector<JobState> states;
   const std::lock_guard lock(mutex_);
   for (const auto& [name, job] : jobs_) {
-    JobState state{.kind = job->definition.kind, .period = job->definition.period(), .running = job->running,
-                   .row = job->row};
+    JobState state{
+        .kind = job->definition.kind, .period = job->definition.period(), .running = job->running, .row = job->row};
     if (const auto row = std::ranges::find(*rows, name, &JobRow::name); !job->local() && row != rows->end()) {
       state.row = *row;
       state.running = row->leased(now);
@@ -253,7 +253,9 @@ void JobRunner::try_start(Job& job) {
     if (!job.definition.own_thread) --free_threads_;
   }
   const auto run_id = new_uuid_v7(parts_.clock.now(), parts_.random);
-  JobRunRow record{.id = run_id.value_or(""), .name = job.definition.name, .replica = parts_.replica,
+  JobRunRow record{.id = run_id.value_or(""),
+                   .name = job.definition.name,
+                   .replica = parts_.replica,
                    .started_at = parts_.clock.now()};
   auto row = run_id ? acquire(job, record) : fail(ErrorCode::internal_error, "no random numbers");
   if (!row) {
@@ -278,7 +280,8 @@ void JobRunner::try_start(Job& job) {
   job.running = true;
   job.woken = false;
   if (job.due_since) {
-    metrics_->wait_seconds.with({job.definition.name}).observe(std::chrono::duration<double>(now - *job.due_since).count());
+    metrics_->wait_seconds.with({job.definition.name})
+        .observe(std::chrono::duration<double>(now - *job.due_since).count());
   }
   job.due_since.reset();
   active_.push_back(run);

@@ -38,8 +38,8 @@ class JobRunner {
     db::Database& database;
     Clock& clock;
     Random& random;
-    std::string replica;       ///< names this process as a holder of leases: unlike every other's, also its earlier self's
-    std::size_t threads = 4;   ///< of the pool; jobs with a thread of their own come on top
+    std::string replica;  ///< names this process as a holder of leases: unlike every other's, also its earlier self's
+    std::size_t threads = 4;  ///< of the pool; jobs with a thread of their own come on top
     metrics::Registry& metrics;
   };
 
@@ -62,8 +62,7 @@ class JobRunner {
   void wake(std::string_view name);
   /// Asks for a run now, also of a paused job; when it was first asked for. `also` is done in the same transaction (the
   /// audit row). Errors: `job_unknown`, `job_running`, those of `also`.
-  Result<UtcTime> request_run(const std::string& name,
-                              const std::function<Result<void>(db::Transaction&)>& also = {});
+  Result<UtcTime> request_run(const std::string& name, const std::function<Result<void>(db::Transaction&)>& also = {});
   /// Errors: `job_unknown`.
   Result<void> set_paused(const std::string& name, bool paused);
   /// All jobs, by name.

@@ -10,11 +10,11 @@ struct JobRunner::Job {
   JobDefinition definition;
   JobRow row = {};  // local jobs only
   bool running = false;
-  bool wake_asked = false;                     // and not applied yet
-  bool woken = false;                          // the next run is for a wake
-  bool skip_told = false;                      // "not configured" is told once
+  bool wake_asked = false;  // and not applied yet
+  bool woken = false;       // the next run is for a wake
+  bool skip_told = false;   // "not configured" is told once
   std::optional<SteadyTime> last_wake = {};
-  std::optional<SteadyTime> due_since = {};    // for the time that a job waits for a thread
+  std::optional<SteadyTime> due_since = {};  // for the time that a job waits for a thread
 
   bool local() const { return definition.kind == JobKind::local; }
 };

@@ -37,7 +37,7 @@ TEST_F(JobRunnerTest, ARowThatSaysOtherwiseCounts) {
   EXPECT_EQ(runs_, 1);
 }
 
-// covers: S05_JOB_001
+// covers: S05_JOB_01
 TEST_F(JobRunnerTest, TheNextRunCountsFromTheEndOfTheLast) {
   const auto runner = make_runner({job("a", [this](const JobContext&) {
     clock_.advance(Seconds(20));
@@ -52,7 +52,7 @@ TEST_F(JobRunnerTest, TheNextRunCountsFromTheEndOfTheLast) {
   EXPECT_LE(after.next_run_at, clock_.now() + Seconds(66));
 }
 
-// covers: S05_JOB_002
+// covers: S05_JOB_02
 TEST_F(JobRunnerTest, ASlowRunIsNotOverlappedAndMissedPeriodsBecomeOne) {
   Gate gate;
   const auto runner = make_runner({job("a", gate.function())});
@@ -75,13 +75,13 @@ TEST_F(JobRunnerTest, ASlowRunIsNotOverlappedAndMissedPeriodsBecomeOne) {
   EXPECT_EQ(gate.entered(), 2);
 }
 
-// covers: S05_JOB_003
+// covers: S05_JOB_03
 TEST_F(JobRunnerTest, FailuresBackOffAndASuccessForgetsThem) {
   bool failing = true;
   const auto runner = make_runner({job("a", counting([&]() -> Result<JobSummary> {
-    if (failing) return fail(ErrorCode::database_unavailable, "no luck");
-    return JobSummary{};
-  }))});
+                                         if (failing) return fail(ErrorCode::database_unavailable, "no luck");
+                                         return JobSummary{};
+                                       }))});
   settle();
   const std::vector<int> expected_seconds = {60, 120, 240, 480, 900, 900};
   for (std::size_t i = 0; i < expected_seconds.size(); ++i) {
@@ -114,7 +114,7 @@ TEST_F(JobRunnerTest, AnExceptionIsAFailureAndNeverLeavesTheRunner) {
   EXPECT_THAT(row("a").last_error.value_or(""), ::testing::Not(::testing::HasSubstr("abcdefghijklmnop")));
 }
 
-// covers: S05_JOB_004
+// covers: S05_JOB_04
 TEST_F(JobRunnerTest, AtTheDeadlineTheStopTokenFiresAndTheRunIsTimedOut) {
   Gate gate;
   const auto runner = make_runner({job("a", gate.function())});
@@ -134,7 +134,7 @@ TEST_F(JobRunnerTest, AtTheDeadlineTheStopTokenFiresAndTheRunIsTimedOut) {
   EXPECT_THAT(outcomes("a"), ::testing::ElementsAre("timed_out"));
 }
 
-// covers: S05_JOB_004
+// covers: S05_JOB_04
 TEST_F(JobRunnerTest, ARunThatIgnoresItsTokenIsMarkedAfterHalfAMinuteAndKeepsItsLease) {
   Gate gate(false);
   const auto runner = make_runner({job("a", gate.function())});
@@ -182,7 +182,7 @@ TEST_F(JobRunnerTest, WorkThatIsCompleteWhenItsTimeEndsIsNotTimedOut) {
   EXPECT_EQ(row("a").last_outcome, JobOutcome::ok);
 }
 
-// covers: S05_JOB_005
+// covers: S05_JOB_05
 TEST_F(JobRunnerTest, OfTwoRunnersOneRuns) {
   Gate gate;
   const auto first = make_runner({job("a", gate.function())}, "replica-1");
@@ -205,7 +205,7 @@ TEST_F(JobRunnerTest, OfTwoRunnersOneRuns) {
   EXPECT_EQ(row("a").lease_fence, 2);
 }
 
-// covers: S05_JOB_005
+// covers: S05_JOB_05
 TEST_F(JobRunnerTest, RacingRunnersDoNotShareARun) {
   std::vector<std::unique_ptr<JobRunner>> runners;
   for (int i = 0; i < 4; ++i) runners.push_back(make_runner({job("a", counting())}, "replica-" + std::to_string(i)));
@@ -219,7 +219,7 @@ TEST_F(JobRunnerTest, RacingRunnersDoNotShareARun) {
   }
 }
 
-// covers: S05_JOB_006
+// covers: S05_JOB_06
 TEST_F(JobRunnerTest, WhenTheHolderDiesAnotherTakesOverWithin35Seconds) {
   const auto runner = make_runner({job("a", counting())}, "replica-2");
   settle();
@@ -240,7 +240,7 @@ TEST_F(JobRunnerTest, WhenTheHolderDiesAnotherTakesOverWithin35Seconds) {
   EXPECT_THAT(outcomes("a"), ::testing::ElementsAre("lease_lost", "ok"));
 }
 
-// covers: S05_JOB_007
+// covers: S05_JOB_07
 TEST_F(JobRunnerTest, ALeaseLostInMidRunStopsItAndItsWritesAreRefused) {
   Result<void> fenced;
   Gate gate;
@@ -280,7 +280,7 @@ TEST_F(JobRunnerTest, TheFenceOfAHeldLeaseLetsWritesPass) {
   EXPECT_TRUE(fenced);
 }
 
-// covers: S05_JOB_007
+// covers: S05_JOB_07
 TEST_F(JobRunnerTest, TwentySecondsWithoutRenewalStopTheRun) {
   FailingDatabase database(*db_);
   Gate gate;
@@ -316,7 +316,7 @@ TEST_F(JobRunnerTest, TwentySecondsWithoutRenewalStopTheRun) {
   EXPECT_EQ(gate.entered(), 2);
 }
 
-// covers: S05_JOB_008
+// covers: S05_JOB_08
 TEST_F(JobRunnerTest, StoppingFiresTheTokensAndGivesTheLeasesBack) {
   Gate gate;
   const auto runner = make_runner({job("a", gate.function()), job("b", counting())});
@@ -333,9 +333,9 @@ TEST_F(JobRunnerTest, StoppingFiresTheTokensAndGivesTheLeasesBack) {
   pass(*runner);
   EXPECT_EQ(runs_, 0) << "nothing begins after stop";
   metrics::Registry its_metrics;
-  JobRunner next_process({.database = *db_, .clock = clock_, .random = random_, .replica = "replica-1b",
-                          .metrics = its_metrics},
-                         {job("a", counting())});
+  JobRunner next_process(
+      {.database = *db_, .clock = clock_, .random = random_, .replica = "replica-1b", .metrics = its_metrics},
+      {job("a", counting())});
   ASSERT_TRUE(next_process.prepare());
   pass(next_process);
   EXPECT_EQ(runs_, 1) << "broken-off work goes on at once";

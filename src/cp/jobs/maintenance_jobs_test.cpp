@@ -26,8 +26,11 @@ class MaintenanceJobsTest : public JobTest {
   void fill(const std::string& into, const std::string& columns, int rows, const db::Params& params) {
     db::Params all = params;
     all.emplace_back("rows", rows);
-    db_.execute("INSERT INTO " + into + " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows) "
-                "SELECT " + columns + " FROM n", all);
+    db_.execute("INSERT INTO " + into +
+                    " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :rows) "
+                    "SELECT " +
+                    columns + " FROM n",
+                all);
   }
 };
 

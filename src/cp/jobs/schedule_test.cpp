@@ -32,7 +32,7 @@ void expect_spread(const Range& found, Milliseconds low, Milliseconds high) {
   EXPECT_GE((found.high - found.low).count(), (high - low).count() * 9 / 10);
 }
 
-// covers: S05_JOB_001
+// covers: S05_JOB_01
 TEST(JobSchedule, TheWaitIsThePeriodAndTenPercentMoreOrLess) {
   expect_spread(range_of([](Random& random) { return next_delay(Seconds(60), random); }), Seconds(54), Seconds(66));
   expect_spread(range_of([](Random& random) { return next_delay(Seconds(1), random); }), Milliseconds(900),
@@ -44,7 +44,7 @@ TEST(JobSchedule, FirstRunsAreSpreadOverThePeriodOrHalfAMinute) {
   expect_spread(range_of([](Random& random) { return first_delay(Seconds(86400), random); }), Seconds(0), Seconds(30));
 }
 
-// covers: S05_JOB_003
+// covers: S05_JOB_03
 TEST(JobSchedule, FailuresDoubleTheWaitUpToAQuarterOfAnHourOrThePeriod) {
   const auto around = [](Milliseconds period, std::int64_t failures, Milliseconds expected) {
     SCOPED_TRACE(failures);

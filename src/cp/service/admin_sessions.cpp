@@ -45,8 +45,7 @@ AdminSessions::AdminSessions(Parts parts)
 
 Result<NewSession> AdminSessions::login(const PasswordLogin& login) {
   const AuthSettings in_force = parts_.settings();
-  if (!in_force.password_login || in_force.admin_password_hash.empty())
-    return fail(ErrorCode::password_login_disabled);
+  if (!in_force.password_login || in_force.admin_password_hash.empty()) return fail(ErrorCode::password_login_disabled);
   if (login.mode == SessionMode::cookie && login.origin && *login.origin != in_force.public_origin)
     return refuse_login(login, {.code = ErrorCode::csrf_failed, .detail = "another Origin"});
   if (auto passed = check_password(login, in_force); !passed) return refuse_login(login, std::move(passed.error()));
@@ -71,8 +70,8 @@ Result<void> AdminSessions::check_password(const PasswordLogin& login, const Aut
 /// Before the turn is waited for: who is locked out takes nobody's place.
 Result<void> AdminSessions::check_locks(const std::string& address_bucket) {
   const UtcTime now = parts_.clock.now();
-  const auto until = parts_.database.read<std::optional<UtcTime>>(
-      [&](db::Transaction& tx) -> Result<std::optional<UtcTime>> {
+  const auto until =
+      parts_.database.read<std::optional<UtcTime>>([&](db::Transaction& tx) -> Result<std::optional<UtcTime>> {
         auto address = throttle_.locked_until(tx, address_bucket, now);
         if (!address || *address) return address;
         return throttle_.locked_until(tx, kGlobalBucket, now);
@@ -107,7 +106,8 @@ Result<std::optional<SessionId>> AdminSessions::presented_session(std::string_vi
   const auto row = parts_.database.read<std::optional<SessionRow>>(
       [&](db::Transaction& tx) { return sessions_.find_by_lookup(tx, credential->lookup); });
   if (!row) return std::unexpected(row.error());
-  if (!*row || verify_hash((*row)->secret_hash, credential->text) != HashMatch::match) return std::optional<SessionId>{};
+  if (!*row || verify_hash((*row)->secret_hash, credential->text) != HashMatch::match)
+    return std::optional<SessionId>{};
   return std::optional((*row)->id);
 }
 
@@ -145,13 +145,14 @@ Result<NewSession> AdminSessions::begin(const PasswordLogin& login, const AuthSe
     auto oldest = sessions_.revoke_oldest(tx, row.identity, SessionStore::kMaxLive, now);
     if (!oldest) return oldest;
     all.insert(all.end(), oldest->begin(), oldest->end());
-    const AuditEntry entry{.actor = "admin:" + row.id.str(),
-                           .action = "login_succeeded",
-                           .object_type = "session",
-                           .object_id = row.id.str(),
-                           .request_id = text_or_nothing(login.request_id),
-                           .client_address = text_or_nothing(login.client_address),
-                           .detail = fmt::format(R"({{"identity":"{}","ended_sessions":{}}})", row.identity, all.size())};
+    const AuditEntry entry{
+        .actor = "admin:" + row.id.str(),
+        .action = "login_succeeded",
+        .object_type = "session",
+        .object_id = row.id.str(),
+        .request_id = text_or_nothing(login.request_id),
+        .client_address = text_or_nothing(login.client_address),
+        .detail = fmt::format(R"({{"identity":"{}","ended_sessions":{}}})", row.identity, all.size())};
     if (auto audited = audit_.append(tx, entry, now, parts_.random); !audited) return std::unexpected(audited.error());
     return all;
   });
@@ -184,9 +185,8 @@ std::unexpected<Error> AdminSessions::refuse_login(const PasswordLogin& login, E
                            .request_id = text_or_nothing(login.request_id),
                            .client_address = text_or_nothing(login.client_address),
                            .detail = fmt::format(R"({{"folded":{}}})", *folded)};
-    const auto written = parts_.database.write<std::string>([&](db::Transaction& tx) {
-      return audit_.append(tx, entry, parts_.clock.now(), parts_.random);
-    });
+    const auto written = parts_.database.write<std::string>(
+        [&](db::Transaction& tx) { return audit_.append(tx, entry, parts_.clock.now(), parts_.random); });
     if (!written)
       log::error("audit", "a refused sign-in could not be audited",
                  {{"reason_code", reason}, {"client_address", login.client_address}, {"code", written.error().code}});
@@ -222,8 +222,8 @@ Result<void> AdminSessions::logout(const Principal& principal, bool all, std::st
 }
 
 Result<SessionInfo> AdminSessions::describe(const SessionId& session, std::string_view token) {
-  auto row = parts_.database.read<std::optional<SessionRow>>(
-      [&](db::Transaction& tx) { return sessions_.find(tx, session); });
+  auto row =
+      parts_.database.read<std::optional<SessionRow>>([&](db::Transaction& tx) { return sessions_.find(tx, session); });
   if (!row) return fail(unavailable(row.error()));
   if (!*row) return fail(ErrorCode::not_found);
   const AuthSettings in_force = parts_.settings();

@@ -43,14 +43,16 @@ class AdminSessionsTest : public ::testing::Test {
   }
   Result<Principal> principal_of(const NewSession& session) {
     const std::string field = "Bearer " + session.token.reveal();
-    return authenticator_.authenticate({.authorization = field, .authorization_count = 1, .client_address = "192.0.2.1"});
+    return authenticator_.authenticate(
+        {.authorization = field, .authorization_count = 1, .client_address = "192.0.2.1"});
   }
   std::string state_of(const NewSession& session) {
     const auto principal = principal_of(session);
     return principal ? "ok" : std::string(slug(principal.error().code));
   }
   std::vector<std::string> audit_actions() {
-    return database_.values<std::string>("SELECT action || ':' || COALESCE(reason_code, '') FROM audit_log ORDER BY at, id");
+    return database_.values<std::string>(
+        "SELECT action || ':' || COALESCE(reason_code, '') FROM audit_log ORDER BY at, id");
   }
 
   FakeClock clock_;
@@ -86,7 +88,8 @@ TEST_F(AdminSessionsTest, TheRightPasswordBeginsASession) {
 }
 
 TEST_F(AdminSessionsTest, CookieModePutsTheTokenIntoTheCookie) {
-  const auto session = sessions_.login({.password = Secret(kPassword), .origin = kOrigin, .client_address = "192.0.2.1"});
+  const auto session =
+      sessions_.login({.password = Secret(kPassword), .origin = kOrigin, .client_address = "192.0.2.1"});
   ASSERT_TRUE(session);
   ASSERT_TRUE(session->set_cookie);
   EXPECT_EQ(session->set_cookie->reveal(), session_cookie(session->token.reveal(), Seconds(86400), true));
@@ -96,10 +99,14 @@ TEST_F(AdminSessionsTest, CookieModePutsTheTokenIntoTheCookie) {
 }
 
 TEST_F(AdminSessionsTest, CookieModeFromAnotherSiteIsRefused) {
-  const auto session = sessions_.login({.password = Secret(kPassword), .origin = "https://evil.example", .client_address = "192.0.2.1"});
+  const auto session =
+      sessions_.login({.password = Secret(kPassword), .origin = "https://evil.example", .client_address = "192.0.2.1"});
   ASSERT_FALSE(session);
   EXPECT_EQ(session.error().code, ErrorCode::csrf_failed);
-  EXPECT_TRUE(sessions_.login({.password = Secret(kPassword), .mode = SessionMode::token, .origin = "https://evil.example", .client_address = "192.0.2.1"}));
+  EXPECT_TRUE(sessions_.login({.password = Secret(kPassword),
+                               .mode = SessionMode::token,
+                               .origin = "https://evil.example",
+                               .client_address = "192.0.2.1"}));
 }
 
 // covers: S04_AUTH_SESS_001
@@ -165,7 +172,8 @@ TEST_F(AdminSessionsTest, LogoutEndsOneOrAll) {
   EXPECT_TRUE(sessions_.logout(principal_of(b).value(), true, "192.0.2.1", "req-4"));
   EXPECT_EQ(state_of(b), "invalid_credential");
   EXPECT_EQ(state_of(c), "invalid_credential");
-  EXPECT_EQ(audit_actions(), (std::vector<std::string>{"login_succeeded:", "login_succeeded:", "login_succeeded:", "logout:", "logout:"}));
+  EXPECT_EQ(audit_actions(), (std::vector<std::string>{
+                                 "login_succeeded:", "login_succeeded:", "login_succeeded:", "logout:", "logout:"}));
   EXPECT_EQ(sessions_.logout({}, false, "", "").error().code, ErrorCode::unauthenticated);
 }
 
@@ -248,7 +256,8 @@ TEST_F(AdminSessionsTest, ParallelGuessesCannotExceedTheLimit) {
 TEST_F(AdminSessionsTest, RefusalsAreAuditedOncePerMinute) {
   for (int i = 0; i < 5; ++i) code("wrong");
   for (int i = 0; i < 3; ++i) code("wrong");
-  EXPECT_EQ(audit_actions(), (std::vector<std::string>{"login_failed:invalid_credential", "login_throttled:login_throttled"}));
+  EXPECT_EQ(audit_actions(),
+            (std::vector<std::string>{"login_failed:invalid_credential", "login_throttled:login_throttled"}));
   clock_.advance(Seconds(60));
   code("wrong");
   EXPECT_EQ(database_.values<std::string>("SELECT detail FROM audit_log ORDER BY at, id").back(), R"({"folded":2})");

@@ -6,7 +6,8 @@ std::optional<std::int64_t> AuditFold::admit(const std::string& key, SteadyTime 
   const std::lock_guard lock(mutex_);
   auto found = entries_.find(key);
   if (found == entries_.end() && entries_.size() >= kMaxKeys) {
-    std::erase_if(entries_, [&](const auto& item) { return now - item.second.written_at >= kPeriod && item.second.folded == 0; });
+    std::erase_if(entries_,
+                  [&](const auto& item) { return now - item.second.written_at >= kPeriod && item.second.folded == 0; });
     if (entries_.size() >= kMaxKeys) found = entries_.find("");
   }
   if (found == entries_.end()) {

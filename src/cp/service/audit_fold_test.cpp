@@ -23,7 +23,7 @@ TEST(AuditFold, IsBoundedWhateverTheKeys) {
   const SteadyTime now{std::chrono::hours(1)};
   int rows = 0;
   for (std::size_t i = 0; i < AuditFold::kMaxKeys + 1000; ++i) rows += fold.admit("k" + std::to_string(i), now) ? 1 : 0;
-  EXPECT_EQ(rows, static_cast<int>(AuditFold::kMaxKeys) + 1);  // the rest share one entry
+  EXPECT_EQ(rows, static_cast<int>(AuditFold::kMaxKeys) + 1);     // the rest share one entry
   EXPECT_EQ(fold.admit("another", now + AuditFold::kPeriod), 0);  // room again
 }
 

@@ -34,7 +34,8 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
 /// The one token of `Bearer <token>`; nothing when the field is something else.
 std::optional<std::string_view> bearer_of(std::string_view field) {
   constexpr std::string_view kScheme = "Bearer";
-  if (field.size() <= kScheme.size() || !equal_ignoring_case(field.substr(0, kScheme.size()), kScheme)) return std::nullopt;
+  if (field.size() <= kScheme.size() || !equal_ignoring_case(field.substr(0, kScheme.size()), kScheme))
+    return std::nullopt;
   if (field[kScheme.size()] != ' ') return std::nullopt;
   std::string_view token = field.substr(kScheme.size() + 1);
   while (token.starts_with(' ')) token.remove_prefix(1);
@@ -71,8 +72,9 @@ struct Authenticator::Impl {
         settings(std::move(settings_)),
         requests(metrics.counter("ee_auth_total", "Credentials checked.",
                                  {{"kind", {"agent", "session", "other"}},
-                                  {"result", {"ok", "invalid_request", "invalid_credential", "session_expired",
-                                              "csrf_failed", "rate_limited", "auth_unavailable"}}})),
+                                  {"result",
+                                   {"ok", "invalid_request", "invalid_credential", "session_expired", "csrf_failed",
+                                    "rate_limited", "auth_unavailable"}}})),
         cache_uses(metrics.counter("ee_auth_cache_total", "Look-ups in the cache of verified credentials.",
                                    {{"result", {"hit", "miss"}}})) {}
 
@@ -299,7 +301,8 @@ void Authenticator::Impl::note_session_use(const SessionRow& row) {
   if (at - row.last_used_at < SessionStore::kNoteUseEvery) return;
   const auto noted = database.run_write([&](db::Transaction& tx) { return sessions.note_use(tx, row.id, at); });
   if (!noted)
-    log::warn("auth", "the use of a session could not be noted", {{"session_id", row.id}, {"code", noted.error().code}});
+    log::warn("auth", "the use of a session could not be noted",
+              {{"session_id", row.id}, {"code", noted.error().code}});
 }
 
 Result<void> Authenticator::Impl::check_hash(std::string_view hash, const Credential& credential) const {

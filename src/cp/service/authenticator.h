@@ -16,11 +16,11 @@ namespace ee::cp {
 
 /// What a request says of its sender. Views into the request.
 struct Credentials {
-  std::string_view authorization = {};     ///< value of the `Authorization` field, empty when absent
-  std::size_t authorization_count = 0;     ///< how many such fields there were
-  std::string_view cookie = {};            ///< value of the `Cookie` field
-  bool unsafe_method = false;              ///< POST, PUT, PATCH, DELETE: what a foreign page must not cause
-  std::optional<std::string_view> csrf_token = {};     ///< X-CSRF-Token
+  std::string_view authorization = {};              ///< value of the `Authorization` field, empty when absent
+  std::size_t authorization_count = 0;              ///< how many such fields there were
+  std::string_view cookie = {};                     ///< value of the `Cookie` field
+  bool unsafe_method = false;                       ///< POST, PUT, PATCH, DELETE: what a foreign page must not cause
+  std::optional<std::string_view> csrf_token = {};  ///< X-CSRF-Token
   std::optional<std::string_view> origin = {};
   std::optional<std::string_view> referer = {};
   std::optional<std::string_view> sec_fetch_site = {};

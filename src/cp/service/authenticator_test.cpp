@@ -52,15 +52,16 @@ class AuthenticatorTest : public ::testing::Test {
   /// A credential of the agent, stored; its text.
   std::string store_agent_credential(CredentialState state = CredentialState::active) {
     const auto credential = new_credential(CredentialKind::agent, random_).value();
-    const CredentialRow row{.id = new_uuid_v7(clock_.now(), random_).value(),
-                            .agent_id = AgentId(kAgent),
-                            .lookup = credential.lookup,
-                            .secret_hash = hash_token(credential.text, random_).value(),
-                            .state = state,
-                            .created_at = clock_.now(),
-                            .expires_at = clock_.now() + Seconds(30 * 86400),
-                            .retire_at = state == CredentialState::active ? std::nullopt : std::optional(clock_.now() + Seconds(600)),
-                            .last_used_at = clock_.now()};
+    const CredentialRow row{
+        .id = new_uuid_v7(clock_.now(), random_).value(),
+        .agent_id = AgentId(kAgent),
+        .lookup = credential.lookup,
+        .secret_hash = hash_token(credential.text, random_).value(),
+        .state = state,
+        .created_at = clock_.now(),
+        .expires_at = clock_.now() + Seconds(30 * 86400),
+        .retire_at = state == CredentialState::active ? std::nullopt : std::optional(clock_.now() + Seconds(600)),
+        .last_used_at = clock_.now()};
     EXPECT_TRUE(plain_->run_write([&](db::Transaction& tx) { return CredentialStore().insert(tx, row); }));
     return credential.text.reveal();
   }
@@ -167,7 +168,8 @@ TEST_F(AuthenticatorTest, GarbageIsRefusedBeforeTheStoreIsTouched) {
   const std::string token = store_agent_credential();
   std::string altered = token;
   altered[40] = altered[40] == 'a' ? 'b' : 'a';
-  for (const std::string& bad : {altered, std::string("x"), std::string("eyJhbGciOiJub25lIn0.e30."), "ee_live" + token.substr(8)})
+  for (const std::string& bad :
+       {altered, std::string("x"), std::string("eyJhbGciOiJub25lIn0.e30."), "ee_live" + token.substr(8)})
     EXPECT_EQ(bearer(bad), "invalid_credential") << bad;
   EXPECT_EQ(cookie(altered), "invalid_credential");
   EXPECT_EQ(cookie(token), "invalid_credential");  // an agent's credential is no session
@@ -178,7 +180,8 @@ TEST_F(AuthenticatorTest, GarbageIsRefusedBeforeTheStoreIsTouched) {
 
 TEST_F(AuthenticatorTest, HeadersThatAreNotOneBearerToken) {
   const std::string token = store_agent_credential();
-  for (const std::string field : {"", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer a b", "Bearer a,b", "Bearera", "Bearer\ta"})
+  for (const std::string field :
+       {"", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer a b", "Bearer a,b", "Bearera", "Bearer\ta"})
     EXPECT_EQ(outcome(bearer_field(field)), "invalid_request") << field;
   EXPECT_EQ(outcome(bearer_field("Bearer " + std::string(8186, 'a'))), "invalid_request");
   EXPECT_EQ(outcome(bearer_field("Bearer " + std::string(8185, 'a'))), "invalid_credential");
@@ -216,6 +219,7 @@ TEST_F(AuthenticatorTest, ARevokedCredentialIsRefusedAtOnce) {
   EXPECT_EQ(bearer(token), "invalid_credential");
 }
 
+// covers: S04_AUTH_CACHE_004
 TEST_F(AuthenticatorTest, ARetiringCredentialEndsOnTimeEvenWhenCached) {
   const std::string token = store_agent_credential(CredentialState::retiring);
   pass(Seconds(598));
@@ -280,8 +284,10 @@ TEST_F(AuthenticatorTest, ARevocationBetweenReadAndInsertIsNotCached) {
 TEST_F(AuthenticatorTest, AnUnusableStoredHashIsUnavailable) {
   const std::string token = store_agent_credential();
   const std::string session = store_session();
-  for (const char* hash : {"$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW", "$argon2id$v=16$m=8,t=1,p=1$AAECAwQFBgcICQoLDA0ODw$OQhEq4",
-                           "$argon2id$v=19$m=99999999,t=1,p=1$AAECAwQFBgcICQoLDA0ODw$OQhEq4/A3RBJxfw9Dfk8Sm3LSZ5Zttu8v4tn+Z+RGaw"}) {
+  for (const char* hash :
+       {"$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
+        "$argon2id$v=16$m=8,t=1,p=1$AAECAwQFBgcICQoLDA0ODw$OQhEq4",
+        "$argon2id$v=19$m=99999999,t=1,p=1$AAECAwQFBgcICQoLDA0ODw$OQhEq4/A3RBJxfw9Dfk8Sm3LSZ5Zttu8v4tn+Z+RGaw"}) {
     plain_.execute("UPDATE agent_control_credentials SET secret_hash=:hash", {{"hash", std::string(hash)}});
     plain_.execute("UPDATE admin_sessions SET secret_hash=:hash", {{"hash", std::string(hash)}});
     EXPECT_EQ(bearer(token), "auth_unavailable");
@@ -328,7 +334,8 @@ TEST_F(AuthenticatorTest, ASessionByCookieNeedsTheCsrfTokenToChangeThings) {
   EXPECT_EQ(cookie(token, {.unsafe_method = true}), "csrf_failed");
   EXPECT_EQ(cookie(token, {.unsafe_method = true, .csrf_token = csrf, .origin = kOrigin}), admin_actor_);
   EXPECT_EQ(cookie(token, {.unsafe_method = true, .csrf_token = "wrong", .origin = kOrigin}), "csrf_failed");
-  EXPECT_EQ(cookie(token, {.unsafe_method = true, .csrf_token = csrf, .origin = "https://evil.example"}), "csrf_failed");
+  EXPECT_EQ(cookie(token, {.unsafe_method = true, .csrf_token = csrf, .origin = "https://evil.example"}),
+            "csrf_failed");
   EXPECT_EQ(cookie(token, {.unsafe_method = true, .csrf_token = csrf}), "csrf_failed");
 }
 

@@ -11,8 +11,9 @@
 
 namespace ee::cp {
 
-/// Counts bad credentials by client address, in memory: a bucket of `burst` that refills one each `refill`. Only failures
-/// take from it. At most `max_keys` addresses; beyond, the one that failed longest ago is forgotten. Thread-safe.
+/// Counts bad credentials by client address, in memory: a bucket of `burst` that refills one each `refill`. Only
+/// failures take from it. At most `max_keys` addresses; beyond, the one that failed longest ago is forgotten.
+/// Thread-safe.
 class FailureThrottle {
  public:
   FailureThrottle(std::int64_t burst, Milliseconds refill, std::size_t max_keys)
@@ -33,7 +34,7 @@ class FailureThrottle {
   const Milliseconds refill_;
   const std::size_t max_keys_;
   mutable std::mutex mutex_;
-  std::list<Entry> by_use_;  ///< the latest first
+  std::list<Entry> by_use_;                                                  ///< the latest first
   std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key_;  ///< views into the entries
 };
 

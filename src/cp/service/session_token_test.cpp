@@ -36,9 +36,11 @@ TEST(Csrf, EverySignOfAnotherSiteRefuses) {
   EXPECT_FALSE(passes({.csrf_token = "", .origin = kOrigin}));
   EXPECT_FALSE(passes({.csrf_token = good + "x", .origin = kOrigin}));
   EXPECT_FALSE(passes({.csrf_token = good}));
-  for (const char* origin : {"https://cp.example.com:8443", "http://cp.example.com", "https://evil.example", "null", "", "https://cp.example.com/"})
+  for (const char* origin : {"https://cp.example.com:8443", "http://cp.example.com", "https://evil.example", "null", "",
+                             "https://cp.example.com/"})
     EXPECT_FALSE(passes({.csrf_token = good, .origin = origin, .referer = "https://cp.example.com/"})) << origin;
-  for (const char* referer : {"https://cp.example.com.evil.example/", "https://evil.example/?https://cp.example.com/", "https://cp.example.com@evil.example/", ""})
+  for (const char* referer : {"https://cp.example.com.evil.example/", "https://evil.example/?https://cp.example.com/",
+                              "https://cp.example.com@evil.example/", ""})
     EXPECT_FALSE(passes({.csrf_token = good, .referer = referer})) << referer;
   for (const char* site : {"cross-site", "same-site", "none", ""})
     EXPECT_FALSE(passes({.csrf_token = good, .origin = kOrigin, .sec_fetch_site = site})) << site;
@@ -54,7 +56,8 @@ TEST(SessionCookie, IsFoundAmongOthers) {
 }
 
 TEST(SessionCookie, HasItsAttributes) {
-  EXPECT_EQ(session_cookie("t", Seconds(86400), true), "ee_session=t; Path=/; HttpOnly; Secure; SameSite=Lax; Max-Age=86400");
+  EXPECT_EQ(session_cookie("t", Seconds(86400), true),
+            "ee_session=t; Path=/; HttpOnly; Secure; SameSite=Lax; Max-Age=86400");
   EXPECT_EQ(session_cookie("t", Seconds(300), false), "ee_session=t; Path=/; HttpOnly; SameSite=Lax; Max-Age=300");
   EXPECT_EQ(cleared_session_cookie(true), "ee_session=; Path=/; HttpOnly; Secure; SameSite=Lax; Max-Age=0");
 }

@@ -174,7 +174,6 @@ TEST_F(TunnelTest, ACrashBetweenTwoStepsIsRepairedByTheNextOwner) {
     fake_.reset();
     database_.execute("DELETE FROM agents");
     const AgentRow asked = add(1);
-    std::stop_source crash;
     http_.before_each = [&](const HttpClientRequest&) {
       if (fake_.calls() + 1 == call) {
         // From here on this worker's writes fail: its claim is taken away, as after a long pause.

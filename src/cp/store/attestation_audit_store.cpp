@@ -22,8 +22,7 @@ Result<std::optional<AttestationAuditRow>> AttestationAuditStore::get(db::Transa
   return tx.query_one<AttestationAuditRow>(sql, {{"id", id}});
 }
 
-Result<Page<AttestationAuditRow>> AttestationAuditStore::list(db::Transaction& tx,
-                                                              const AttestationAuditFilter& filter,
+Result<Page<AttestationAuditRow>> AttestationAuditStore::list(db::Transaction& tx, const AttestationAuditFilter& filter,
                                                               const PageRequest& page) const {
   std::string where;
   db::Params params;

@@ -13,7 +13,9 @@ using testing::TestDatabase;
 class AttestationAuditStoreTest : public ::testing::Test {
  protected:
   AttestationAuditRow row(const std::string& id, Seconds after = Seconds(0)) const {
-    return {.id = id, .at = now_ + after, .event = AttestationEvent::registration_attestation_rejected,
+    return {.id = id,
+            .at = now_ + after,
+            .event = AttestationEvent::registration_attestation_rejected,
             .result = AttestationResult::rejected};
   }
   void append(const AttestationAuditRow& row) {
@@ -35,17 +37,37 @@ class AttestationAuditStoreTest : public ::testing::Test {
 };
 
 TEST_F(AttestationAuditStoreTest, KeepsEveryField) {
-  AttestationAuditRow full{.id = "id-1", .at = now_, .event = AttestationEvent::refresh_attestation_accepted,
-                           .request_id = "r", .result = AttestationResult::accepted, .reason_code = "ok",
-                           .warnings = "[\"jwks_stale\"]", .agent_id = "a", .vm_name = "v", .actor = "agent:a",
-                           .source_ip = "192.0.2.1", .purpose = "refresh", .nonce_id = "n", .quote_sha256 = "q",
-                           .mrtd = "m", .rtmr0 = "0", .rtmr1 = "1", .rtmr2 = "2", .rtmr3 = "3",
-                           .td_attributes = "10000000", .tcb_status = "UpToDate", .fmspc = "f", .advisory_ids = "[]",
-                           .ita_token_sha256 = "t", .verifier_mode = "dcap", .policy_snapshot = "{}",
-                           .details = "{\"registers\":[1]}", .duration_ms = 12};
+  AttestationAuditRow full{.id = "id-1",
+                           .at = now_,
+                           .event = AttestationEvent::refresh_attestation_accepted,
+                           .request_id = "r",
+                           .result = AttestationResult::accepted,
+                           .reason_code = "ok",
+                           .warnings = "[\"jwks_stale\"]",
+                           .agent_id = "a",
+                           .vm_name = "v",
+                           .actor = "agent:a",
+                           .source_ip = "192.0.2.1",
+                           .purpose = "refresh",
+                           .nonce_id = "n",
+                           .quote_sha256 = "q",
+                           .mrtd = "m",
+                           .rtmr0 = "0",
+                           .rtmr1 = "1",
+                           .rtmr2 = "2",
+                           .rtmr3 = "3",
+                           .td_attributes = "10000000",
+                           .tcb_status = "UpToDate",
+                           .fmspc = "f",
+                           .advisory_ids = "[]",
+                           .ita_token_sha256 = "t",
+                           .verifier_mode = "dcap",
+                           .policy_snapshot = "{}",
+                           .details = "{\"registers\":[1]}",
+                           .duration_ms = 12};
   append(full);
-  const auto back = db_->read<std::optional<AttestationAuditRow>>(
-      [&](db::Transaction& tx) { return store_.get(tx, "id-1"); });
+  const auto back =
+      db_->read<std::optional<AttestationAuditRow>>([&](db::Transaction& tx) { return store_.get(tx, "id-1"); });
   ASSERT_TRUE(back && *back);
   EXPECT_EQ(**back, full);
 }

@@ -113,11 +113,11 @@ Result<bool> AuditChainCheck::step(db::Transaction& tx, std::int64_t limit) {
     hash_ = anchor->value_or(std::string(kGenesis));
     position_ = PagePosition{};
   }
-  static const std::string sql = fmt::format(
-      "SELECT {} FROM audit_log WHERE chain=:chain AND (at, id)>(:at, :id) ORDER BY at, id LIMIT :limit",
-      db::columns_of<AuditRow>());
-  const auto rows = tx.query<AuditRow>(
-      sql, {{"chain", kChain}, {"at", position_->at}, {"id", position_->id}, {"limit", limit}});
+  static const std::string sql =
+      fmt::format("SELECT {} FROM audit_log WHERE chain=:chain AND (at, id)>(:at, :id) ORDER BY at, id LIMIT :limit",
+                  db::columns_of<AuditRow>());
+  const auto rows =
+      tx.query<AuditRow>(sql, {{"chain", kChain}, {"at", position_->at}, {"id", position_->id}, {"limit", limit}});
   if (!rows) return std::unexpected(rows.error());
   for (const AuditRow& row : *rows) {
     if (row.prev_hash != hash_ || row.hash != hash_of(row)) {
@@ -169,7 +169,8 @@ Where where_of(const AuditFilter& filter, const PageRequest& page) {
 
 /// `attestation_audit` with the names of `audit_log`.
 constexpr std::string_view kAttestationAsAudit =
-    "SELECT id, at, COALESCE(actor, CASE WHEN agent_id IS NULL THEN 'anonymous' ELSE 'agent:' || agent_id END) AS actor, "
+    "SELECT id, at, COALESCE(actor, CASE WHEN agent_id IS NULL THEN 'anonymous' ELSE 'agent:' || agent_id END) AS "
+    "actor, "
     "event AS action, 'agent' AS object_type, COALESCE(agent_id, vm_name) AS object_id, "
     "CASE result WHEN 'rejected' THEN 'refused' ELSE 'ok' END AS result, reason_code, request_id, "
     "source_ip AS client_address, details AS detail, '' AS chain, NULL AS prev_hash, NULL AS hash "

@@ -58,9 +58,14 @@ class AuditLogStoreTest : public ::testing::Test {
 
 TEST_F(AuditLogStoreTest, KeepsEveryField) {
   const std::string id = append("setting_changed", now_,
-                                {.actor = "admin:s1", .object_type = "setting", .object_id = "ops.x",
-                                 .result = AuditResult::refused, .reason_code = "setting_invalid", .request_id = "r1",
-                                 .client_address = "192.0.2.1", .detail = R"({"before":1,"after":2})"});
+                                {.actor = "admin:s1",
+                                 .object_type = "setting",
+                                 .object_id = "ops.x",
+                                 .result = AuditResult::refused,
+                                 .reason_code = "setting_invalid",
+                                 .request_id = "r1",
+                                 .client_address = "192.0.2.1",
+                                 .detail = R"({"before":1,"after":2})"});
   const auto page = list();
   ASSERT_EQ(page.items.size(), 1U);
   const AuditRow& row = page.items.front();
@@ -75,7 +80,7 @@ TEST_F(AuditLogStoreTest, KeepsEveryField) {
   EXPECT_EQ(row.detail, R"({"before":1,"after":2})");
 }
 
-// covers: S05_AUD_004
+// covers: S05_AUD_04
 TEST_F(AuditLogStoreTest, SecretsInDetailsAreTakenOut) {
   append("x", now_, {.detail = R"({"text":"sk_live_abcdefghijklmnopqrst","password":"planted-password"})"});
   const std::string detail = list().items.at(0).detail.value_or("");
@@ -132,13 +137,18 @@ TEST_F(AuditLogStoreTest, FiltersByEachField) {
 
 TEST_F(AuditLogStoreTest, ShowsAttestationDecisionsInTheirPlace) {
   append("first", now_);
-  const AttestationAuditRow refused{.id = *new_uuid_v7(now_ + Seconds(1), random_), .at = now_ + Seconds(1),
+  const AttestationAuditRow refused{.id = *new_uuid_v7(now_ + Seconds(1), random_),
+                                    .at = now_ + Seconds(1),
                                     .event = AttestationEvent::registration_attestation_rejected,
-                                    .result = AttestationResult::rejected, .reason_code = "mrtd_untrusted",
-                                    .vm_name = "vm-1", .source_ip = "192.0.2.9"};
-  const AttestationAuditRow accepted{.id = *new_uuid_v7(now_ + Seconds(2), random_), .at = now_ + Seconds(2),
+                                    .result = AttestationResult::rejected,
+                                    .reason_code = "mrtd_untrusted",
+                                    .vm_name = "vm-1",
+                                    .source_ip = "192.0.2.9"};
+  const AttestationAuditRow accepted{.id = *new_uuid_v7(now_ + Seconds(2), random_),
+                                     .at = now_ + Seconds(2),
                                      .event = AttestationEvent::refresh_attestation_accepted,
-                                     .result = AttestationResult::accepted, .agent_id = "agent-1"};
+                                     .result = AttestationResult::accepted,
+                                     .agent_id = "agent-1"};
   for (const auto& row : {refused, accepted}) {
     ASSERT_TRUE(db_->run_write([&](db::Transaction& tx) { return AttestationAuditStore().append(tx, row); }));
   }
@@ -153,7 +163,7 @@ TEST_F(AuditLogStoreTest, ShowsAttestationDecisionsInTheirPlace) {
   EXPECT_EQ(list({.actor = "agent:agent-1"}).items.size(), 1U);
 }
 
-// covers: S05_AUD_003
+// covers: S05_AUD_03
 TEST_F(AuditLogStoreTest, TheChainShowsAChangedARemovedAndACutRow) {
   EXPECT_EQ(check(), "ok");
   for (int i = 0; i < 5; ++i) append(std::to_string(i), now_ + Milliseconds(i));

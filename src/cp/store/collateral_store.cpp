@@ -7,8 +7,8 @@ namespace ee::cp {
 using attestation::CollateralRow;
 
 Result<std::optional<CollateralRow>> DatabaseCollateralStore::load(const std::string& cache_key) {
-  static const std::string sql = fmt::format("SELECT {} FROM attestation_collateral WHERE cache_key=:cache_key",
-                                             db::columns_of<CollateralRow>());
+  static const std::string sql =
+      fmt::format("SELECT {} FROM attestation_collateral WHERE cache_key=:cache_key", db::columns_of<CollateralRow>());
   return database_.read<std::optional<CollateralRow>>(
       [&](db::Transaction& tx) { return tx.query_one<CollateralRow>(sql, {{"cache_key", cache_key}}); });
 }

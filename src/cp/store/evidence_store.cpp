@@ -29,9 +29,9 @@ Result<std::vector<EvidenceRow>> EvidenceStore::outdated(db::Transaction& tx, st
 
 Result<bool> EvidenceStore::mark_evaluated(db::Transaction& tx, const AgentId& agent_id, std::int64_t seen_version,
                                            std::int64_t policy_version) const {
-  const auto changed = tx.execute(
-      "UPDATE agent_evidence SET policy_version=:version WHERE agent_id=:agent_id AND policy_version=:seen",
-      {{"version", policy_version}, {"agent_id", agent_id}, {"seen", seen_version}});
+  const auto changed =
+      tx.execute("UPDATE agent_evidence SET policy_version=:version WHERE agent_id=:agent_id AND policy_version=:seen",
+                 {{"version", policy_version}, {"agent_id", agent_id}, {"seen", seen_version}});
   if (!changed) return std::unexpected(changed.error());
   return *changed == 1;
 }

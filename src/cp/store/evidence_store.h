@@ -27,9 +27,9 @@ struct EvidenceRow {
   std::optional<std::string> fmspc = {};
   std::string node_size = {};
   std::string binding = {};
-  std::string advisory_ids = "[]";  ///< JSON array
-  std::string warnings = "[]";      ///< JSON array
-  std::string policy_snapshot = {};      ///< JSON
+  std::string advisory_ids = "[]";   ///< JSON array
+  std::string warnings = "[]";       ///< JSON array
+  std::string policy_snapshot = {};  ///< JSON
   std::optional<std::string> rtmr_profile_id = {};
   std::string verifier_mode = {};
   std::int64_t policy_version = 0;  ///< of trust and settings at the last evaluation
@@ -49,8 +49,7 @@ class EvidenceStore {
   Result<void> put(db::Transaction& tx, const EvidenceRow& row) const;
   Result<std::optional<EvidenceRow>> get(db::Transaction& tx, const AgentId& agent_id) const;
   /// At most `limit` rows that were evaluated under an older policy than `policy_version`, oldest policy first.
-  Result<std::vector<EvidenceRow>> outdated(db::Transaction& tx, std::int64_t policy_version,
-                                            std::int64_t limit) const;
+  Result<std::vector<EvidenceRow>> outdated(db::Transaction& tx, std::int64_t policy_version, std::int64_t limit) const;
   /// Notes that the row was evaluated again. False when somebody else did since it was read: of two replicas one wins.
   Result<bool> mark_evaluated(db::Transaction& tx, const AgentId& agent_id, std::int64_t seen_version,
                               std::int64_t policy_version) const;

@@ -25,7 +25,8 @@ Result<StoredAnswer> deploy(TestDatabase& db, const IdempotentRequest& request, 
     auto known = store.find(tx, request, now);
     if (!known) return std::unexpected(known.error());
     if (*known) return std::move(**known);
-    const auto effect = tx.execute("INSERT INTO meta (key, value) VALUES ('effect:' || (SELECT count(*) FROM meta), '')");
+    const auto effect =
+        tx.execute("INSERT INTO meta (key, value) VALUES ('effect:' || (SELECT count(*) FROM meta), '')");
     if (!effect) return std::unexpected(effect.error());
     const StoredAnswer answer{.status = 201, .body = R"({"id":"new"})"};
     if (auto kept = store.keep(tx, request, answer, now); !kept) return std::unexpected(kept.error());
@@ -37,7 +38,7 @@ std::int64_t effects(TestDatabase& db) {
   return db.value<std::int64_t>("SELECT count(*) FROM meta WHERE key LIKE 'effect:%'");
 }
 
-// covers: S05_IDM_001
+// covers: S05_IDM_01
 TEST(IdempotencyStore, TheSameKeyAndBodyAreAnsweredAgainWithoutASecondEffect) {
   TestDatabase db;
   for (int i = 0; i < 3; ++i) {
@@ -49,7 +50,7 @@ TEST(IdempotencyStore, TheSameKeyAndBodyAreAnsweredAgainWithoutASecondEffect) {
   EXPECT_EQ(effects(db), 1);
 }
 
-// covers: S05_IDM_002
+// covers: S05_IDM_02
 TEST(IdempotencyStore, AnotherBodyUnderTheKeyIsRefusedAndOtherPrincipalsAndPathsAreApart) {
   TestDatabase db;
   ASSERT_TRUE(deploy(db, request_of("k")));
@@ -65,7 +66,7 @@ TEST(IdempotencyStore, AnotherBodyUnderTheKeyIsRefusedAndOtherPrincipalsAndPaths
   EXPECT_EQ(effects(db), 3);
 }
 
-// covers: S05_IDM_003
+// covers: S05_IDM_03
 TEST(IdempotencyStore, OfConcurrentRequestsOneHasTheEffectAndAllGetItsAnswer) {
   TestDatabase db;
   std::atomic<int> answered = 0;
@@ -81,7 +82,7 @@ TEST(IdempotencyStore, OfConcurrentRequestsOneHasTheEffectAndAllGetItsAnswer) {
   EXPECT_EQ(effects(db), 1);
 }
 
-// covers: S05_IDM_004
+// covers: S05_IDM_04
 TEST(IdempotencyStore, AfterACrashBetweenEffectAndAnswerTheAnswerIsThere) {
   TestDatabase db;
   ASSERT_TRUE(deploy(db, request_of("k")));  // committed; the process dies before it answers
@@ -125,9 +126,8 @@ TEST(IdempotencyStore, ExpiredRowsAreRemovedInSteps) {
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(deploy(db, request_of("k" + std::to_string(i))));
   ASSERT_TRUE(deploy(db, request_of("young"), kNow + Seconds(1)));
   const auto remove = [&] {
-    return *db->write<std::int64_t>([&](db::Transaction& tx) {
-      return IdempotencyStore().remove_expired(tx, kNow + IdempotencyStore::kKept, 2);
-    });
+    return *db->write<std::int64_t>(
+        [&](db::Transaction& tx) { return IdempotencyStore().remove_expired(tx, kNow + IdempotencyStore::kKept, 2); });
   };
   EXPECT_EQ(remove(), 2);
   EXPECT_EQ(remove(), 1);

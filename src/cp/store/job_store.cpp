@@ -13,9 +13,9 @@ bool is_failure(JobOutcome outcome) { return outcome == JobOutcome::failed || ou
 }  // namespace
 
 Result<void> JobStore::ensure(db::Transaction& tx, const std::string& name, UtcTime first_run_at) const {
-  const auto made = tx.execute(
-      "INSERT INTO jobs (name, next_run_at) VALUES (:name, :next) ON CONFLICT (name) DO NOTHING",
-      {{"name", name}, {"next", first_run_at}});
+  const auto made =
+      tx.execute("INSERT INTO jobs (name, next_run_at) VALUES (:name, :next) ON CONFLICT (name) DO NOTHING",
+                 {{"name", name}, {"next", first_run_at}});
   if (!made) return std::unexpected(made.error());
   return {};
 }
@@ -30,8 +30,8 @@ Result<std::optional<JobRow>> JobStore::get(db::Transaction& tx, const std::stri
   return tx.query_one<JobRow>(sql, {{"name", name}});
 }
 
-Result<std::optional<JobRow>> JobStore::acquire(db::Transaction& tx, const std::string& name,
-                                                const std::string& owner, UtcTime now) const {
+Result<std::optional<JobRow>> JobStore::acquire(db::Transaction& tx, const std::string& name, const std::string& owner,
+                                                UtcTime now) const {
   static const std::string sql = fmt::format(
       "UPDATE jobs SET lease_owner=:owner, lease_fence=lease_fence+1, lease_expires_at=:expires, last_started_at=:now "
       "WHERE name=:name AND (lease_expires_at IS NULL OR lease_expires_at<=:now) "
@@ -39,9 +39,9 @@ Result<std::optional<JobRow>> JobStore::acquire(db::Transaction& tx, const std::
       db::columns_of<JobRow>());
   auto row = tx.query_one<JobRow>(sql, {{"owner", owner}, {"expires", now + kLease}, {"now", now}, {"name", name}});
   if (!row || !*row) return row;
-  const auto closed = tx.execute(
-      "UPDATE job_runs SET outcome=:outcome, finished_at=:now WHERE name=:name AND finished_at IS NULL",
-      {{"outcome", JobOutcome::lease_lost}, {"now", now}, {"name", name}});
+  const auto closed =
+      tx.execute("UPDATE job_runs SET outcome=:outcome, finished_at=:now WHERE name=:name AND finished_at IS NULL",
+                 {{"outcome", JobOutcome::lease_lost}, {"now", now}, {"name", name}});
   if (!closed) return std::unexpected(closed.error());
   return row;
 }

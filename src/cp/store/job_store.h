@@ -57,8 +57,7 @@ struct JobRunRow {
   std::optional<std::string> error = {};
   std::optional<std::string> summary = {};  ///< JSON, at most 4 KiB
 };
-BOOST_DESCRIBE_STRUCT(JobRunRow, (),
-                      (id, name, replica, trigger, started_at, finished_at, outcome, error, summary))
+BOOST_DESCRIBE_STRUCT(JobRunRow, (), (id, name, replica, trigger, started_at, finished_at, outcome, error, summary))
 
 /// Who holds a job. The fence rises with every acquisition: what an earlier holder still writes is refused by it.
 struct JobLease {

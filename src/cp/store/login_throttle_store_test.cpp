@@ -21,7 +21,8 @@ class LoginThrottleStoreTest : public ::testing::Test {
     return count;
   }
   Milliseconds locked_for(const std::string& bucket = kBucket) {
-    const auto until = database_->read<std::optional<UtcTime>>([&](db::Transaction& tx) { return store_.locked_until(tx, bucket, now_); });
+    const auto until = database_->read<std::optional<UtcTime>>(
+        [&](db::Transaction& tx) { return store_.locked_until(tx, bucket, now_); });
     return until.value() ? **until - now_ : Milliseconds(0);
   }
 
@@ -102,7 +103,8 @@ TEST_F(LoginThrottleStoreTest, IdleBucketsAreRemoved) {
   raise("old");
   now_ += Seconds(10);
   raise("new");
-  const auto removed = database_->write<std::int64_t>([&](db::Transaction& tx) { return store_.remove_idle(tx, now_, 100); });
+  const auto removed =
+      database_->write<std::int64_t>([&](db::Transaction& tx) { return store_.remove_idle(tx, now_, 100); });
   EXPECT_EQ(removed, 1);
   EXPECT_EQ(database_.values<std::string>("SELECT bucket FROM login_throttle"), std::vector<std::string>{"new"});
   for (int i = 0; i < 5; ++i) raise("new");

@@ -27,7 +27,8 @@ TEST(MetaStore, CountsUpFromNothing) {
   TestDatabase db;
   const MetaStore meta;
   for (std::int64_t expected = 1; expected <= 3; ++expected) {
-    EXPECT_EQ(*db->write<std::int64_t>([&](db::Transaction& tx) { return meta.raise(tx, kTrustVersionKey); }), expected);
+    EXPECT_EQ(*db->write<std::int64_t>([&](db::Transaction& tx) { return meta.raise(tx, kTrustVersionKey); }),
+              expected);
   }
   EXPECT_EQ(*db->read<std::int64_t>([&](db::Transaction& tx) { return meta.number(tx, kTrustVersionKey); }), 3);
 }

@@ -16,7 +16,11 @@ using testing::TestDatabase;
 const UtcTime kNow = from_unix_ms(1767225600000);
 
 NonceUse use_of(const std::string& hash, UtcTime expires_at = kNow + Seconds(300)) {
-  return {.nonce_hash = hash, .purpose = "register", .vm_name = "vm-1", .expires_at = expires_at, .consumed_at = kNow,
+  return {.nonce_hash = hash,
+          .purpose = "register",
+          .vm_name = "vm-1",
+          .expires_at = expires_at,
+          .consumed_at = kNow,
           .consumed_by = "request-1"};
 }
 

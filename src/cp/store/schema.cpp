@@ -20,8 +20,8 @@ std::map<std::string, std::string> guards() {
   std::map<std::string, std::string> all;
   for (const std::string_view table : kAppendOnlyTables) {
     std::string name = fmt::format("{}_no_update", table);
-    all[name] = fmt::format(
-        "CREATE TRIGGER {} BEFORE UPDATE ON {} BEGIN SELECT RAISE(ABORT, 'append only'); END", name, table);
+    all[name] =
+        fmt::format("CREATE TRIGGER {} BEFORE UPDATE ON {} BEGIN SELECT RAISE(ABORT, 'append only'); END", name, table);
     name = fmt::format("{}_no_delete", table);
     // By the database's own clock: whoever asks for the deletion does not say what time it is. 90 days in ms.
     all[name] = fmt::format(

@@ -39,9 +39,10 @@ TEST(Schema, UsesOnlyTheColumnTypesBothEnginesShare) {
 
 TEST(Schema, TimesAreBigint) {
   TestDatabase db;
-  EXPECT_THAT(db.values<std::string>("SELECT DISTINCT upper(c.type) FROM sqlite_master m JOIN pragma_table_info(m.name) c "
-                                     "WHERE m.type = 'table' AND (c.name LIKE '%\\_at' ESCAPE '\\' OR c.name = 'at')"),
-              ::testing::ElementsAre("BIGINT"));
+  EXPECT_THAT(
+      db.values<std::string>("SELECT DISTINCT upper(c.type) FROM sqlite_master m JOIN pragma_table_info(m.name) c "
+                             "WHERE m.type = 'table' AND (c.name LIKE '%\\_at' ESCAPE '\\' OR c.name = 'at')"),
+      ::testing::ElementsAre("BIGINT"));
 }
 
 TEST(Schema, EveryForeignKeyColumnHasAnIndex) {
@@ -72,7 +73,7 @@ std::int64_t insert_audit(TestDatabase& db, const std::string& table, const std:
   return db.execute("INSERT INTO " + table + " (id, at, " + columns, {{"id", id}, {"at", at}});
 }
 
-// covers: S05_AUD_002
+// covers: S05_AUD_02
 TEST(Schema, AuditRowsAreNeverUpdatedAndYoungOnesNeverDeleted) {
   TestDatabase db;
   const UtcTime now = SystemClock().now();
@@ -111,12 +112,14 @@ TEST(Schema, AQuarantinedAgentHasAReasonAndNoOtherHas) {
     return db->write<std::int64_t>([&](db::Transaction& t) {
       return t.execute(
           "INSERT INTO agents (id, vm_name, status, quarantine_reason, health_changed_at, attestation_state, "
-          "registration_id, boot_id, placement_key, placement_scope, signing_key, sealing_key, mrtd, rtmrs, tcb_status, "
+          "registration_id, boot_id, placement_key, placement_scope, signing_key, sealing_key, mrtd, rtmrs, "
+          "tcb_status, "
           "evidence_kind, attestation_summary, attested_at, attestation_due_at, node_size, datacenter, cloud, "
           "agent_version, vcpus, memory_mib, disk_mib, gpu_count, registered_at, created_at, updated_at) VALUES "
           "(:id, :id, :status, :reason, 0, 'verified', 'r', 'b', 'x', 'public', 's', 's', 'm', '[]', 'UpToDate', "
           "'dcap', '{}', 0, 0, 'tiny', 'gcp:z', 'gcp', '1', 1, 1, 1, 0, 0, 0, 0)",
-          {{"id", status + reason}, {"status", status},
+          {{"id", status + reason},
+           {"status", status},
            {"reason", reason.empty() ? std::optional<std::string>() : std::optional(reason)}});
     });
   };

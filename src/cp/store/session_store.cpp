@@ -13,8 +13,8 @@ Result<void> done(const Result<std::int64_t>& changed) {
 }  // namespace
 
 Result<void> SessionStore::insert(db::Transaction& tx, const SessionRow& row) const {
-  static const std::string sql = fmt::format("INSERT INTO admin_sessions ({}) VALUES ({})", db::columns_of<SessionRow>(),
-                                             db::placeholders_of<SessionRow>());
+  static const std::string sql = fmt::format("INSERT INTO admin_sessions ({}) VALUES ({})",
+                                             db::columns_of<SessionRow>(), db::placeholders_of<SessionRow>());
   return done(tx.execute(sql, db::params_of(row)));
 }
 

@@ -47,7 +47,8 @@ class SessionStoreTest : public ::testing::Test {
     });
   }
   SessionRow find(const std::string& id) {
-    return database_->read<std::optional<SessionRow>>([&](db::Transaction& tx) { return store_.find(tx, SessionId(id)); })
+    return database_
+        ->read<std::optional<SessionRow>>([&](db::Transaction& tx) { return store_.find(tx, SessionId(id)); })
         .value()
         .value();
   }
@@ -91,10 +92,13 @@ TEST_F(SessionStoreTest, KeepsEveryColumn) {
 
 TEST_F(SessionStoreTest, RevokesOneOnce) {
   insert(session("a"));
-  EXPECT_EQ(texts(write<Ids>([&](db::Transaction& tx) { return store_.revoke(tx, SessionId("a"), "logout", kNow); })), Texts{"a"});
+  EXPECT_EQ(texts(write<Ids>([&](db::Transaction& tx) { return store_.revoke(tx, SessionId("a"), "logout", kNow); })),
+            Texts{"a"});
   EXPECT_EQ(find("a").revoked_at, kNow);
   EXPECT_EQ(find("a").revoked_reason, "logout");
-  EXPECT_TRUE(write<Ids>([&](db::Transaction& tx) { return store_.revoke(tx, SessionId("a"), "again", kNow + Seconds(1)); }).empty());
+  EXPECT_TRUE(write<Ids>([&](db::Transaction& tx) {
+                return store_.revoke(tx, SessionId("a"), "again", kNow + Seconds(1));
+              }).empty());
   EXPECT_EQ(find("a").revoked_reason, "logout");
 }
 
@@ -103,8 +107,12 @@ TEST_F(SessionStoreTest, RevokesByIdentityAndMethod) {
   insert(session("b"));
   insert(session("c", kNow, "github:7"));
   insert(session("d", kNow, "github:8"));
-  EXPECT_EQ(texts(write<Ids>([&](db::Transaction& tx) { return store_.revoke_identity(tx, "github:7", "logout", kNow); })), Texts{"c"});
-  EXPECT_EQ(texts(write<Ids>([&](db::Transaction& tx) { return store_.revoke_method(tx, AuthMethod::password, "password_changed", kNow); })),
+  EXPECT_EQ(
+      texts(write<Ids>([&](db::Transaction& tx) { return store_.revoke_identity(tx, "github:7", "logout", kNow); })),
+      Texts{"c"});
+  EXPECT_EQ(texts(write<Ids>([&](db::Transaction& tx) {
+              return store_.revoke_method(tx, AuthMethod::password, "password_changed", kNow);
+            })),
             (Texts{"a", "b"}));
   EXPECT_FALSE(find("d").revoked_at);
 }
@@ -113,7 +121,8 @@ TEST_F(SessionStoreTest, KeepsTheLatestOfAnIdentity) {
   for (int i = 0; i < 12; ++i) insert(session("s" + std::to_string(100 + i), kNow + Seconds(i)));
   insert(session("other", kNow, "github:7"));
   insert(session("over", kNow - Seconds(86400)));  // no longer lives, so it does not count
-  EXPECT_EQ(texts(write<Ids>([&](db::Transaction& tx) { return store_.revoke_oldest(tx, "password", 10, kNow + Seconds(20)); })),
+  EXPECT_EQ(texts(write<Ids>(
+                [&](db::Transaction& tx) { return store_.revoke_oldest(tx, "password", 10, kNow + Seconds(20)); })),
             (Texts{"s100", "s101"}));
   EXPECT_EQ(find("s100").revoked_reason, "session_limit");
   EXPECT_EQ(live("password", kNow + Seconds(20)).size(), 10U);
@@ -139,7 +148,9 @@ TEST_F(SessionStoreTest, CleansUpWhatIsOver) {
   insert(session("over", kNow - Seconds(86400)));
   insert(session("revoked_long_ago"));
   insert(session("revoked_lately"));
-  write<Ids>([&](db::Transaction& tx) { return store_.revoke(tx, SessionId("revoked_long_ago"), "x", kNow - SessionStore::kKeepRevoked); });
+  write<Ids>([&](db::Transaction& tx) {
+    return store_.revoke(tx, SessionId("revoked_long_ago"), "x", kNow - SessionStore::kKeepRevoked);
+  });
   write<Ids>([&](db::Transaction& tx) { return store_.revoke(tx, SessionId("revoked_lately"), "x", kNow); });
   const auto clean = [&](std::int64_t limit) {
     return write<std::int64_t>([&](db::Transaction& tx) { return store_.remove_ended(tx, kNow, limit); });
@@ -147,7 +158,8 @@ TEST_F(SessionStoreTest, CleansUpWhatIsOver) {
   EXPECT_EQ(clean(1), 1);
   EXPECT_EQ(clean(100), 1);
   EXPECT_EQ(clean(100), 0);
-  EXPECT_EQ(database_.values<std::string>("SELECT id FROM admin_sessions ORDER BY id"), (Texts{"lives", "revoked_lately"}));
+  EXPECT_EQ(database_.values<std::string>("SELECT id FROM admin_sessions ORDER BY id"),
+            (Texts{"lives", "revoked_lately"}));
 }
 
 }  // namespace

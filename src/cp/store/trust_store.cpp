@@ -27,8 +27,13 @@ Result<attestation::Measurement> measurement(const std::string& hex, std::string
 Result<attestation::RtmrProfile> to_profile(const RtmrProfileRow& row) {
   auto mrtd = measurement(row.mrtd, "trusted_rtmr_profiles.mrtd");
   if (!mrtd) return std::unexpected(std::move(mrtd.error()));
-  attestation::RtmrProfile profile{.id = row.id, .mrtd = *mrtd, .name = row.name, .node_size = row.node_size,
-                                   .enabled = row.enabled, .expires_at = row.expires_at, .version = row.version};
+  attestation::RtmrProfile profile{.id = row.id,
+                                   .mrtd = *mrtd,
+                                   .name = row.name,
+                                   .node_size = row.node_size,
+                                   .enabled = row.enabled,
+                                   .expires_at = row.expires_at,
+                                   .version = row.version};
   const std::array registers = {&row.rtmr0, &row.rtmr1, &row.rtmr2, &row.rtmr3};
   for (std::size_t i = 0; i < registers.size(); ++i) {
     if (!*registers[i]) continue;
@@ -56,8 +61,12 @@ Result<TrustStore::Loaded> TrustStore::load(db::Transaction& tx) const {
   for (const TrustedMrtdRow& row : *mrtds) {
     auto mrtd = measurement(row.mrtd, "trusted_mrtds.mrtd");
     if (!mrtd) return std::unexpected(std::move(mrtd.error()));
-    loaded.trust.mrtds.push_back({.mrtd = *mrtd, .kind = row.kind, .note = row.note, .enabled = row.enabled,
-                                  .expires_at = row.expires_at, .version = row.version});
+    loaded.trust.mrtds.push_back({.mrtd = *mrtd,
+                                  .kind = row.kind,
+                                  .note = row.note,
+                                  .enabled = row.enabled,
+                                  .expires_at = row.expires_at,
+                                  .version = row.version});
   }
   for (const RtmrProfileRow& row : *profile_rows) {
     auto profile = to_profile(row);
@@ -67,9 +76,7 @@ Result<TrustStore::Loaded> TrustStore::load(db::Transaction& tx) const {
   return loaded;
 }
 
-Result<std::int64_t> TrustStore::version(db::Transaction& tx) const {
-  return MetaStore().number(tx, kTrustVersionKey);
-}
+Result<std::int64_t> TrustStore::version(db::Transaction& tx) const { return MetaStore().number(tx, kTrustVersionKey); }
 
 Result<Page<TrustedMrtdRow>> TrustStore::list(db::Transaction& tx, const TrustedMrtdFilter& filter,
                                               const PageRequest& page) const {
@@ -101,8 +108,8 @@ Result<std::optional<TrustedMrtdRow>> TrustStore::get(db::Transaction& tx, const
 }
 
 Result<std::vector<RtmrProfileRow>> TrustStore::profiles(db::Transaction& tx, const std::string& mrtd) const {
-  static const std::string sql =
-      fmt::format("SELECT {} FROM trusted_rtmr_profiles WHERE mrtd=:mrtd ORDER BY name", db::columns_of<RtmrProfileRow>());
+  static const std::string sql = fmt::format("SELECT {} FROM trusted_rtmr_profiles WHERE mrtd=:mrtd ORDER BY name",
+                                             db::columns_of<RtmrProfileRow>());
   return tx.query<RtmrProfileRow>(sql, {{"mrtd", mrtd}});
 }
 
@@ -116,17 +123,15 @@ Result<std::int64_t> TrustStore::agents_with(db::Transaction& tx, const std::str
 }
 
 Result<void> TrustStore::add(db::Transaction& tx, const TrustedMrtdRow& row) const {
-  static const std::string sql =
-      fmt::format("INSERT INTO trusted_mrtds ({}) VALUES ({})", db::columns_of<TrustedMrtdRow>(),
-                  db::placeholders_of<TrustedMrtdRow>());
+  static const std::string sql = fmt::format("INSERT INTO trusted_mrtds ({}) VALUES ({})",
+                                             db::columns_of<TrustedMrtdRow>(), db::placeholders_of<TrustedMrtdRow>());
   const auto written = tx.execute(sql, db::params_of(row), db::OnUnique{ErrorCode::mrtd_exists});
   if (!written) return std::unexpected(written.error());
   return raise_version(tx);
 }
 
-Result<TrustedMrtdRow> TrustStore::change(db::Transaction& tx, const std::string& mrtd,
-                                          const TrustedMrtdChange& change, std::optional<std::int64_t> if_version,
-                                          UtcTime now) const {
+Result<TrustedMrtdRow> TrustStore::change(db::Transaction& tx, const std::string& mrtd, const TrustedMrtdChange& change,
+                                          std::optional<std::int64_t> if_version, UtcTime now) const {
   auto found = get(tx, mrtd);
   if (!found) return std::unexpected(std::move(found.error()));
   if (!*found) return fail(ErrorCode::mrtd_not_found);
@@ -141,8 +146,13 @@ Result<TrustedMrtdRow> TrustStore::change(db::Transaction& tx, const std::string
   const auto changed = tx.execute(
       "UPDATE trusted_mrtds SET enabled=:enabled, note=:note, expires_at=:expires_at, version=:version, "
       "updated_at=:now WHERE mrtd=:mrtd AND version=:seen",
-      {{"enabled", row.enabled}, {"note", row.note}, {"expires_at", row.expires_at}, {"version", row.version},
-       {"now", now}, {"mrtd", mrtd}, {"seen", seen}});
+      {{"enabled", row.enabled},
+       {"note", row.note},
+       {"expires_at", row.expires_at},
+       {"version", row.version},
+       {"now", now},
+       {"mrtd", mrtd},
+       {"seen", seen}});
   if (!changed) return std::unexpected(changed.error());
   if (*changed == 0) return fail(ErrorCode::version_mismatch);
   if (auto raised = raise_version(tx); !raised) return std::unexpected(std::move(raised.error()));
@@ -173,9 +183,8 @@ Result<void> TrustStore::add_profile(db::Transaction& tx, const RtmrProfileRow& 
   if (!row.rtmr0 && !row.rtmr1 && !row.rtmr2 && !row.rtmr3) {
     return refused("rtmr0", "required", "at least one register must be given");
   }
-  static const std::string sql =
-      fmt::format("INSERT INTO trusted_rtmr_profiles ({}) VALUES ({})", db::columns_of<RtmrProfileRow>(),
-                  db::placeholders_of<RtmrProfileRow>());
+  static const std::string sql = fmt::format("INSERT INTO trusted_rtmr_profiles ({}) VALUES ({})",
+                                             db::columns_of<RtmrProfileRow>(), db::placeholders_of<RtmrProfileRow>());
   const auto written = tx.execute(sql, db::params_of(row));
   if (!written) return std::unexpected(written.error());
   return raise_version(tx);
@@ -183,8 +192,8 @@ Result<void> TrustStore::add_profile(db::Transaction& tx, const RtmrProfileRow& 
 
 Result<void> TrustStore::remove_profile(db::Transaction& tx, const std::string& mrtd,
                                         const std::string& profile_id) const {
-  const auto removed = tx.execute("DELETE FROM trusted_rtmr_profiles WHERE id=:id AND mrtd=:mrtd",
-                                  {{"id", profile_id}, {"mrtd", mrtd}});
+  const auto removed =
+      tx.execute("DELETE FROM trusted_rtmr_profiles WHERE id=:id AND mrtd=:mrtd", {{"id", profile_id}, {"mrtd", mrtd}});
   if (!removed) return std::unexpected(removed.error());
   if (*removed == 0) return fail(ErrorCode::mrtd_not_found);
   return raise_version(tx);

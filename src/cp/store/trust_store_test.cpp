@@ -18,11 +18,19 @@ std::string hex(char digit) { return std::string(96, digit); }
 class TrustStoreTest : public ::testing::Test {
  protected:
   TrustedMrtdRow row(char digit, MrtdKind kind = MrtdKind::agent) {
-    return {.mrtd = hex(digit), .kind = kind, .note = "n", .created_by = "admin:1",
-            .created_at = kNow + Milliseconds(digit), .updated_at = kNow};
+    return {.mrtd = hex(digit),
+            .kind = kind,
+            .note = "n",
+            .created_by = "admin:1",
+            .created_at = kNow + Milliseconds(digit),
+            .updated_at = kNow};
   }
   RtmrProfileRow profile(const std::string& id, char digit) {
-    return {.id = id, .mrtd = hex(digit), .name = "name-" + id, .rtmr1 = hex('1'), .created_by = "admin:1",
+    return {.id = id,
+            .mrtd = hex(digit),
+            .name = "name-" + id,
+            .rtmr1 = hex('1'),
+            .created_by = "admin:1",
             .created_at = kNow};
   }
   template <class T>
@@ -103,9 +111,8 @@ TEST_F(TrustStoreTest, EveryChangeRaisesTheVersionAndARefusedOneDoesNot) {
 TEST_F(TrustStoreTest, AChangeTouchesWhatItNamesAndChecksTheVersion) {
   add(row('a'));
   const auto change = [&](const TrustedMrtdChange& wanted, std::optional<std::int64_t> if_version) {
-    return write<TrustedMrtdRow>([&](db::Transaction& tx) {
-      return store_.change(tx, hex('a'), wanted, if_version, kNow + Seconds(9));
-    });
+    return write<TrustedMrtdRow>(
+        [&](db::Transaction& tx) { return store_.change(tx, hex('a'), wanted, if_version, kNow + Seconds(9)); });
   };
   const auto first = change({.note = "new", .expires_at = std::optional(kNow + Seconds(60))}, 1);
   ASSERT_TRUE(first);
@@ -120,7 +127,8 @@ TEST_F(TrustStoreTest, AChangeTouchesWhatItNamesAndChecksTheVersion) {
   EXPECT_EQ(second->expires_at, std::nullopt);
   EXPECT_FALSE(second->enabled);
   EXPECT_EQ(second->note, "new");
-  const auto stored = db_->read<std::optional<TrustedMrtdRow>>([&](db::Transaction& tx) { return store_.get(tx, hex('a')); });
+  const auto stored =
+      db_->read<std::optional<TrustedMrtdRow>>([&](db::Transaction& tx) { return store_.get(tx, hex('a')); });
   EXPECT_EQ(**stored, *second);
 }
 
@@ -144,7 +152,8 @@ TEST_F(TrustStoreTest, ProfilesNeedANameOfTheirOwnAndARegister) {
   add_profile(profile("p1", 'a'));
   RtmrProfileRow same_name = profile("p2", 'a');
   same_name.name = "name-p1";
-  EXPECT_EQ(refused([&](db::Transaction& tx) { return store_.add_profile(tx, same_name); }), ErrorCode::invalid_request);
+  EXPECT_EQ(refused([&](db::Transaction& tx) { return store_.add_profile(tx, same_name); }),
+            ErrorCode::invalid_request);
   RtmrProfileRow empty = profile("p3", 'a');
   empty.rtmr1.reset();
   EXPECT_EQ(refused([&](db::Transaction& tx) { return store_.add_profile(tx, empty); }), ErrorCode::invalid_request);

@@ -18,7 +18,9 @@ using boost::json::object;
 constexpr std::int64_t kLifetimeSeconds = 300;
 
 net::Response json_response(int status, std::string body) {
-  return {.status = status, .headers = {{"Content-Type", "application/json"}, {"trace-id", "stand-in"}}, .body = std::move(body)};
+  return {.status = status,
+          .headers = {{"Content-Type", "application/json"}, {"trace-id", "stand-in"}},
+          .body = std::move(body)};
 }
 net::Response refused(int status, std::string_view why) {
   return json_response(status, boost::json::serialize(object{{"error", std::string(why)}}));
@@ -26,8 +28,10 @@ net::Response refused(int status, std::string_view why) {
 
 void override_members(object& target, const std::map<std::string, std::string>& overrides) {
   for (const auto& [name, text] : overrides) {
-    if (text.empty()) target.erase(name);
-    else target[name] = json::parse(text).value();
+    if (text.empty())
+      target.erase(name);
+    else
+      target[name] = json::parse(text).value();
   }
 }
 
@@ -144,7 +148,8 @@ std::optional<net::Response> IntelTa::faulty(std::deque<IntelTaFault>& faults) {
   const IntelTaFault fault = faults.front();
   faults.pop_front();
   net::Response response = json_response(fault.status, fault.body);
-  if (fault.retry_after_seconds) response.headers.push_back({"Retry-After", std::to_string(*fault.retry_after_seconds)});
+  if (fault.retry_after_seconds)
+    response.headers.push_back({"Retry-After", std::to_string(*fault.retry_after_seconds)});
   response.drop = fault.drop;
   return response;
 }
@@ -168,7 +173,11 @@ net::Response IntelTa::attest(const net::Request& request, int version) const {
   if (!quote || !runtime_data) return refused(400, "quote or runtime_data cannot be read");
   if (!constant_time_equal(sha512(*runtime_data), quote->report_data())) return refused(400, "runtime_data");
 
-  testing::ItaTokenSpec spec{.version = version, .issuer = token_.issuer, .now = clock_.now(), .lifetime = Seconds(kLifetimeSeconds), .tcb_status = token_.tcb_status};
+  testing::ItaTokenSpec spec{.version = version,
+                             .issuer = token_.issuer,
+                             .now = clock_.now(),
+                             .lifetime = Seconds(kLifetimeSeconds),
+                             .tcb_status = token_.tcb_status};
   boost::json::array unmatched;
   if (const auto* const policies = top.if_contains("policy_ids"); policies != nullptr && policies->is_array())
     for (const auto& id : policies->get_array()) {
@@ -177,7 +186,8 @@ net::Response IntelTa::attest(const net::Request& request, int version) const {
     }
   object claims = testing::ita_claims_of(*quote, *runtime_data, spec);
   if (!unmatched.empty()) claims["policy_ids_unmatched"] = unmatched;
-  for (const auto& [name, offset] : {std::pair{"iat", token_.iat_offset}, {"nbf", token_.nbf_offset}, {"exp", token_.exp_offset}})
+  for (const auto& [name, offset] :
+       {std::pair{"iat", token_.iat_offset}, {"nbf", token_.nbf_offset}, {"exp", token_.exp_offset}})
     claims[name] = claims[name].as_int64() + offset;
   if (token_.audience) claims["aud"] = *token_.audience;
   override_members(claims, token_.overrides);

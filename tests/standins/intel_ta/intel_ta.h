@@ -41,8 +41,8 @@ struct IntelTaToken {
   std::optional<jose::Algorithm> algorithm = {};  ///< else what the request asks for
   std::optional<std::string> header_alg = {};     ///< `alg` of the header, whatever signs
   std::optional<std::string> kid = {};
-  bool foreign_signature = false;                 ///< by a key that is not published
-  std::map<std::string, std::string> overrides = {};  ///< claims at the top: name -> JSON text, empty: removed
+  bool foreign_signature = false;                         ///< by a key that is not published
+  std::map<std::string, std::string> overrides = {};      ///< claims at the top: name -> JSON text, empty: removed
   std::map<std::string, std::string> tdx_overrides = {};  ///< claims about the TD, wherever the version has them
   std::set<std::string> unmatched_policies = {};
 };

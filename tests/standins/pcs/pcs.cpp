@@ -146,9 +146,9 @@ net::Response Pcs::find(const std::string& path, const std::string& query) const
 }
 
 net::Response Pcs::document(const PcsContent::Item& item, const char* chain_header) const {
-  net::Response response{.headers = {{"Content-Type", "application/json"},
-                                     {chain_header, percent_encode(item.issuer_chain)}},
-                         .body = item.body};
+  net::Response response{
+      .headers = {{"Content-Type", "application/json"}, {chain_header, percent_encode(item.issuer_chain)}},
+      .body = item.body};
   if (bad_signatures_) {
     const std::size_t at = response.body.rfind("\"signature\":\"") + std::string_view("\"signature\":\"").size();
     response.body[at] = response.body[at] == '0' ? '1' : '0';

@@ -2,8 +2,8 @@
 #include <map>
 #include <string>
 
-#include "attestation/verify/collateral.h"
 #include "attestation/tsm/emulator_pki.h"
+#include "attestation/verify/collateral.h"
 
 namespace ee::standins {
 

@@ -64,8 +64,7 @@ TEST_F(PcsStandin, ServesWhatTheVerifierNeeds) {
   ASSERT_EQ(requests.size(), 4U);
   EXPECT_EQ(requests[0].path, "/IntelSGXRootCA.der");
   EXPECT_EQ(requests[1].path + "?" + requests[1].query, "/sgx/certification/v4/pckcrl?ca=platform&encoding=der");
-  EXPECT_EQ(requests[2].path + "?" + requests[2].query,
-            "/tdx/certification/v4/tcb?fmspc=ee0000000001&update=standard");
+  EXPECT_EQ(requests[2].path + "?" + requests[2].query, "/tdx/certification/v4/tcb?fmspc=ee0000000001&update=standard");
   EXPECT_EQ(requests[3].path + "?" + requests[3].query, "/tdx/certification/v4/qe/identity?update=standard");
 }
 

@@ -19,7 +19,7 @@ struct IntelTaConfig {
 /// What Intel Trust Authority vouches for.
 struct IntelTaVerdict {
   attestation::ItaClaims claims;
-  bool stale_keys = false;  ///< warning `jwks_stale`
+  bool stale_keys = false;   ///< warning `jwks_stale`
   std::string token_sha256;  ///< hexadecimal: all of the token that is kept
 };
 

@@ -97,7 +97,8 @@ Result<void> check_intel_ta_url(std::string_view api_url) {
   while (path.ends_with('/')) path.remove_suffix(1);
   for (const std::string_view ending :
        {"/appraisal/v1/attest", "/appraisal/v2/attest", "/appraisal/v1", "/appraisal/v2"})
-    if (path.ends_with(ending)) return fail(ErrorCode::setting_invalid, "must end before /appraisal: the path is added");
+    if (path.ends_with(ending))
+      return fail(ErrorCode::setting_invalid, "must end before /appraisal: the path is added");
   return {};
 }
 
@@ -121,9 +122,9 @@ IntelTaClient::IntelTaClient(HttpClient& http, Clock& clock, Random& random, met
     : http_(http),
       clock_(clock),
       random_(random),
-      requests_(metrics.counter("ee_ita_requests_total", "Attest requests to Intel Trust Authority, each with its retries.",
-                                {{"result", {"ok", "ita_quote_rejected", "ita_auth_failed", "verifier_unavailable",
-                                             "verifier_timeout"}}})) {}
+      requests_(metrics.counter(
+          "ee_ita_requests_total", "Attest requests to Intel Trust Authority, each with its retries.",
+          {{"result", {"ok", "ita_quote_rejected", "ita_auth_failed", "verifier_unavailable", "verifier_timeout"}}})) {}
 
 Result<std::string> IntelTaClient::attest(const IntelTaSettings& settings, Bytes quote, Bytes runtime_data,
                                           std::string_view request_id, std::stop_token stop) const {

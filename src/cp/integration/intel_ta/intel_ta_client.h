@@ -45,8 +45,8 @@ class IntelTaClient {
 
   /// The token, not verified. `runtime_data` is what REPORTDATA is the SHA-512 of. The API key goes into one header of
   /// requests to `settings.api_url` and nowhere else; redirects are not followed.
-  /// Errors: ita_quote_rejected (400, 422), ita_auth_failed (401, 403), verifier_timeout (stopped), verifier_unavailable
-  /// (everything else, after two retries where that can help).
+  /// Errors: ita_quote_rejected (400, 422), ita_auth_failed (401, 403), verifier_timeout (stopped),
+  /// verifier_unavailable (everything else, after two retries where that can help).
   [[nodiscard]] Result<std::string> attest(const IntelTaSettings& settings, Bytes quote, Bytes runtime_data,
                                            std::string_view request_id, std::stop_token stop) const;
 

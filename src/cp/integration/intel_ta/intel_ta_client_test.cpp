@@ -18,7 +18,8 @@ class IntelTaClientTest : public ::testing::Test {
 
   IntelTaSettings settings() const { return {.api_url = "https://api.example", .api_key = Secret("key-123")}; }
   Result<std::string> attest(const IntelTaSettings& settings, std::stop_token stop = {}) {
-    return IntelTaClient(http_, clock_, random_, metrics_).attest(settings, bytes_of("quote"), bytes_of("preimage"), "req-1", std::move(stop));
+    return IntelTaClient(http_, clock_, random_, metrics_)
+        .attest(settings, bytes_of("quote"), bytes_of("preimage"), "req-1", std::move(stop));
   }
   std::string code() {
     const auto result = attest(settings());
@@ -42,15 +43,17 @@ TEST_F(IntelTaClientTest, RequestBodiesAreByteExact) {
             R"({"tdx":{"quote":"cXVvdGU=","runtime_data":"cHJlaW1hZ2U="},"token_signing_alg":"PS384"})");
   v2.policy_ids = {"11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"};
   v2.policy_must_match = true;
-  EXPECT_EQ(intel_ta_attest_body(v2, bytes_of("quote"), bytes_of("preimage")),
-            R"({"tdx":{"quote":"cXVvdGU=","runtime_data":"cHJlaW1hZ2U="},"policy_ids":["11111111-1111-4111-8111-111111111111",)"
-            R"("22222222-2222-4222-8222-222222222222"],"policy_must_match":true,"token_signing_alg":"PS384"})");
+  EXPECT_EQ(
+      intel_ta_attest_body(v2, bytes_of("quote"), bytes_of("preimage")),
+      R"({"tdx":{"quote":"cXVvdGU=","runtime_data":"cHJlaW1hZ2U="},"policy_ids":["11111111-1111-4111-8111-111111111111",)"
+      R"("22222222-2222-4222-8222-222222222222"],"policy_must_match":true,"token_signing_alg":"PS384"})");
   IntelTaSettings v1 = v2;
   v1.version = IntelTaVersion::v1;
   v1.policy_ids.pop_back();
-  EXPECT_EQ(intel_ta_attest_body(v1, bytes_of("quote"), bytes_of("preimage")),
-            R"({"quote":"cXVvdGU=","runtime_data":"cHJlaW1hZ2U=","policy_ids":["11111111-1111-4111-8111-111111111111"],)"
-            R"("token_signing_alg":"PS384"})");
+  EXPECT_EQ(
+      intel_ta_attest_body(v1, bytes_of("quote"), bytes_of("preimage")),
+      R"({"quote":"cXVvdGU=","runtime_data":"cHJlaW1hZ2U=","policy_ids":["11111111-1111-4111-8111-111111111111"],)"
+      R"("token_signing_alg":"PS384"})");
   v1.policy_ids.clear();
   EXPECT_EQ(intel_ta_attest_body(v1, bytes_of("quote"), bytes_of("preimage")),
             R"({"quote":"cXVvdGU=","runtime_data":"cHJlaW1hZ2U=","token_signing_alg":"PS384"})");
@@ -70,10 +73,12 @@ TEST_F(IntelTaClientTest, TheApiKeyIsInOneHeaderAndNowhereElse) {
   EXPECT_EQ(call.max_response_bytes, 65536U);
   std::string headers;
   for (const auto& header : call.headers) headers += header.name + ": " + header.value + "\n";
-  EXPECT_EQ(headers, "x-api-key: key-123\nAccept: application/json\nContent-Type: application/json\nrequest-id: req-1\n");
+  EXPECT_EQ(headers,
+            "x-api-key: key-123\nAccept: application/json\nContent-Type: application/json\nrequest-id: req-1\n");
   EXPECT_EQ(call.body.find("key-123"), std::string::npos);
   for (const int refused : {400, 401, 404, 500, 302}) {
-    http_.set_answer([&](const HttpClientRequest&) { return HttpClientResponse{.status = refused, .body = "key-123"}; });
+    http_.set_answer(
+        [&](const HttpClientRequest&) { return HttpClientResponse{.status = refused, .body = "key-123"}; });
     EXPECT_EQ(attest(settings()).error().detail.find("key-123"), std::string::npos);
   }
   EXPECT_FALSE(logs->records().empty());
@@ -90,8 +95,10 @@ TEST_F(IntelTaClientTest, PathsAreAddedToTheBaseUrl) {
 }
 
 TEST_F(IntelTaClientTest, BaseUrlsThatWouldBeCutAreRefused) {
-  for (const std::string url : {"https://api.example/appraisal/v2", "https://api.example/appraisal/v1/attest", "https://api.example/appraisal/v2/attest/",
-                                "https://api.example/?a=b", "https://api.example/#x", "https://user@api.example", "ftp://api.example", "", "api.example"}) {
+  for (const std::string url :
+       {"https://api.example/appraisal/v2", "https://api.example/appraisal/v1/attest",
+        "https://api.example/appraisal/v2/attest/", "https://api.example/?a=b", "https://api.example/#x",
+        "https://user@api.example", "ftp://api.example", "", "api.example"}) {
     const auto usable = check_intel_ta_url(url);
     ASSERT_FALSE(usable) << url;
     EXPECT_EQ(usable.error().code, ErrorCode::setting_invalid);
@@ -105,9 +112,10 @@ TEST_F(IntelTaClientTest, BaseUrlsThatWouldBeCutAreRefused) {
 }
 
 TEST_F(IntelTaClientTest, AnswersMapToReasons) {
-  const std::pair<int, const char*> expected[] = {
-      {400, "ita_quote_rejected"},   {422, "ita_quote_rejected"},   {401, "ita_auth_failed"},      {403, "ita_auth_failed"},
-      {404, "verifier_unavailable"}, {302, "verifier_unavailable"}, {201, "verifier_unavailable"}, {409, "verifier_unavailable"}};
+  const std::pair<int, const char*> expected[] = {{400, "ita_quote_rejected"},   {422, "ita_quote_rejected"},
+                                                  {401, "ita_auth_failed"},      {403, "ita_auth_failed"},
+                                                  {404, "verifier_unavailable"}, {302, "verifier_unavailable"},
+                                                  {201, "verifier_unavailable"}, {409, "verifier_unavailable"}};
   for (const auto& [answered, reason] : expected) {
     http_.set_answer([&](const HttpClientRequest&) { return status(answered); });
     const std::size_t before = http_.calls().size();
@@ -117,16 +125,18 @@ TEST_F(IntelTaClientTest, AnswersMapToReasons) {
 }
 
 TEST_F(IntelTaClientTest, AnswersWithoutAToken) {
-  for (const std::string body : {"", "{}", "[]", R"({"token":""})", R"({"token":1})", R"({"token":"a","token":"b"})", "a.b.c"}) {
+  for (const std::string body :
+       {"", "{}", "[]", R"({"token":""})", R"({"token":1})", R"({"token":"a","token":"b"})", "a.b.c"}) {
     http_.set_answer([&](const HttpClientRequest&) { return HttpClientResponse{.status = 200, .body = body}; });
     EXPECT_EQ(code(), "verifier_unavailable") << body;
   }
 }
 
 TEST_F(IntelTaClientTest, RetriesTwiceWithJitterThenGivesUp) {
-  for (const Answer& failing : {status(408), status(429), status(500), status(503), Answer(std::unexpected(HttpFailure::connect)),
-                                Answer(std::unexpected(HttpFailure::timeout)), Answer(std::unexpected(HttpFailure::tls)),
-                                Answer(std::unexpected(HttpFailure::protocol)), Answer(std::unexpected(HttpFailure::resolve))}) {
+  for (const Answer& failing :
+       {status(408), status(429), status(500), status(503), Answer(std::unexpected(HttpFailure::connect)),
+        Answer(std::unexpected(HttpFailure::timeout)), Answer(std::unexpected(HttpFailure::tls)),
+        Answer(std::unexpected(HttpFailure::protocol)), Answer(std::unexpected(HttpFailure::resolve))}) {
     http_.set_answer([&](const HttpClientRequest&) { return failing; });
     const std::size_t before = http_.calls().size();
     const SteadyTime start = clock_.steady_now();
@@ -167,13 +177,15 @@ TEST_F(IntelTaClientTest, ARetryCanSucceed) {
 
 TEST_F(IntelTaClientTest, HonoursRetryAfterUpToFiveSeconds) {
   std::size_t calls = 0;
-  http_.set_answer([&](const HttpClientRequest&) { return ++calls < 2 ? status(429, {{"Retry-After", "5"}}) : token(); });
+  http_.set_answer(
+      [&](const HttpClientRequest&) { return ++calls < 2 ? status(429, {{"Retry-After", "5"}}) : token(); });
   const SteadyTime start = clock_.steady_now();
   EXPECT_EQ(code(), "ok");
   EXPECT_EQ(clock_.steady_now() - start, Seconds(5));
 
   calls = 0;
-  http_.set_answer([&](const HttpClientRequest&) { return ++calls < 2 ? status(503, {{"retry-after", "6"}}) : token(); });
+  http_.set_answer(
+      [&](const HttpClientRequest&) { return ++calls < 2 ? status(503, {{"retry-after", "6"}}) : token(); });
   const auto refused = attest(settings());
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::verifier_unavailable);

@@ -45,8 +45,8 @@ class IntelTaTest : public ::testing::Test {
   metrics::Registry metrics_;
   IntelTa intel_ta_{http_, clock_, random_, metrics_};
   IntelTaConfig config_;
-  attestation::ReportData report_data_ =
-      attestation::build_report_data(attestation::Purpose::register_, ByteArray<32>{1}, ByteArray<32>{2}, "https://cp.example");
+  attestation::ReportData report_data_ = attestation::build_report_data(
+      attestation::Purpose::register_, ByteArray<32>{1}, ByteArray<32>{2}, "https://cp.example");
   attestation::Quote quote_ = attestation::parse_quote(testing::emulated_quote({.report_data = report_data_.value}),
                                                        attestation::TrailingPolicy::zeros)
                                   .value();
@@ -107,7 +107,8 @@ TEST_F(IntelTaTest, KeyRotation) {
 TEST_F(IntelTaTest, AJkuIsNeverFetched) {
   standins::IntelTa attacker(clock_);
   attacker.start();
-  const std::string header = R"({"alg":"PS384","kid":"ita-1","jku":")" + attacker.jwks_url() + R"(","x5u":")" + attacker.url() + "\"}";
+  const std::string header =
+      R"({"alg":"PS384","kid":"ita-1","jku":")" + attacker.jwks_url() + R"(","x5u":")" + attacker.url() + "\"}";
   const auto claims = testing::ita_claims_of(quote_, report_data_.preimage, {.now = clock_.now()});
   const std::string token = testing::ita_token_of_texts(header, boost::json::serialize(claims));
   EXPECT_TRUE(intel_ta_.verify(token, quote_, report_data_.preimage, config_, {}));

@@ -20,9 +20,9 @@ namespace ee::cp {
 /// Where the keys are, and how long they count. From settings, given with each call, so that a change works at once.
 struct JwksSettings {
   std::string url;
-  std::string issuer;     ///< whose keys they are: with another issuer, or URL, the cache starts anew
+  std::string issuer;  ///< whose keys they are: with another issuer, or URL, the cache starts anew
   Seconds ttl{3600};
-  Seconds max_stale{0};   ///< how long after the TTL the keys still count when they cannot be fetched
+  Seconds max_stale{0};  ///< how long after the TTL the keys still count when they cannot be fetched
 };
 
 /// How a fetch of keys ended: the closed set of a metric's labels. `stopped` says nothing about the service.
@@ -35,8 +35,8 @@ struct JwksLimits {
   Milliseconds total_timeout{10'000};
   std::size_t max_bytes = 1024UL * 1024;
   std::size_t max_keys = 64;
-  Seconds forced_interval{60};   ///< between two fetches because of unknown kids
-  Seconds failure_memory{5};     ///< a failed fetch is not repeated for so long
+  Seconds forced_interval{60};                                   ///< between two fetches because of unknown kids
+  Seconds failure_memory{5};                                     ///< a failed fetch is not repeated for so long
   std::vector<Milliseconds> retry_delays = {Milliseconds(500)};  ///< at most, after no answer, 429 or 5xx; full jitter
   ErrorCode unavailable = ErrorCode::verifier_unavailable;
   ErrorCode unknown_key = ErrorCode::ita_key_unknown;

@@ -165,9 +165,11 @@ TEST_F(JwksCacheTest, RetriesOnceWhenThatCanHelp) {
 
 TEST_F(JwksCacheTest, AnswersThatAreNoKeySet) {
   std::string many = R"({"keys":[)";
-  for (int i = 0; i < 65; ++i) many += (i == 0 ? "" : ",") + testing::ita_signing_key().public_jwk("k" + std::to_string(i));
+  for (int i = 0; i < 65; ++i)
+    many += (i == 0 ? "" : ",") + testing::ita_signing_key().public_jwk("k" + std::to_string(i));
   many += "]}";
-  for (const std::string& body : {std::string(), std::string("{}"), std::string("<html>"), std::string(R"({"keys":[]})"), many}) {
+  for (const std::string& body :
+       {std::string(), std::string("{}"), std::string("<html>"), std::string(R"({"keys":[]})"), many}) {
     JwksCache cache(http_, clock_, random_, limits());
     publish(body);
     const auto keys = cache.keys_for("k1", settings_, {});
