@@ -36,10 +36,12 @@ struct World {
   LiveMap live{database};
   LiveFlusher flusher{database, live, clock};
   NoDeployments deployments;
-  HeartbeatService service{database, directory, live, deployments,
-                           {.settings = [] { return HeartbeatSettings{}; },
-                            .interval_raise = {},
-                            .signing_keys_version = [] { return 1; }}};
+  HeartbeatService service{
+      database,
+      directory,
+      live,
+      deployments,
+      {.settings = [] { return HeartbeatSettings{}; }, .interval_raise = {}, .signing_keys_version = [] { return 1; }}};
 };
 
 World& world(int count) {
@@ -69,15 +71,17 @@ void heartbeat(benchmark::State& state) {
       row.boot_id = "0190a000-0002-7000-8000-" + digits;
       return row;
     }();
-    const std::string body = body_head + std::to_string(++sequence) + R"(,"boot_id":")" + agent.boot_id +
-                             R"(","sent_at":"2026-01-01T00:00:00.000Z","agent_version":"2.0.0",)"
-                             R"("health":{"status":"healthy","checks":[{"name":"container_runtime","ok":true,"code":null}]},)"
-                             R"("workload":null,"tunnel":{"state":"connected","ready_connections":4,"restarts":0},)"
-                             R"("stats":{"cpu_millis_used":380,"memory_used_mib":2100,"memory_total_mib":15800},)"
-                             R"("draining":false})";
+    const std::string body =
+        body_head + std::to_string(++sequence) + R"(,"boot_id":")" + agent.boot_id +
+        R"(","sent_at":"2026-01-01T00:00:00.000Z","agent_version":"2.0.0",)"
+        R"("health":{"status":"healthy","checks":[{"name":"container_runtime","ok":true,"code":null}]},)"
+        R"("workload":null,"tunnel":{"state":"connected","ready_connections":4,"restarts":0},)"
+        R"("stats":{"cpu_millis_used":380,"memory_used_mib":2100,"memory_total_mib":15800},)"
+        R"("draining":false})";
     const auto request = json::read<agent_api::HeartbeatRequest>(body);
     if (!request) std::abort();
-    const auto answer = w.service.heartbeat({.agent = agent.id, .credential_created_at = kNow}, *request, w.clock.now());
+    const auto answer =
+        w.service.heartbeat({.agent = agent.id, .credential_created_at = kNow}, *request, w.clock.now());
     if (!answer) std::abort();
     benchmark::DoNotOptimize(json::write(*answer));
   }
@@ -108,8 +112,12 @@ void flush_20000(benchmark::State& state) {
     for (int i = 1; i <= 20'000; ++i) {
       const AgentRow row = testing::make_agent(i, kNow);
       w.live.merge(key_of(row.id),
-                   {.registration_id = key_of(std::string_view(row.registration_id.str())), .registered_at = kNow,
-                    .status = HealthStatus::healthy, .seq = ++sequence, .good = true, .workload = &kNothing},
+                   {.registration_id = key_of(std::string_view(row.registration_id.str())),
+                    .registered_at = kNow,
+                    .status = HealthStatus::healthy,
+                    .seq = ++sequence,
+                    .good = true,
+                    .workload = &kNothing},
                    {}, w.clock.now());
     }
     state.ResumeTiming();

@@ -24,6 +24,7 @@ struct Fixture {
   Fixture() {
     ee::db::SqliteOptions options;
     options.path = dir / "bench.db";
+    options.strict = false;
     auto opened = SqliteDatabase::open(options, clock);
     if (!opened) throw std::runtime_error(opened.error().detail);
     database = std::move(*opened);

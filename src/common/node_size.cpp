@@ -56,8 +56,8 @@ Result<void> check_capacity(std::string_view node_size, const agent_api::Capacit
   if (measured.vcpus < size->vcpus)
     return fail(ErrorCode::capacity_below_size, fmt::format("{} needs {} vCPUs", size->name, size->vcpus));
   // Compared without a division: 4096 MiB accept 3482 and refuse 3481. Absurd values pass and cannot overflow.
-  const bool enough = measured.memory_mib >= size->memory_mib() ||
-                      measured.memory_mib * 100 >= size->memory_mib() * kMemoryPercent;
+  const bool enough =
+      measured.memory_mib >= size->memory_mib() || measured.memory_mib * 100 >= size->memory_mib() * kMemoryPercent;
   if (measured.memory_mib < 0 || !enough)
     return fail(ErrorCode::capacity_below_size,
                 fmt::format("{} needs {} MiB of memory, of which the guest may miss {} %", size->name,

@@ -19,6 +19,7 @@ namespace {
 std::unique_ptr<SqliteDatabase> open_at(const std::filesystem::path& path, const Clock& clock) {
   SqliteOptions options;
   options.path = path;
+  options.strict = false;
   auto opened = SqliteDatabase::open(options, clock);
   if (!opened) throw std::runtime_error(opened.error().code + ": " + opened.error().detail);
   return std::move(*opened);
@@ -167,6 +168,7 @@ TEST(Crash, ASecondProcessIsRefused) {
     while (!std::filesystem::exists(dir / "opened")) std::this_thread::yield();
     SqliteOptions options;
     options.path = path;
+    options.strict = false;
     const auto second = SqliteDatabase::open(options, clock);
     ::_exit(!second && second.error().code == "database_in_use" ? 7 : 1);
   }

@@ -29,6 +29,7 @@ class MigrationsTest : public ::testing::Test {
     database_.reset();
     SqliteOptions options;
     options.path = dir_ / "test.db";
+    options.strict = false;
     auto opened = SqliteDatabase::open(options, clock_);
     ASSERT_TRUE(opened) << opened.error().detail;
     database_ = std::move(*opened);

@@ -137,21 +137,20 @@ Result<CheckpointReport> SqliteDatabase::checkpoint_locked(CheckpointMode mode) 
 }
 
 Result<std::vector<std::string>> SqliteDatabase::check(std::stop_token stop) {
-  const std::lock_guard lock(maintenance_mutex_);
-  if (maintenance_ == nullptr) return fail(ErrorCode::database_unavailable, "the database is closed");
-  maintenance_->set_limits(Milliseconds(0), std::move(stop));
+  // A connection of its own: it may take long, and checkpoints must not wait for it.
+  auto connection = SqliteConnection::open(options_.path, ConnectionRole::reader, connection_options(options_));
+  if (!connection) return fail(ErrorCode::database_unavailable, connection.error().detail);
+  (*connection)->set_limits(Milliseconds(0), std::move(stop));
   std::vector<std::string> findings;
-  auto integrity = maintenance_->query(fmt::format("PRAGMA integrity_check({})", kFindingsMax), {}, {ColumnType::text});
-  // Its rows: table, row id (NULL without one), the table referred to, the number of the key.
-  auto keys = integrity ? maintenance_->query("SELECT \"table\" FROM pragma_foreign_key_check LIMIT 100", {},
-                                              {ColumnType::text})
-                        : Result<RawRows>();
-  maintenance_->set_limits(Milliseconds(0));
-  if (!integrity) return std::unexpected(integrity.error());
-  if (!keys) return std::unexpected(keys.error());
+  auto integrity =
+      (*connection)->query(fmt::format("PRAGMA integrity_check({})", kFindingsMax), {}, {ColumnType::text});
+  if (!integrity) return std::unexpected(std::move(integrity.error()));
   for (Value& value : integrity->cells) {
     if (auto text = std::get<std::string>(std::move(value)); text != "ok") findings.push_back(std::move(text));
   }
+  const auto keys =
+      (*connection)->query("SELECT \"table\" FROM pragma_foreign_key_check LIMIT 100", {}, {ColumnType::text});
+  if (!keys) return std::unexpected(keys.error());
   for (const Value& value : keys->cells) {
     findings.push_back(fmt::format("a row of {} refers to nothing", std::get<std::string>(value)));
   }

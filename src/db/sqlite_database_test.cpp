@@ -54,9 +54,12 @@ TEST_F(SqliteDatabaseTest, StrictPlacesAreRefusedOutsideDevelopment) {
     return opened ? std::string() : opened.error().code + " " + std::to_string(opened.error().exit_code);
   };
   SqliteOptions wanted = options();
+  wanted.strict = true;
+  wanted.file_system_type = 0xEF53;  // ext4
   ASSERT_EQ(::chmod(wanted.path.c_str(), 0640), 0);
   EXPECT_EQ(refused(wanted), "database_permissions 6");
   ASSERT_EQ(::chmod(wanted.path.c_str(), 0600), 0);
+  EXPECT_EQ(refused(wanted), "");
   wanted.file_system_type = 0x6969;  // NFS
   EXPECT_EQ(refused(wanted), "database_network_file_system 4");
   wanted.strict = false;
@@ -64,7 +67,7 @@ TEST_F(SqliteDatabaseTest, StrictPlacesAreRefusedOutsideDevelopment) {
   SqliteOptions memory;
   memory.path = ":memory:";
   EXPECT_EQ(refused(memory), "volatile_database 6");
-  SqliteOptions nowhere;
+  SqliteOptions nowhere = options();
   nowhere.path = dir_ / "no" / "such" / "directory.db";
   EXPECT_EQ(refused(nowhere), "database_open_failed 4");
 }

@@ -122,8 +122,7 @@ HeaderList header_list(const HttpClientRequest& request) {
   const auto add = [&](const std::string& line) {
     curl_slist* const longer = curl_slist_append(list.get(), line.c_str());
     if (!longer) throw std::bad_alloc();
-    (void)list.release();
-    list.reset(longer);
+    if (!list) list.reset(longer);  // later ones are added behind the first
   };
   bool has_content_type = false;
   for (const HttpHeader& header : request.headers) {

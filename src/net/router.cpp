@@ -194,7 +194,7 @@ RouteMatch Router::match(std::string_view method, std::string_view path) const {
     search.bad = !decode_path_segment(search.raw[i], scratch);
   if (search.bad) return {.outcome = RouteOutcome::bad_path};
   if (search.allowed.empty()) return {};
-  if (std::ranges::find(search.allowed, "GET") != search.allowed.end()) search.allowed.push_back("HEAD");
+  if (std::ranges::find(search.allowed, "GET") != search.allowed.end()) search.allowed.emplace_back("HEAD");
   std::ranges::sort(search.allowed);
   const auto doubles = std::ranges::unique(search.allowed);
   search.allowed.erase(doubles.begin(), doubles.end());

@@ -49,7 +49,10 @@ class AgentFixture : public ::testing::Test {
     static const std::optional<agent_api::WorkloadReport> kNothing;
     live_.merge(key_of(row.id),
                 {.registration_id = key_of(std::string_view(row.registration_id.str())),
-                 .registered_at = row.registered_at, .status = row.health_status, .seq = ++seq_, .good = true,
+                 .registered_at = row.registered_at,
+                 .status = row.health_status,
+                 .seq = ++seq_,
+                 .good = true,
                  .workload = &kNothing},
                 {}, clock_.now());
     live_.note_answer(key_of(row.id), Seconds(30), reattest_told, clock_.now());

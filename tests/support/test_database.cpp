@@ -22,6 +22,7 @@ const std::filesystem::path& template_file() {
     db::SqliteOptions options;
     options.path = dir / "template.db";
     options.durable = false;
+    options.strict = false;
     const SystemClock clock;
     SystemRandom random;
     const auto database = open(options, clock);
@@ -40,6 +41,7 @@ TestDatabase::TestDatabase(db::SqliteOptions options, const Clock* clock)
     : options_(std::move(options)), clock_(clock != nullptr ? *clock : system_clock_) {
   options_.path = path();
   options_.durable = false;
+  options_.strict = false;
   std::filesystem::copy_file(template_file(), options_.path);
   std::filesystem::permissions(options_.path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   database_ = open(options_, clock_);

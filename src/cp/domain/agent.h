@@ -120,7 +120,8 @@ struct AgentRow {
   UtcTime registered_at = {};
   UtcTime created_at = {};
   UtcTime updated_at = {};
-  std::optional<UtcTime> deleted_at = {};  ///< `deleting`: when it was asked for; `deleted`: when the last resource was gone
+  std::optional<UtcTime> deleted_at =
+      {};  ///< `deleting`: when it was asked for; `deleted`: when the last resource was gone
   std::optional<DeleteReason> delete_reason = {};
   std::int64_t cleanup_attempts = 0;
   std::optional<UtcTime> cleanup_next_attempt_at = {};

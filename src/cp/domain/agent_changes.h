@@ -9,10 +9,10 @@ namespace ee::cp {
 
 /// What an event brings along.
 struct ChangeInputs {
-  std::optional<DeploymentId> deployment = {};      ///< of `claim`
-  std::optional<std::string> deployed_app = {};     ///< of `report_running`
-  std::optional<DeleteReason> delete_reason = {};   ///< of `delete_requested`, `delete_forced`
-  std::optional<std::string> reason_code = {};      ///< of `attestation_failed`
+  std::optional<DeploymentId> deployment = {};     ///< of `claim`
+  std::optional<std::string> deployed_app = {};    ///< of `report_running`
+  std::optional<DeleteReason> delete_reason = {};  ///< of `delete_requested`, `delete_forced`
+  std::optional<std::string> reason_code = {};     ///< of `attestation_failed`
 };
 
 /// Moves `row` by `event` as the state table says and writes every effect that is a column of the row. Answers all

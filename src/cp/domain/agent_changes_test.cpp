@@ -54,7 +54,8 @@ TEST(AgentChanges, ATunnelNeverBegunIsNotDeleted) {
 
 TEST(AgentChanges, DeletionQueuesCleanUpAndEndsWithNothingHeld) {
   AgentRow row = deployed_agent();
-  ASSERT_TRUE(change_state(row, AgentEvent::delete_forced, facts_of(row), kNow, {.delete_reason = DeleteReason::admin}));
+  ASSERT_TRUE(
+      change_state(row, AgentEvent::delete_forced, facts_of(row), kNow, {.delete_reason = DeleteReason::admin}));
   EXPECT_EQ(row.status, AgentStatus::deleting);
   EXPECT_EQ(row.cleanup_next_attempt_at, kNow);
   EXPECT_EQ(row.delete_reason, DeleteReason::admin);

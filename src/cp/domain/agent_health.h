@@ -12,7 +12,8 @@ struct HealthThresholds {
   std::int64_t up_after_successes = 2;
 };
 
-/// What decides an agent's health: its state and how many heartbeats of one kind came last. One of the two streaks is 0.
+/// What decides an agent's health: its state and how many heartbeats of one kind came last. One of the two streaks is
+/// 0.
 struct HealthTrack {
   HealthStatus status = HealthStatus::unknown;
   std::int64_t bad_streak = 0;
@@ -45,7 +46,7 @@ struct IntervalInputs {
   Seconds configured{30};         ///< `agents.health_interval_seconds`
   bool tunnel_connected = false;  ///< by the agent's own last report
   bool has_direct_url = false;
-  int raised = 0;                 ///< steps by which an overloaded control plane asks for less: 0..3
+  int raised = 0;  ///< steps by which an overloaded control plane asks for less: 0..3
 };
 /// 5 s to an agent that cannot be pushed to, so that it pulls soon; else as configured. When overloaded at least 30, 60
 /// or 120 s.

@@ -21,10 +21,10 @@ TEST(AgentHealth, FollowsTheTable) {
   };
   using H = HealthStatus;
   const Row rows[] = {
-      {H::unknown, "g", H::healthy},      {H::unknown, "bbbb", H::unknown},   {H::unknown, "bg", H::healthy},
-      {H::healthy, "bb", H::healthy},     {H::healthy, "bbb", H::unhealthy},  {H::healthy, "bbgbb", H::healthy},
-      {H::unhealthy, "g", H::unhealthy},  {H::unhealthy, "gg", H::healthy},   {H::unhealthy, "gbg", H::unhealthy},
-      {H::unhealthy, "gbgg", H::healthy}, {H::healthy, "bbbgg", H::healthy},  {H::healthy, "bbbg", H::unhealthy},
+      {H::unknown, "g", H::healthy},      {H::unknown, "bbbb", H::unknown},  {H::unknown, "bg", H::healthy},
+      {H::healthy, "bb", H::healthy},     {H::healthy, "bbb", H::unhealthy}, {H::healthy, "bbgbb", H::healthy},
+      {H::unhealthy, "g", H::unhealthy},  {H::unhealthy, "gg", H::healthy},  {H::unhealthy, "gbg", H::unhealthy},
+      {H::unhealthy, "gbgg", H::healthy}, {H::healthy, "bbbgg", H::healthy}, {H::healthy, "bbbg", H::unhealthy},
   };
   for (const Row& row : rows)
     EXPECT_EQ(feed({.status = row.from}, row.beats).status, row.next) << name_of(row.from) << " " << row.beats;

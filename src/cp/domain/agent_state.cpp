@@ -16,8 +16,8 @@ using Q = QuarantineReason;
 constexpr F kFreed = F::clear_deployment | F::set_idle_since;
 constexpr F kAttestationLost = F::notify_attestation_lost | F::remove_tunnel | F::clear_deployment;
 constexpr F kReset = F::notify_agent_removed | F::clear_streaks | F::retry_tunnel | F::request_attestation;
-constexpr F kDelete = F::revoke_credentials | F::notify_agent_removed | F::release_reservations | F::clear_deployment |
-                      F::queue_cleanup;
+constexpr F kDelete =
+    F::revoke_credentials | F::notify_agent_removed | F::release_reservations | F::clear_deployment | F::queue_cleanup;
 constexpr F kRegistered = F::clear_streaks | F::retry_tunnel;
 
 /// The rows that hold in every state but `deleting` and `deleted`.
@@ -113,7 +113,8 @@ Result<AgentTransition> next_state(const AgentFacts& facts, AgentEvent event) {
   const auto detail = fmt::format("agent is {}: {} is not possible", name_of(facts.status), name_of(event));
   if (event == AgentEvent::delete_requested && facts.has_deployment)
     return fail(ErrorCode::agent_has_deployment, "the agent has an active deployment; delete needs force");
-  if (event == AgentEvent::reset && facts.status == AgentStatus::deleting) return fail(ErrorCode::agent_deleting, detail);
+  if (event == AgentEvent::reset && facts.status == AgentStatus::deleting)
+    return fail(ErrorCode::agent_deleting, detail);
   return fail(ErrorCode::invalid_agent_state, detail);
 }
 

@@ -13,13 +13,25 @@ using E = AgentEvent;
 using F = AgentEffect;
 using Q = QuarantineReason;
 
-constexpr S kAllStates[] = {S::undeployed, S::deploying,   S::deployed, S::undeploying,
-                            S::quarantined, S::deleting, S::deleted};
+constexpr S kAllStates[] = {S::undeployed,  S::deploying, S::deployed, S::undeploying,
+                            S::quarantined, S::deleting,  S::deleted};
 constexpr S kLiveStates[] = {S::undeployed, S::deploying, S::deployed, S::undeploying, S::quarantined};
-constexpr E kAllEvents[] = {E::claim,           E::report_running,    E::push_refused,     E::redispatch,
-                            E::stop_requested,  E::workload_stopped,  E::agent_lost,       E::stop_unconfirmed,
-                            E::dispatch_refused, E::attestation_failed, E::clean_heartbeat, E::registered_idle,
-                            E::registered_busy, E::reset,             E::delete_requested, E::delete_forced,
+constexpr E kAllEvents[] = {E::claim,
+                            E::report_running,
+                            E::push_refused,
+                            E::redispatch,
+                            E::stop_requested,
+                            E::workload_stopped,
+                            E::agent_lost,
+                            E::stop_unconfirmed,
+                            E::dispatch_refused,
+                            E::attestation_failed,
+                            E::clean_heartbeat,
+                            E::registered_idle,
+                            E::registered_busy,
+                            E::reset,
+                            E::delete_requested,
+                            E::delete_forced,
                             E::cleanup_done};
 
 AgentFacts idle(S status) { return {.status = status, .health = HealthStatus::healthy}; }
@@ -50,33 +62,64 @@ TEST(AgentState, TakesEveryLegalStep) {
   const Row rows[] = {
       {"claim", idle(S::undeployed), E::claim, S::deploying, {}, {F::set_deployment}},
       {"running", busy(S::deploying), E::report_running, S::deployed, {}, {F::set_deployed_app}},
-      {"push refused", busy(S::deploying), E::push_refused, S::undeployed, {}, {F::clear_deployment, F::set_idle_since}},
+      {"push refused",
+       busy(S::deploying),
+       E::push_refused,
+       S::undeployed,
+       {},
+       {F::clear_deployment, F::set_idle_since}},
       {"gone", busy(S::deployed), E::redispatch, S::deploying, {}, {}},
       {"stop", busy(S::deploying), E::stop_requested, S::undeploying, {}, {}},
       {"stop", busy(S::deployed), E::stop_requested, S::undeploying, {}, {}},
-      {"stopped", busy(S::undeploying), E::workload_stopped, S::undeployed, {}, {F::clear_deployment, F::set_idle_since}},
+      {"stopped",
+       busy(S::undeploying),
+       E::workload_stopped,
+       S::undeployed,
+       {},
+       {F::clear_deployment, F::set_idle_since}},
       {"lost", busy(S::deploying), E::agent_lost, S::quarantined, Q::agent_lost, {F::clear_deployment}},
       {"lost", busy(S::deployed), E::agent_lost, S::quarantined, Q::agent_lost, {F::clear_deployment}},
       {"lost", busy(S::undeploying), E::agent_lost, S::quarantined, Q::agent_lost, {F::clear_deployment}},
       {"unconfirmed", busy(S::undeploying), E::stop_unconfirmed, S::quarantined, Q::stop_unconfirmed, {}},
       {"refused", busy(S::deploying), E::dispatch_refused, S::quarantined, Q::dispatch_refused, {}},
-      {"attestation", idle(S::undeployed), E::attestation_failed, S::quarantined, Q::attestation_failed,
+      {"attestation",
+       idle(S::undeployed),
+       E::attestation_failed,
+       S::quarantined,
+       Q::attestation_failed,
        {F::notify_attestation_lost, F::remove_tunnel}},
-      {"attestation", busy(S::deployed), E::attestation_failed, S::quarantined, Q::attestation_failed,
+      {"attestation",
+       busy(S::deployed),
+       E::attestation_failed,
+       S::quarantined,
+       Q::attestation_failed,
        {F::notify_attestation_lost, F::remove_tunnel}},
-      {"attestation beats another reason", quarantined(Q::agent_lost), E::attestation_failed, S::quarantined,
-       Q::attestation_failed, {F::remove_tunnel}},
+      {"attestation beats another reason",
+       quarantined(Q::agent_lost),
+       E::attestation_failed,
+       S::quarantined,
+       Q::attestation_failed,
+       {F::remove_tunnel}},
       {"clean", quarantined(Q::agent_lost), E::clean_heartbeat, S::undeployed, {}, {F::set_idle_since}},
       {"clean", quarantined(Q::stop_unconfirmed), E::clean_heartbeat, S::undeployed, {}, {F::set_idle_since}},
       {"registered idle", quarantined(Q::attestation_failed), E::registered_idle, S::undeployed, {}, {F::retry_tunnel}},
       {"registered busy", quarantined(Q::attestation_failed), E::registered_busy, S::quarantined, Q::agent_lost, {}},
       {"registered, status stays", busy(S::deployed), E::registered_busy, S::deployed, {}, {F::retry_tunnel}},
       {"registered, status stays", busy(S::deploying), E::registered_idle, S::deploying, {}, {}},
-      {"reset idle", idle(S::undeployed), E::reset, S::undeployed, {}, {F::clear_streaks, F::retry_tunnel, F::request_attestation}},
+      {"reset idle",
+       idle(S::undeployed),
+       E::reset,
+       S::undeployed,
+       {},
+       {F::clear_streaks, F::retry_tunnel, F::request_attestation}},
       {"reset busy", busy(S::deployed), E::reset, S::undeploying, {}, {F::notify_agent_removed}},
       {"reset lost", quarantined(Q::agent_lost), E::reset, S::undeployed, {}, {F::set_idle_since}},
       {"delete", idle(S::undeployed), E::delete_requested, S::deleting, {}, {F::revoke_credentials, F::queue_cleanup}},
-      {"delete by force", busy(S::deployed), E::delete_forced, S::deleting, {},
+      {"delete by force",
+       busy(S::deployed),
+       E::delete_forced,
+       S::deleting,
+       {},
        {F::revoke_credentials, F::notify_agent_removed, F::release_reservations, F::queue_cleanup}},
       {"delete again", idle(S::deleting), E::delete_requested, S::deleting, {}, {}},
       {"cleaned", idle(S::deleting), E::cleanup_done, S::deleted, {}, {F::clear_identity}},
@@ -103,22 +146,24 @@ TEST(AgentState, ResetNeverLeavesAnAttestationQuarantine) {
 std::set<E> known_events(S state) {
   switch (state) {
     case S::undeployed:
-      return {E::claim, E::attestation_failed, E::registered_idle, E::registered_busy, E::reset, E::delete_requested,
-              E::delete_forced};
+      return {E::claim, E::attestation_failed, E::registered_idle, E::registered_busy,
+              E::reset, E::delete_requested,   E::delete_forced};
     case S::deploying:
-      return {E::report_running, E::push_refused, E::stop_requested, E::agent_lost, E::stop_unconfirmed,
+      return {E::report_running,   E::push_refused,       E::stop_requested,  E::agent_lost,      E::stop_unconfirmed,
               E::dispatch_refused, E::attestation_failed, E::registered_idle, E::registered_busy, E::reset,
               E::delete_requested, E::delete_forced};
     case S::deployed:
-      return {E::redispatch, E::stop_requested, E::agent_lost, E::stop_unconfirmed, E::dispatch_refused,
-              E::attestation_failed, E::registered_idle, E::registered_busy, E::reset, E::delete_requested,
-              E::delete_forced};
-    case S::undeploying:
-      return {E::workload_stopped, E::agent_lost, E::stop_unconfirmed, E::dispatch_refused, E::attestation_failed,
-              E::registered_idle, E::registered_busy, E::reset, E::delete_requested, E::delete_forced};
-    case S::quarantined:
-      return {E::clean_heartbeat, E::attestation_failed, E::registered_idle, E::registered_busy, E::reset,
+      return {E::redispatch,       E::stop_requested,   E::agent_lost,
+              E::stop_unconfirmed, E::dispatch_refused, E::attestation_failed,
+              E::registered_idle,  E::registered_busy,  E::reset,
               E::delete_requested, E::delete_forced};
+    case S::undeploying:
+      return {E::workload_stopped,   E::agent_lost,      E::stop_unconfirmed, E::dispatch_refused,
+              E::attestation_failed, E::registered_idle, E::registered_busy,  E::reset,
+              E::delete_requested,   E::delete_forced};
+    case S::quarantined:
+      return {E::clean_heartbeat, E::attestation_failed, E::registered_idle, E::registered_busy,
+              E::reset,           E::delete_requested,   E::delete_forced};
     case S::deleting: return {E::delete_requested, E::delete_forced, E::cleanup_done};
     case S::deleted: return {};
   }
@@ -127,14 +172,19 @@ std::set<E> known_events(S state) {
 
 std::vector<AgentFacts> all_facts(S status) {
   std::vector<AgentFacts> out;
-  const std::optional<Q> reasons[] = {std::nullopt, Q::attestation_failed, Q::agent_lost, Q::stop_unconfirmed, Q::dispatch_refused};
+  const std::optional<Q> reasons[] = {std::nullopt, Q::attestation_failed, Q::agent_lost, Q::stop_unconfirmed,
+                                      Q::dispatch_refused};
   for (const auto reason : reasons) {
     if (reason.has_value() != (status == S::quarantined)) continue;
     for (const auto health : {HealthStatus::unknown, HealthStatus::healthy, HealthStatus::unhealthy})
       for (const auto attestation : {AttestationState::verified, AttestationState::stale, AttestationState::failed})
         for (int bits = 0; bits < 8; ++bits)
-          out.push_back({.status = status, .quarantine_reason = reason, .health = health, .attestation = attestation,
-                         .draining = (bits & 1) != 0, .has_deployment = (bits & 2) != 0,
+          out.push_back({.status = status,
+                         .quarantine_reason = reason,
+                         .health = health,
+                         .attestation = attestation,
+                         .draining = (bits & 1) != 0,
+                         .has_deployment = (bits & 2) != 0,
                          .workload_reported = (bits & 4) != 0});
   }
   return out;

@@ -106,8 +106,7 @@ TEST(IdentityRules, R4TakesOverOnlyAnAbandonedAgentWithoutOwner) {
     if (row.owned) existing.account_id = kAlice;
     existing.attestation_state = row.attestation;
     const std::optional<UtcTime> beat = row.last_beat_ago ? std::optional(kNow - *row.last_beat_ago) : std::nullopt;
-    const auto result =
-        decide_identity(&existing, beat, claim(), row.tokens_required ? kStrict : kOpen, kNow);
+    const auto result = decide_identity(&existing, beat, claim(), row.tokens_required ? kStrict : kOpen, kNow);
     if (row.taken) {
       EXPECT_EQ(result, IdentityRule::takeover) << row.what;
     } else {

@@ -11,7 +11,8 @@ namespace ee::cp {
 
 /// `ee-<cluster>-<agent id>`: deterministic, so that a lost answer is found again by name.
 std::string tunnel_name(std::string_view cluster_id, const AgentId& agent);
-/// `ee-<cluster>-`: what a listing asks for. Names of a cluster whose id begins alike match it too: use agent_of_tunnel.
+/// `ee-<cluster>-`: what a listing asks for. Names of a cluster whose id begins alike match it too: use
+/// agent_of_tunnel.
 std::string tunnel_name_prefix(std::string_view cluster_id);
 /// `ee-<cluster>-control-plane`.
 std::string control_plane_tunnel_name(std::string_view cluster_id);

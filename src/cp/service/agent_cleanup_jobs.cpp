@@ -38,8 +38,8 @@ Result<JobSummary> StaleCleanup::run(std::stop_token stop) {
   for (const DirectoryEntryPtr& entry : suspects) {
     if (stop.stop_requested() || deleted >= kBatch) break;
     const AgentId id(uuid_text(entry->id));
-    const auto last = database_.read<std::optional<UtcTime>>(
-        [&](db::Transaction& tx) { return live_.last_heartbeat_at(tx, id); });
+    const auto last =
+        database_.read<std::optional<UtcTime>>([&](db::Transaction& tx) { return live_.last_heartbeat_at(tx, id); });
     if (!last) return std::unexpected(last.error());
     if (*last && **last >= before) continue;  // another replica hears it
     const auto removed = service_.remove(AgentScope::everything(), id, false, DeleteReason::stale,

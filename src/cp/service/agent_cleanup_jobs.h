@@ -16,8 +16,13 @@ class StaleCleanup {
 
   StaleCleanup(db::Database& database, Directory& directory, LiveMap& live, AgentService& agents, const Clock& clock,
                AgentSettingsSource settings)
-      : database_(database), directory_(directory), live_(live), service_(agents), clock_(clock),
-        settings_(std::move(settings)), started_at_(clock.now()) {}
+      : database_(database),
+        directory_(directory),
+        live_(live),
+        service_(agents),
+        clock_(clock),
+        settings_(std::move(settings)),
+        started_at_(clock.now()) {}
 
   /// Counts: `deleted`.
   Result<JobSummary> run(std::stop_token stop);
@@ -32,8 +37,8 @@ class StaleCleanup {
   UtcTime started_at_;
 };
 
-/// Job `agent_tombstone_purge`: tombstones older than 30 days and credentials revoked more than 7 days ago go, 1,000 per
-/// transaction. Counts: `tombstones`, `credentials`.
+/// Job `agent_tombstone_purge`: tombstones older than 30 days and credentials revoked more than 7 days ago go, 1,000
+/// per transaction. Counts: `tombstones`, `credentials`.
 Result<JobSummary> purge_tombstones(db::Database& database, const Clock& clock, std::stop_token stop);
 
 }  // namespace ee::cp

@@ -1,7 +1,7 @@
 #include "cp/service/agent_cleanup_jobs.h"
-#include "tests/support/agent_fixture.h"
 #include "cp/service/attestation_ages.h"
 #include "cp/service/heartbeat.h"
+#include "tests/support/agent_fixture.h"
 
 namespace ee::cp {
 namespace {
@@ -127,7 +127,8 @@ TEST_F(AgentJobsTest, AnOutageOfTheControlPlaneFailsNobody) {
       after.attested_at = clock_.now();
       after.attestation_due_at = clock_.now() + Seconds(3600);
       after.attest_requested_at.reset();
-      ASSERT_TRUE(database_->write<bool>([&](db::Transaction& tx) { return agents_.update(tx, before, after, clock_.now()); }));
+      ASSERT_TRUE(
+          database_->write<bool>([&](db::Transaction& tx) { return agents_.update(tx, before, after, clock_.now()); }));
       directory_.put(after);
     }
     clock_.advance(Seconds(30));

@@ -74,7 +74,8 @@ Result<AdminAgentObject> AgentService::get(const AgentScope& scope, const AgentI
   return parts_.database.read<AdminAgentObject>([&](db::Transaction& tx) -> Result<AdminAgentObject> {
     const auto row = agents_.get(tx, id);
     if (!row) return std::unexpected(row.error());
-    if (!*row || (*row)->status == AgentStatus::deleted || !scope.contains(**row)) return fail(ErrorCode::agent_not_found);
+    if (!*row || (*row)->status == AgentStatus::deleted || !scope.contains(**row))
+      return fail(ErrorCode::agent_not_found);
     const auto last = parts_.live.last_heartbeat_at(tx, id);
     if (!last) return std::unexpected(last.error());
     return agent_object(**row, *last);
@@ -155,7 +156,8 @@ Result<void> AgentService::remove(const AgentScope& scope, const AgentId& id, bo
       const auto revoked = credential_rows_.revoke_all(tx, id, now);
       if (!revoked) return std::unexpected(revoked.error());
     }
-    if (auto audited = audit(tx, actor, "agent_deleted", id, std::string(name_of(reason)), force ? R"({"force":true})" : "{}");
+    if (auto audited =
+            audit(tx, actor, "agent_deleted", id, std::string(name_of(reason)), force ? R"({"force":true})" : "{}");
         !audited)
       return std::unexpected(audited.error());
     return true;
@@ -202,8 +204,8 @@ Result<bool> AgentService::undeploy(const AgentScope& scope, const AgentId& id, 
   });
   if (!row) return std::unexpected(row.error());
   if (stopped) {
-    const auto fresh = parts_.database.read<std::optional<AgentRow>>(
-        [&](db::Transaction& tx) { return agents_.get(tx, id); });
+    const auto fresh =
+        parts_.database.read<std::optional<AgentRow>>([&](db::Transaction& tx) { return agents_.get(tx, id); });
     if (fresh && *fresh) published(**fresh);
   }
   return stopped;
@@ -217,7 +219,8 @@ Result<AdminAgentObject> AgentService::set_draining(const AgentScope& scope, con
     after.draining = draining;
     after.drain_reason = draining && !reason.empty() ? std::optional(reason.substr(0, kMaxReason)) : std::nullopt;
     after.placement_key = placement_key(after, std::nullopt);
-    if (auto audited = audit(tx, actor, "agent_drained", id, {}, draining ? R"({"draining":true})" : R"({"draining":false})");
+    if (auto audited =
+            audit(tx, actor, "agent_drained", id, {}, draining ? R"({"draining":true})" : R"({"draining":false})");
         !audited)
       return std::unexpected(audited.error());
     return true;
@@ -230,9 +233,11 @@ Result<AgentRow> AgentService::fail_attestation(db::Transaction& tx, const Agent
                                                 const std::string& reason_code, const AgentActor& actor) {
   const UtcTime now = parts_.clock.now();
   AgentRow after = agent;
-  const auto effects = change_state(after, AgentEvent::attestation_failed, facts_of(agent), now, {.reason_code = reason_code});
+  const auto effects =
+      change_state(after, AgentEvent::attestation_failed, facts_of(agent), now, {.reason_code = reason_code});
   if (!effects) return std::unexpected(effects.error());
-  if (auto told = parts_.deployments.agent_attestation_lost(tx, agent, now); !told) return std::unexpected(told.error());
+  if (auto told = parts_.deployments.agent_attestation_lost(tx, agent, now); !told)
+    return std::unexpected(told.error());
   if (auto audited = audit(tx, actor, "agent_quarantined", agent.id, reason_code, "{}"); !audited)
     return std::unexpected(audited.error());
   const auto written = agents_.update(tx, agent, after, now);

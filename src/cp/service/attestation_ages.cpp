@@ -67,14 +67,13 @@ void AttestationAges::judge(const DirectoryRow& row, UtcTime now, const AgentSet
   if (age > settings.attestation_max_age && told && now - *told >= kTimeToRefresh) plan.fail.push_back(row.id);
 }
 
-Result<std::int64_t> AttestationAges::mark(
-    const std::vector<AgentId>& ids, std::stop_token stop,
-    const std::function<Result<Mark>(db::Transaction&, const AgentId&)>& one) {
+Result<std::int64_t> AttestationAges::mark(const std::vector<AgentId>& ids, std::stop_token stop,
+                                           const std::function<Result<Mark>(db::Transaction&, const AgentId&)>& one) {
   std::int64_t marked = 0;
   for (std::size_t from = 0; from < ids.size() && !stop.stop_requested(); from += kWriteChunk) {
     const auto to = std::min(ids.size(), from + kWriteChunk);
-    const auto rows = database_.write<std::vector<DirectoryRow>>(
-        [&](db::Transaction& tx) -> Result<std::vector<DirectoryRow>> {
+    const auto rows =
+        database_.write<std::vector<DirectoryRow>>([&](db::Transaction& tx) -> Result<std::vector<DirectoryRow>> {
           std::vector<DirectoryRow> changed;
           for (std::size_t i = from; i < to; ++i) {
             auto row = one(tx, ids[i]);
@@ -97,8 +96,8 @@ Result<std::int64_t> AttestationAges::fail_all(const std::vector<AgentId>& ids, 
   std::int64_t failed = 0;
   for (const AgentId& id : ids) {
     if (stop.stop_requested()) break;
-    const auto row = database_.write<std::optional<AgentRow>>(
-        [&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
+    const auto row =
+        database_.write<std::optional<AgentRow>>([&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
           const auto agent = agents_.get(tx, id);
           if (!agent) return std::unexpected(agent.error());
           // It may have refreshed since the plan was made.

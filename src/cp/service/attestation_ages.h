@@ -24,7 +24,11 @@ class AttestationAges {
 
   AttestationAges(db::Database& database, Directory& directory, LiveMap& live, AgentService& agents, const Clock& clock,
                   AgentSettingsSource settings)
-      : database_(database), directory_(directory), live_(live), service_(agents), clock_(clock),
+      : database_(database),
+        directory_(directory),
+        live_(live),
+        service_(agents),
+        clock_(clock),
         settings_(std::move(settings)) {}
 
   /// Counts: `asked`, `stale`, `failed`.

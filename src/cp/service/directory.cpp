@@ -18,7 +18,8 @@ std::shared_ptr<DirectoryEntry> entry_of(const DirectoryRow& row) {
   entry->id = key_of(row.id);
   entry->registration_id = key_of(std::string_view(row.registration_id.str()));
   entry->boot_id = key_of(std::string_view(row.boot_id));
-  if (row.current_deployment_id) entry->current_deployment_id = key_of(std::string_view(row.current_deployment_id->str()));
+  if (row.current_deployment_id)
+    entry->current_deployment_id = key_of(std::string_view(row.current_deployment_id->str()));
   entry->vm_name = row.vm_name;
   entry->hostname = row.hostname;
   entry->health_changed_at = row.health_changed_at;
@@ -80,8 +81,8 @@ DirectoryEntryPtr Directory::find(const AgentKey& id) const {
 Result<DirectoryEntryPtr> Directory::find_or_read(const AgentId& id) {
   const AgentKey key = key_of(id);
   if (auto known = find(key)) return known;
-  const auto row = database_.read<std::optional<DirectoryRow>>(
-      [&](db::Transaction& tx) { return agents_.directory_row(tx, id); });
+  const auto row =
+      database_.read<std::optional<DirectoryRow>>([&](db::Transaction& tx) { return agents_.directory_row(tx, id); });
   if (!row) return std::unexpected(row.error());
   if (!*row) return DirectoryEntryPtr{};
   put(**row);

@@ -11,7 +11,11 @@ AgentId id_of(const DirectoryEntry& entry) { return AgentId(uuid_text(entry.id))
 
 HealthSweep::HealthSweep(db::Database& database, Directory& directory, LiveMap& live, const Clock& clock,
                          AgentSettingsSource settings)
-    : database_(database), directory_(directory), live_(live), clock_(clock), settings_(std::move(settings)),
+    : database_(database),
+      directory_(directory),
+      live_(live),
+      clock_(clock),
+      settings_(std::move(settings)),
       started_at_(clock.now()) {}
 
 Result<JobSummary> HealthSweep::run(std::stop_token stop) {
@@ -68,8 +72,8 @@ Result<std::int64_t> HealthSweep::mark(const std::vector<DirectoryEntryPtr>& sil
   std::int64_t marked = 0;
   for (std::size_t from = 0; from < silent.size() && !stop.stop_requested(); from += kWriteChunk) {
     const auto to = std::min(silent.size(), from + kWriteChunk);
-    const auto rows = database_.write<std::vector<DirectoryRow>>(
-        [&](db::Transaction& tx) -> Result<std::vector<DirectoryRow>> {
+    const auto rows =
+        database_.write<std::vector<DirectoryRow>>([&](db::Transaction& tx) -> Result<std::vector<DirectoryRow>> {
           std::vector<DirectoryRow> changed;
           for (std::size_t i = from; i < to; ++i) {
             const auto seen = live_.seen(silent[i]->id);

@@ -11,8 +11,8 @@
 
 namespace ee::cp {
 
-/// Job `agent_health_sweep`: healthy agents that have been silent for too long become unhealthy. Whether a deployment is
-/// lost is not decided here. One pass at a time.
+/// Job `agent_health_sweep`: healthy agents that have been silent for too long become unhealthy. Whether a deployment
+/// is lost is not decided here. One pass at a time.
 ///
 /// Nothing is marked in the first 180 s of the process (agents back off while it was away), and not at once when more
 /// than 30 % of the fleet seems silent (note `mass_silence`).

@@ -29,7 +29,10 @@ class HealthSweepTest : public ::testing::Test {
     const AgentRow row = make_agent(number);
     live_.merge(key_of(row.id),
                 {.registration_id = key_of(std::string_view(row.registration_id.str())),
-                 .status = HealthStatus::healthy, .seq = ++seq_, .good = true, .workload = &kNoWorkload},
+                 .status = HealthStatus::healthy,
+                 .seq = ++seq_,
+                 .good = true,
+                 .workload = &kNoWorkload},
                 {}, clock_.now());
     live_.note_answer(key_of(row.id), Seconds(30), false, clock_.now());
   }
@@ -125,9 +128,10 @@ TEST_F(HealthSweepTest, AMassSilenceThatEndedIsForgotten) {
 TEST_F(HealthSweepTest, WhatAnotherReplicaHeardCounts) {
   add(1);
   clock_.advance(Seconds(600));
-  database_.execute("INSERT INTO agent_live (agent_id, last_heartbeat_at, seq, bad_streak, good_streak)"
-                    " VALUES (:id, :at, 1, 0, 1)",
-                    {{"id", make_agent(1).id}, {"at", clock_.now() - Seconds(10)}});
+  database_.execute(
+      "INSERT INTO agent_live (agent_id, last_heartbeat_at, seq, bad_streak, good_streak)"
+      " VALUES (:id, :at, 1, 0, 1)",
+      {{"id", make_agent(1).id}, {"at", clock_.now() - Seconds(10)}});
   EXPECT_EQ(run().value("silent"), 0);
   clock_.advance(Seconds(90));
   EXPECT_EQ(run().value("silent"), 1);

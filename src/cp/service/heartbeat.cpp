@@ -79,8 +79,7 @@ DirectoryEntryPtr HeartbeatService::write_through(const AgentId& agent, Director
   if (!health_changed && !report) return entry;
   // Errors are dropped on purpose: the directory still has the old value, so the next beat comes here again.
   if (health_changed) (void)write_health(agent, *entry, request, merged.health.status, now);
-  if (report && write_report(agent, request.workload, now))
-    live_.workload_applied(entry->id, request.workload);
+  if (report && write_report(agent, request.workload, now)) live_.workload_applied(entry->id, request.workload);
   const auto fresh = directory_.find(entry->id);
   return fresh != nullptr ? fresh : entry;
 }
@@ -102,22 +101,23 @@ Result<void> HeartbeatService::write_health(const AgentId& agent, const Director
 
 Result<void> HeartbeatService::write_report(const AgentId& agent,
                                             const std::optional<agent_api::WorkloadReport>& workload, UtcTime now) {
-  const auto row = database_.write<std::optional<AgentRow>>([&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
-    auto before = agents_.get(tx, agent);
-    if (!before || !*before) return before;
-    if (!workload && next_state(facts_of(**before), AgentEvent::clean_heartbeat)) {
-      AgentRow after = **before;
-      if (const auto moved = change_state(after, AgentEvent::clean_heartbeat, facts_of(after), now); !moved)
-        return std::unexpected(moved.error());
-      const auto written = agents_.update(tx, **before, after, now);
-      if (!written) return std::unexpected(written.error());
-      if (!*written) return fail(ErrorCode::concurrent_update);
-      return std::optional(std::move(after));
-    }
-    if (const auto applied = deployments_.apply_agent_report(tx, **before, workload, now); !applied)
-      return std::unexpected(applied.error());
-    return agents_.get(tx, agent);
-  });
+  const auto row =
+      database_.write<std::optional<AgentRow>>([&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
+        auto before = agents_.get(tx, agent);
+        if (!before || !*before) return before;
+        if (!workload && next_state(facts_of(**before), AgentEvent::clean_heartbeat)) {
+          AgentRow after = **before;
+          if (const auto moved = change_state(after, AgentEvent::clean_heartbeat, facts_of(after), now); !moved)
+            return std::unexpected(moved.error());
+          const auto written = agents_.update(tx, **before, after, now);
+          if (!written) return std::unexpected(written.error());
+          if (!*written) return fail(ErrorCode::concurrent_update);
+          return std::optional(std::move(after));
+        }
+        if (const auto applied = deployments_.apply_agent_report(tx, **before, workload, now); !applied)
+          return std::unexpected(applied.error());
+        return agents_.get(tx, agent);
+      });
   if (!row) return std::unexpected(row.error());
   if (*row) directory_.put(**row);
   return {};

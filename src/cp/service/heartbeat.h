@@ -14,9 +14,9 @@ namespace ee::cp {
 
 /// Values of the settings that every heartbeat needs, without the lists of AgentSettings.
 struct HeartbeatSettings {
-  Seconds interval{30};              ///< agents.health_interval_seconds
-  HealthThresholds health = {};      ///< agents.down_after_failures, agents.up_after_successes
-  Seconds credential_rotate{604800}; ///< agents.credential_rotate_seconds
+  Seconds interval{30};               ///< agents.health_interval_seconds
+  HealthThresholds health = {};       ///< agents.down_after_failures, agents.up_after_successes
+  Seconds credential_rotate{604800};  ///< agents.credential_rotate_seconds
 };
 
 /// Who beats: the agent that the credential proved.
@@ -42,7 +42,10 @@ class HeartbeatService {
 
   HeartbeatService(db::Database& database, Directory& directory, LiveMap& live, DeploymentHooks& deployments,
                    Sources sources)
-      : database_(database), directory_(directory), live_(live), deployments_(deployments),
+      : database_(database),
+        directory_(directory),
+        live_(live),
+        deployments_(deployments),
         sources_(std::move(sources)) {}
 
   /// Takes one heartbeat at `now`. A duplicate or reordered one is answered like any other and changes nothing.
@@ -65,7 +68,8 @@ class HeartbeatService {
                                   const agent_api::HeartbeatRequest& request, const MergeResult& merged, UtcTime now);
   Result<void> write_health(const AgentId& agent, const DirectoryEntry& entry,
                             const agent_api::HeartbeatRequest& request, HealthStatus to, UtcTime now);
-  Result<void> write_report(const AgentId& agent, const std::optional<agent_api::WorkloadReport>& workload, UtcTime now);
+  Result<void> write_report(const AgentId& agent, const std::optional<agent_api::WorkloadReport>& workload,
+                            UtcTime now);
   agent_api::HeartbeatAnswer answer(const HeartbeatCaller& caller, const DirectoryEntry& entry,
                                     const agent_api::HeartbeatRequest& request, UtcTime now);
 

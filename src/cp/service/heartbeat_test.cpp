@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "common/fake_clock.h"
 #include "cp/service/live_flusher.h"
 #include "tests/support/agents.h"
@@ -75,7 +78,10 @@ class HeartbeatTest : public ::testing::Test {
   LiveMap live_{database_};
   LiveFlusher flusher_{database_, live_, clock_};
   RecordingHooks hooks_;
-  HeartbeatService service_{database_, directory_, live_, hooks_,
+  HeartbeatService service_{database_,
+                            directory_,
+                            live_,
+                            hooks_,
                             {.settings = [] { return HeartbeatSettings{}; },
                              .interval_raise = [this] { return flusher_.interval_raise(); },
                              .signing_keys_version = [] { return 3; }}};
@@ -165,8 +171,8 @@ TEST_F(HeartbeatTest, AFlushThatFailsLosesNothingAndDoesNotGrow) {
   ASSERT_TRUE(flusher_.flush({}));
   EXPECT_EQ(live_rows(), 3);
   EXPECT_EQ(live_.dirty(), 0U);
-  EXPECT_EQ(database_.value<std::int64_t>("SELECT seq FROM agent_live WHERE agent_id=:id",
-                                          {{"id", make_agent(1).id}}), 3);
+  EXPECT_EQ(database_.value<std::int64_t>("SELECT seq FROM agent_live WHERE agent_id=:id", {{"id", make_agent(1).id}}),
+            3);
 }
 
 TEST_F(HeartbeatTest, AFlushThatLagsRaisesTheIntervalAndASoundOneLowersIt) {
@@ -322,7 +328,8 @@ TEST_F(HeartbeatTest, TunnelVersionRisesWithTheTunnelOnly) {
   AgentRow before = get(row.id);
   AgentRow after = before;
   after.tunnel_state = TunnelState::ready;
-  ASSERT_TRUE(database_->write<bool>([&](db::Transaction& tx) { return agents_.update(tx, before, after, clock_.now()); }));
+  ASSERT_TRUE(
+      database_->write<bool>([&](db::Transaction& tx) { return agents_.update(tx, before, after, clock_.now()); }));
   directory_.put(after);
   const auto answer = send(row, beat(row, 2));
   EXPECT_EQ(answer->tunnel.version, after.row_version);
@@ -349,15 +356,47 @@ TEST_F(HeartbeatTest, SequenceAndTimesGoOnAfterARestart) {
   ASSERT_EQ(directory.reload(), 1);
   ASSERT_EQ(live.load(), 1);
   EXPECT_EQ(live.seen(key_of(row.id))->last_heartbeat_at, last);
-  HeartbeatService restarted(database_, directory, live, hooks_,
-                             {.settings = [] { return HeartbeatSettings{}; },
-                              .interval_raise = {},
-                              .signing_keys_version = [] { return 3; }});
+  HeartbeatService restarted(
+      database_, directory, live, hooks_,
+      {.settings = [] { return HeartbeatSettings{}; }, .interval_raise = {}, .signing_keys_version = [] { return 3; }});
   const HeartbeatCaller caller{.agent = row.id, .credential_created_at = row.registered_at};
   ASSERT_TRUE(restarted.heartbeat(caller, beat(row, 41), clock_.now()));
   EXPECT_EQ(live.seen(key_of(row.id))->last_heartbeat_at, last);  // known already
   ASSERT_TRUE(restarted.heartbeat(caller, beat(row, 42), clock_.now()));
   EXPECT_EQ(live.seen(key_of(row.id))->last_heartbeat_at, clock_.now());
+}
+
+TEST_F(HeartbeatTest, ParallelHeartbeatsAndFlushesLoseNothing) {
+  constexpr int kAgents = 20;
+  constexpr int kThreads = 4;
+  constexpr int kBeats = 100;
+  for (int i = 1; i <= kAgents; ++i) add_fresh(i);
+  std::atomic<bool> beating = true;
+  std::jthread flusher([&] {
+    while (beating) ASSERT_TRUE(flusher_.flush({}));
+  });
+  {
+    std::vector<std::jthread> threads;
+    for (int thread = 0; thread < kThreads; ++thread)
+      threads.emplace_back([&, thread] {
+        for (int seq = 1; seq <= kBeats; ++seq)
+          for (int i = 1 + thread; i <= kAgents; i += kThreads) {
+            const AgentRow row = make_agent(i, clock_.now());
+            ASSERT_TRUE(send(row, beat(row, seq)));
+            clock_.advance(Milliseconds(1));
+          }
+      });
+  }
+  beating = false;
+  flusher.join();
+  ASSERT_TRUE(flusher_.flush({}));
+  EXPECT_EQ(live_.dirty(), 0U);
+  EXPECT_EQ(live_rows(), kAgents);
+  EXPECT_EQ(database_.value<std::int64_t>("SELECT MIN(seq) FROM agent_live"), kBeats);
+  for (int i = 1; i <= kAgents; ++i)
+    EXPECT_EQ(database_.value<std::int64_t>("SELECT last_heartbeat_at FROM agent_live WHERE agent_id=:id",
+                                            {{"id", make_agent(i).id}}),
+              unix_ms(live_.seen(key_of(make_agent(i).id))->last_heartbeat_at));
 }
 
 }  // namespace

@@ -11,9 +11,9 @@ namespace ee::cp {
 /// its token fired has done whole items only and is safe to run again.
 struct JobSummary {
   std::vector<std::pair<std::string_view, std::int64_t>> counts = {};  ///< names are literals
-  std::vector<std::string> notes = {};                            ///< at most a few; slugs such as `mass_silence`
-  bool stopped = false;                                           ///< the stop token ended it early
-  bool skipped = false;                                           ///< what it needs is not configured
+  std::vector<std::string> notes = {};                                 ///< at most a few; slugs such as `mass_silence`
+  bool stopped = false;                                                ///< the stop token ended it early
+  bool skipped = false;                                                ///< what it needs is not configured
 
   void count(std::string_view name, std::int64_t value) { counts.emplace_back(name, value); }
   /// The value of a count, 0 when it is absent.

@@ -21,8 +21,8 @@ class LiveFlusher {
   LiveFlusher(db::Database& database, LiveMap& live, const Clock& clock)
       : database_(database), live_(live), clock_(clock) {}
 
-  /// Writes what is dirty at the start of the call. A chunk that fails is dirty again, and the pass ends with its error;
-  /// the next one goes on.
+  /// Writes what is dirty at the start of the call. A chunk that fails is dirty again, and the pass ends with its
+  /// error; the next one goes on.
   Result<JobSummary> flush(std::stop_token stop);
   bool wants_flush() const { return live_.dirty() >= kWakeAt; }
 

@@ -127,8 +127,8 @@ Result<std::optional<UtcTime>> LiveMap::last_heartbeat_at(db::Transaction& tx, c
   const auto row = store_.get(tx, id);
   if (!row) return std::unexpected(row.error());
   if (!memory && !*row) return std::optional<UtcTime>{};
-  return std::optional(std::max(memory ? memory->last_heartbeat_at : UtcTime::min(),
-                                *row ? (*row)->last_heartbeat_at : UtcTime::min()));
+  return std::optional(
+      std::max(memory ? memory->last_heartbeat_at : UtcTime::min(), *row ? (*row)->last_heartbeat_at : UtcTime::min()));
 }
 
 std::optional<agent_api::HostStats> LiveMap::stats(const AgentKey& id) const {

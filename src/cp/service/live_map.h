@@ -28,9 +28,9 @@ struct Beat {
 };
 
 struct MergeResult {
-  bool fresh = false;            ///< false: duplicate or reordered; nothing was changed
-  HealthTrack health = {};       ///< after this beat; `status` differs from the beat's: write it through
-  bool workload_changed = false; ///< tell apply_agent_report, then `workload_applied`
+  bool fresh = false;             ///< false: duplicate or reordered; nothing was changed
+  HealthTrack health = {};        ///< after this beat; `status` differs from the beat's: write it through
+  bool workload_changed = false;  ///< tell apply_agent_report, then `workload_applied`
 };
 
 /// The live side of every agent in memory: one slot of bounded size each, 64 shards. A slot that changed is dirty until

@@ -61,8 +61,8 @@ bool TunnelCleaner::still_claimed(const AgentRow& row, const Work& work) const {
 /// C4.
 Result<bool> TunnelCleaner::finish(const Work& work) {
   const UtcTime now = parts_.clock.now();
-  const auto row = parts_.database.write<std::optional<AgentRow>>(
-      [&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
+  const auto row =
+      parts_.database.write<std::optional<AgentRow>>([&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
         const auto before = agents_.get(tx, work.row.id);
         if (!before) return std::unexpected(before.error());
         if (!*before || !still_claimed(**before, work)) return std::optional<AgentRow>{};
@@ -83,7 +83,12 @@ Result<bool> TunnelCleaner::finish(const Work& work) {
           after.tunnel_next_attempt_at = trusted ? std::optional(now) : std::nullopt;
         }
         if (may_have_tunnel(**before)) {
-          const auto audited = AuditLogStore().append(tx, {.actor = "system:tunnel_worker", .action = "tunnel_deleted", .object_type = "agent", .object_id = after.id.str()}, now, parts_.random);
+          const auto audited = AuditLogStore().append(tx,
+                                                      {.actor = "system:tunnel_worker",
+                                                       .action = "tunnel_deleted",
+                                                       .object_type = "agent",
+                                                       .object_id = after.id.str()},
+                                                      now, parts_.random);
           if (!audited) return std::unexpected(audited.error());
         }
         const auto written = agents_.update(tx, **before, after, now);

@@ -46,33 +46,32 @@ Result<std::optional<AgentRow>> TunnelProvisioner::claim(const AgentId& agent, O
   const UtcTime now = parts_.clock.now();
   refused = Outcome::not_claimed;
   if (!settings.configured || settings.mode != TunnelMode::per_agent) return std::optional<AgentRow>{};
-  return parts_.database.write<std::optional<AgentRow>>(
-      [&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
-        const auto before = agents_.get(tx, agent);
-        if (!before) return std::unexpected(before.error());
-        if (!*before || !(*before)->hostname || !may_have_a_tunnel(**before) || !wants_work(**before, now))
-          return std::optional<AgentRow>{};
-        AgentRow after = **before;
-        if (!after.tunnel_id) {
-          const auto used = agents_.count_tunnels(tx);
-          if (!used) return std::unexpected(used.error());
-          const std::int64_t others = *used - (after.tunnel_state == TunnelState::provisioning ? 1 : 0);
-          if (others >= settings.max_tunnels) refused = Outcome::quota;
-        }
-        if (refused == Outcome::quota) {
-          after.tunnel_state = TunnelState::pending;
-          after.tunnel_error = "tunnel_quota";
-          after.tunnel_next_attempt_at = now + kTunnelClaim;
-        } else {
-          after.tunnel_state = TunnelState::provisioning;
-          after.tunnel_name = tunnel_name(settings.cluster_id, agent);
-          after.tunnel_next_attempt_at = now + kTunnelClaim;
-        }
-        const auto written = agents_.update(tx, **before, after, now);
-        if (!written) return std::unexpected(written.error());
-        if (!*written) return std::optional<AgentRow>{};
-        return std::optional(std::move(after));
-      });
+  return parts_.database.write<std::optional<AgentRow>>([&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
+    const auto before = agents_.get(tx, agent);
+    if (!before) return std::unexpected(before.error());
+    if (!*before || !(*before)->hostname || !may_have_a_tunnel(**before) || !wants_work(**before, now))
+      return std::optional<AgentRow>{};
+    AgentRow after = **before;
+    if (!after.tunnel_id) {
+      const auto used = agents_.count_tunnels(tx);
+      if (!used) return std::unexpected(used.error());
+      const std::int64_t others = *used - (after.tunnel_state == TunnelState::provisioning ? 1 : 0);
+      if (others >= settings.max_tunnels) refused = Outcome::quota;
+    }
+    if (refused == Outcome::quota) {
+      after.tunnel_state = TunnelState::pending;
+      after.tunnel_error = "tunnel_quota";
+      after.tunnel_next_attempt_at = now + kTunnelClaim;
+    } else {
+      after.tunnel_state = TunnelState::provisioning;
+      after.tunnel_name = tunnel_name(settings.cluster_id, agent);
+      after.tunnel_next_attempt_at = now + kTunnelClaim;
+    }
+    const auto written = agents_.update(tx, **before, after, now);
+    if (!written) return std::unexpected(written.error());
+    if (!*written) return std::optional<AgentRow>{};
+    return std::optional(std::move(after));
+  });
 }
 
 TunnelProvisioner::Outcome TunnelProvisioner::provision(const AgentId& agent, const cloudflare::CallContext& context) {
@@ -104,13 +103,14 @@ TunnelProvisioner::Step TunnelProvisioner::run(Work& work) {
     // One label after the other, until a host name is free in DNS too.
     for (;;) {
       if (Step configured = configure(work); !configured) {
-        const bool gone = configured.error().kind == Stop::Kind::cloudflare &&
-                          configured.error().error.failure == Failure::gone;
+        const bool gone =
+            configured.error().kind == Stop::Kind::cloudflare && configured.error().error.failure == Failure::gone;
         if (!gone || round > 0) return configured;
-        if (Step forgotten = save(work, [](AgentRow& row) {
-              row.tunnel_id.reset();
-              row.tunnel_token.reset();
-            });
+        if (Step forgotten = save(work,
+                                  [](AgentRow& row) {
+                                    row.tunnel_id.reset();
+                                    row.tunnel_token.reset();
+                                  });
             !forgotten)
           return forgotten;
         break;
@@ -148,7 +148,8 @@ TunnelProvisioner::Step TunnelProvisioner::make_tunnel(Work& work) {
 TunnelProvisioner::Step TunnelProvisioner::adopt_tunnel(Work& work) {
   const auto found = parts_.cloudflare.find_tunnels(*work.row.tunnel_name, work.context);
   if (!found) return std::unexpected(Stop{.error = found.error()});
-  if (found->size() != 1) return std::unexpected(Stop{.error = transient("the tunnel's name exists, the tunnel does not")});
+  if (found->size() != 1)
+    return std::unexpected(Stop{.error = transient("the tunnel's name exists, the tunnel does not")});
   const auto token = parts_.cloudflare.tunnel_token(found->front().id, work.context);
   if (!token) return std::unexpected(Stop{.error = token.error()});
   parts_.count("adopt", "ok");
@@ -174,8 +175,8 @@ TunnelProvisioner::Step TunnelProvisioner::make_record(Work& work) {
   const std::string comment = dns_comment(work.settings.cluster_id, work.row.id);
   if (work.row.dns_record_id) {
     Step updated = update_record(work, *work.row.dns_record_id);
-    const bool gone = !updated && updated.error().kind == Stop::Kind::cloudflare &&
-                      updated.error().error.failure == Failure::gone;
+    const bool gone =
+        !updated && updated.error().kind == Stop::Kind::cloudflare && updated.error().error.failure == Failure::gone;
     if (!gone) return updated;
   }
   const auto created = parts_.cloudflare.create_record(hostname, target, comment, work.context);
@@ -200,9 +201,9 @@ TunnelProvisioner::Step TunnelProvisioner::make_record(Work& work) {
 }
 
 TunnelProvisioner::Step TunnelProvisioner::update_record(Work& work, const std::string& record_id) {
-  const auto updated = parts_.cloudflare.update_record(record_id, *work.row.hostname,
-                                                       tunnel_target(*work.row.tunnel_id),
-                                                       dns_comment(work.settings.cluster_id, work.row.id), work.context);
+  const auto updated =
+      parts_.cloudflare.update_record(record_id, *work.row.hostname, tunnel_target(*work.row.tunnel_id),
+                                      dns_comment(work.settings.cluster_id, work.row.id), work.context);
   if (!updated) return std::unexpected(Stop{.error = updated.error()});
   work.row.dns_record_id = record_id;
   return save(work, [&](AgentRow& row) {
@@ -214,8 +215,8 @@ TunnelProvisioner::Step TunnelProvisioner::update_record(Work& work, const std::
 TunnelProvisioner::Step TunnelProvisioner::take_next_label(Work& work) {
   const auto labels = host_labels(work.row.vm_name, work.row.id, work.settings.reserved_labels);
   const std::string suffix = "." + work.settings.domain;
-  const auto current = std::ranges::find_if(
-      labels, [&](const std::string& label) { return label + suffix == *work.row.hostname; });
+  const auto current =
+      std::ranges::find_if(labels, [&](const std::string& label) { return label + suffix == *work.row.hostname; });
   if (current == labels.end() || current + 1 == labels.end())
     return std::unexpected(Stop{.error = {.failure = Failure::record_exists, .detail = "no host name is free"}});
   const std::string next = *(current + 1) + suffix;
@@ -229,8 +230,8 @@ TunnelProvisioner::Step TunnelProvisioner::take_next_label(Work& work) {
 /// parts of the row may have changed meanwhile.
 TunnelProvisioner::Step TunnelProvisioner::save(Work& work, const std::function<void(AgentRow&)>& change) {
   const UtcTime now = parts_.clock.now();
-  auto saved = parts_.database.write<std::optional<AgentRow>>(
-      [&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
+  auto saved =
+      parts_.database.write<std::optional<AgentRow>>([&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
         const auto before = agents_.get(tx, work.row.id);
         if (!before) return std::unexpected(before.error());
         const bool ours = *before && may_have_a_tunnel(**before) &&
@@ -243,7 +244,12 @@ TunnelProvisioner::Step TunnelProvisioner::save(Work& work, const std::function<
           after.tunnel_attempts = 0;
           after.tunnel_error.reset();
           after.tunnel_next_attempt_at.reset();
-          if (const auto audited = AuditLogStore().append(tx, {.actor = "system:tunnel_worker", .action = "tunnel_created", .object_type = "agent", .object_id = after.id.str()}, now, parts_.random);
+          if (const auto audited = AuditLogStore().append(tx,
+                                                          {.actor = "system:tunnel_worker",
+                                                           .action = "tunnel_created",
+                                                           .object_type = "agent",
+                                                           .object_id = after.id.str()},
+                                                          now, parts_.random);
               !audited)
             return std::unexpected(audited.error());
         }
@@ -272,9 +278,8 @@ TunnelProvisioner::Outcome TunnelProvisioner::give_up(Work& work, const Stop& st
   const bool counted = !is_not_this_tunnels_fault(stop.error.failure);
   const std::int64_t attempts = work.row.tunnel_attempts + (counted ? 1 : 0);
   const UtcTime now = parts_.clock.now();
-  const UtcTime next =
-      now + (counted ? tunnel_backoff(attempts, parts_.random)
-                     : Milliseconds(stop.error.retry_after.value_or(Seconds(5))));
+  const UtcTime next = now + (counted ? tunnel_backoff(attempts, parts_.random)
+                                      : Milliseconds(stop.error.retry_after.value_or(Seconds(5))));
   const Step noted = save(work, [&](AgentRow& row) {
     row.tunnel_state = counted ? TunnelState::failed : TunnelState::pending;
     row.tunnel_attempts = attempts;
@@ -291,8 +296,8 @@ TunnelProvisioner::Outcome TunnelProvisioner::give_up(Work& work, const Stop& st
 /// The claim was lost. When the agent may not have a tunnel any more, what this attempt holds must go; when another
 /// worker has taken over, it is that one's.
 void TunnelProvisioner::undo(const Work& work) {
-  const auto row = parts_.database.read<std::optional<AgentRow>>(
-      [&](db::Transaction& tx) { return agents_.get(tx, work.row.id); });
+  const auto row =
+      parts_.database.read<std::optional<AgentRow>>([&](db::Transaction& tx) { return agents_.get(tx, work.row.id); });
   if (!row) return;  // the orphan sweep will see it
   const bool unwanted = !*row || !may_have_a_tunnel(**row);
   if (!unwanted) return;

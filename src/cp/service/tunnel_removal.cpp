@@ -15,8 +15,7 @@ CfResult<void> gone_is_done(CfResult<void> result) {
 
 CfResult<void> remove_record(const TunnelParts& parts, const TunnelSettings& settings, const TunnelResources& resources,
                              const cloudflare::CallContext& context) {
-  if (resources.dns_record_id)
-    return gone_is_done(parts.cloudflare.delete_record(*resources.dns_record_id, context));
+  if (resources.dns_record_id) return gone_is_done(parts.cloudflare.delete_record(*resources.dns_record_id, context));
   if (!resources.hostname) return {};
   const auto found = parts.cloudflare.find_records(*resources.hostname, context);
   if (!found) return std::unexpected(found.error());

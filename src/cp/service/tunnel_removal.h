@@ -16,8 +16,8 @@ struct TunnelResources {
 };
 TunnelResources tunnel_resources_of(const AgentRow& row);
 
-/// Removes record (C1), connections (C2) and tunnel (C3), in that order; "gone" is done. A record found by name goes only
-/// when its comment names this agent; protected tunnels stay. Ends at the first failure; safe to repeat.
+/// Removes record (C1), connections (C2) and tunnel (C3), in that order; "gone" is done. A record found by name goes
+/// only when its comment names this agent; protected tunnels stay. Ends at the first failure; safe to repeat.
 cloudflare::CfResult<void> remove_tunnel_resources(const TunnelParts& parts, const TunnelResources& resources,
                                                    const cloudflare::CallContext& context);
 

@@ -12,7 +12,8 @@
 namespace ee::cp {
 namespace {
 
-/// Agents beyond the limit of tunnels cost a transaction only: many in one pass, so that they do not hold up the others.
+/// Agents beyond the limit of tunnels cost a transaction only: many in one pass, so that they do not hold up the
+/// others.
 constexpr std::int64_t kReadBatch = 200;
 constexpr Seconds kStuckAfter{86400};
 
@@ -36,7 +37,10 @@ struct TunnelService::Item {
 };
 
 TunnelService::TunnelService(TunnelParts parts, std::function<void()> on_work)
-    : parts_(std::move(parts)), on_work_(std::move(on_work)), provisioner_(parts_), cleaner_(parts_),
+    : parts_(std::move(parts)),
+      on_work_(std::move(on_work)),
+      provisioner_(parts_),
+      cleaner_(parts_),
       orphans_(parts_) {}
 
 Result<std::string> TunnelService::free_hostname(db::Transaction& tx, const AgentRow& row,
@@ -87,8 +91,8 @@ AgentRow TunnelService::provision_now(const AgentRow& row, Milliseconds patience
   const cloudflare::CallContext context{.deadline = parts_.clock.steady_now() + patience};
   const auto outcome = provisioner_.provision(row.id, context);
   if (outcome == TunnelProvisioner::Outcome::failed) wake();
-  const auto now_stored = parts_.database.read<std::optional<AgentRow>>(
-      [&](db::Transaction& tx) { return agents_.get(tx, row.id); });
+  const auto now_stored =
+      parts_.database.read<std::optional<AgentRow>>([&](db::Transaction& tx) { return agents_.get(tx, row.id); });
   // Another registration may have come meanwhile: this answer speaks of its own.
   if (!now_stored || !*now_stored || (*now_stored)->registration_id != row.registration_id) return row;
   return std::move(**now_stored);

@@ -19,11 +19,11 @@ enum class OrphanSweep : std::uint8_t { off, report, delete_ };
 
 /// The effective values of the settings that tunnels depend on.
 struct TunnelSettings {
-  TunnelMode mode = TunnelMode::per_agent;  ///< cloudflare.tunnel_mode
-  bool configured = false;                  ///< account id, zone id, API token and domain are all there
-  std::string cluster_id = "dev";           ///< EE_CLUSTER_ID
-  std::string domain = {};                  ///< cloudflare.domain
-  std::int64_t max_tunnels = 1000;          ///< cloudflare.max_tunnels
+  TunnelMode mode = TunnelMode::per_agent;          ///< cloudflare.tunnel_mode
+  bool configured = false;                          ///< account id, zone id, API token and domain are all there
+  std::string cluster_id = "dev";                   ///< EE_CLUSTER_ID
+  std::string domain = {};                          ///< cloudflare.domain
+  std::int64_t max_tunnels = 1000;                  ///< cloudflare.max_tunnels
   std::vector<std::string> protected_tunnels = {};  ///< cloudflare.protected_tunnels
   std::vector<std::string> reserved_labels = {};    ///< agents.reserved_labels
   OrphanSweep orphan_sweep = OrphanSweep::report;   ///< cloudflare.orphan_sweep

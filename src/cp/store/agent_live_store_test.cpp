@@ -15,8 +15,8 @@ class AgentLiveStoreTest : public ::testing::Test {
     ASSERT_TRUE(database_->run_write([&](db::Transaction& tx) { return store_.upsert(tx, rows); }));
   }
   std::optional<AgentLiveRow> get(const std::string& id) {
-    return database_->read<std::optional<AgentLiveRow>>(
-                        [&](db::Transaction& tx) { return store_.get(tx, AgentId(id)); })
+    return database_
+        ->read<std::optional<AgentLiveRow>>([&](db::Transaction& tx) { return store_.get(tx, AgentId(id)); })
         .value();
   }
   testing::TestDatabase database_;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-
 namespace ee::cp {
 namespace {
 
@@ -78,8 +77,8 @@ ListQuery list_query(const AgentFilter& filter, const std::optional<AgentId>& af
 }  // namespace
 
 Result<void> AgentStore::insert(db::Transaction& tx, const AgentRow& row) const {
-  static const std::string sql = fmt::format("INSERT INTO agents ({}) VALUES ({})", db::columns_of<AgentRow>(),
-                                             db::placeholders_of<AgentRow>());
+  static const std::string sql =
+      fmt::format("INSERT INTO agents ({}) VALUES ({})", db::columns_of<AgentRow>(), db::placeholders_of<AgentRow>());
   const auto inserted = tx.execute(sql, db::params_of(row), db::OnUnique{ErrorCode::vm_name_in_use});
   if (!inserted) return std::unexpected(inserted.error());
   return {};
@@ -124,12 +123,9 @@ Result<std::optional<DirectoryRow>> AgentStore::set_health(db::Transaction& tx, 
       " WHERE id=:id AND health_status=:from AND status NOT IN ('deleting','deleted') RETURNING " +
       db::columns_of<DirectoryRow>();
   const std::optional<UtcTime> unhealthy_since = to == HealthStatus::unhealthy ? std::optional(now) : std::nullopt;
-  return tx.query_one<DirectoryRow>(sql, {{"to", to},
-                                          {"reason", reason},
-                                          {"now", now},
-                                          {"unhealthy_since", unhealthy_since},
-                                          {"id", id},
-                                          {"from", from}});
+  return tx.query_one<DirectoryRow>(
+      sql,
+      {{"to", to}, {"reason", reason}, {"now", now}, {"unhealthy_since", unhealthy_since}, {"id", id}, {"from", from}});
 }
 
 Result<std::optional<DirectoryRow>> AgentStore::mark_attestation_stale(db::Transaction& tx, const AgentId& id,
@@ -202,9 +198,9 @@ Result<std::int64_t> AgentStore::count_tunnels(db::Transaction& tx) const {
 }
 
 Result<std::int64_t> AgentStore::count_stuck_cleanups(db::Transaction& tx, UtcTime asked_before) const {
-  const auto count = tx.query_one<std::int64_t>(
-      "SELECT COUNT(*) FROM agents WHERE status='deleting' AND deleted_at<:asked_before",
-      {{"asked_before", asked_before}});
+  const auto count =
+      tx.query_one<std::int64_t>("SELECT COUNT(*) FROM agents WHERE status='deleting' AND deleted_at<:asked_before",
+                                 {{"asked_before", asked_before}});
   if (!count) return std::unexpected(count.error());
   return count->value_or(0);
 }
@@ -216,8 +212,8 @@ Result<std::vector<DirectoryRow>> AgentStore::attestation_due(db::Transaction& t
                                  " AND attestation_due_at>=:after_due"
                                  " AND (attestation_due_at>:after_due OR id>:after_id)"
                                  " ORDER BY attestation_due_at, id LIMIT :limit";
-  return tx.query<DirectoryRow>(
-      sql, {{"now", now}, {"after_due", after_due}, {"after_id", after_id}, {"limit", limit}});
+  return tx.query<DirectoryRow>(sql,
+                                {{"now", now}, {"after_due", after_due}, {"after_id", after_id}, {"limit", limit}});
 }
 
 Result<std::vector<AgentCount>> AgentStore::counts(db::Transaction& tx) const {

@@ -61,8 +61,8 @@ struct AgentCount {
 };
 BOOST_DESCRIBE_STRUCT(AgentCount, (), (status, health_status, count))
 
-/// Table `agents`. Stateless: every method works in the caller's transaction. Errors: those of the transaction, and what
-/// a method names.
+/// Table `agents`. Stateless: every method works in the caller's transaction. Errors: those of the transaction, and
+/// what a method names.
 class AgentStore {
  public:
   /// Errors: `vm_name_in_use` when a live agent has the name (or the hostname).
@@ -91,8 +91,8 @@ class AgentStore {
   Result<std::optional<DirectoryRow>> request_attestation(db::Transaction& tx, const AgentId& id, UtcTime now) const;
 
   /// At most `limit` agents with an id above `after`, by id.
-  Result<std::vector<AgentRow>> list(db::Transaction& tx, const AgentFilter& filter, const std::optional<AgentId>& after,
-                                     std::int64_t limit) const;
+  Result<std::vector<AgentRow>> list(db::Transaction& tx, const AgentFilter& filter,
+                                     const std::optional<AgentId>& after, std::int64_t limit) const;
 
   /// The feed of the directory: rows changed at or after (`updated_at`, `id`), exclusive, in that order.
   Result<std::vector<DirectoryRow>> changed_since(db::Transaction& tx, UtcTime updated_at, const AgentId& id,

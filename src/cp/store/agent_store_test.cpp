@@ -45,8 +45,8 @@ class AgentStoreTest : public ::testing::Test {
         .value();
   }
   std::vector<AgentRow> list(const AgentFilter& filter, const std::optional<AgentId>& after = {}, int limit = 50) {
-    return database_->read<std::vector<AgentRow>>(
-                        [&](db::Transaction& tx) { return agents_.list(tx, filter, after, limit); })
+    return database_
+        ->read<std::vector<AgentRow>>([&](db::Transaction& tx) { return agents_.list(tx, filter, after, limit); })
         .value();
   }
   std::vector<std::string> names(const AgentFilter& filter) {
@@ -123,7 +123,8 @@ TEST_F(AgentStoreTest, UpdateIsRefusedWhenSomebodyWasFaster) {
   AgentRow second = before;
   second.deployed_app = "late";
   const auto update = [&](AgentRow& after) {
-    return database_->write<bool>([&](db::Transaction& tx) { return agents_.update(tx, before, after, kNow + Seconds(1)); });
+    return database_->write<bool>(
+        [&](db::Transaction& tx) { return agents_.update(tx, before, after, kNow + Seconds(1)); });
   };
   EXPECT_EQ(update(first), true);
   EXPECT_EQ(first.row_version, 2);
@@ -234,8 +235,7 @@ TEST_F(AgentStoreTest, PagesNeitherRepeatNorLoseWhatWasThere) {
   }
   EXPECT_TRUE(std::ranges::is_sorted(seen));
   EXPECT_EQ(std::ranges::adjacent_find(seen), seen.end());
-  for (int i = 1; i <= 20; ++i)
-    EXPECT_NE(std::ranges::find(seen, make_agent(2 * i).id.str()), seen.end()) << i;
+  for (int i = 1; i <= 20; ++i) EXPECT_NE(std::ranges::find(seen, make_agent(2 * i).id.str()), seen.end()) << i;
 }
 
 TEST_F(AgentStoreTest, FeedTellsEveryChangeOnce) {
@@ -318,7 +318,8 @@ TEST_F(AgentStoreTest, QueriesUseTheirIndexes) {
     const char* index;
   };
   const Row rows[] = {
-      {"SELECT id, mrtd FROM agents WHERE id>'x' AND status<>'deleted' ORDER BY id LIMIT 50", "sqlite_autoindex_agents_1"},
+      {"SELECT id, mrtd FROM agents WHERE id>'x' AND status<>'deleted' ORDER BY id LIMIT 50",
+       "sqlite_autoindex_agents_1"},
       {"SELECT id, mrtd FROM agents WHERE id>'x' AND status='deployed' ORDER BY id LIMIT 50", "agents_status"},
       {"SELECT id, mrtd FROM agents WHERE id>'x' AND account_id='a' AND status<>'deleted' ORDER BY id LIMIT 50",
        "agents_account"},
@@ -329,7 +330,8 @@ TEST_F(AgentStoreTest, QueriesUseTheirIndexes) {
       {"SELECT mrtd FROM agents WHERE vm_name='x' AND status<>'deleted'", "agents_vm_name"},
       {"SELECT mrtd FROM agents WHERE hostname='x' AND hostname IS NOT NULL", "agents_hostname"},
       {"SELECT mrtd FROM agents WHERE tunnel_state IN ('pending','failed','provisioning','deleting')"
-       " AND tunnel_next_attempt_at<=1 AND status NOT IN ('deleting','deleted') ORDER BY tunnel_next_attempt_at LIMIT 5",
+       " AND tunnel_next_attempt_at<=1 AND status NOT IN ('deleting','deleted') ORDER BY tunnel_next_attempt_at LIMIT "
+       "5",
        "agents_tunnel_next"},
       {"SELECT mrtd FROM agents WHERE status='deleting' AND cleanup_next_attempt_at<=1"
        " ORDER BY cleanup_next_attempt_at LIMIT 5",

@@ -16,6 +16,7 @@ namespace {
 constexpr std::string_view kChain = "main";
 constexpr std::string_view kHeadKey = "audit_head:main";      // the last row that was written
 constexpr std::string_view kAnchorKey = "audit_anchor:main";  // the hash of the last row that retention deleted
+constexpr Seconds kClockStep{1};
 constexpr std::string_view kGenesis = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Where the chain ends, as kept in `meta`.
@@ -53,10 +54,12 @@ std::optional<std::string> next_id(const std::string& id) {
   return uuid_text(*bytes);
 }
 
-std::string stored_detail(const std::string& detail) {
+/// `clock`: the time that was told, when it is not the one that is stored.
+std::string stored_detail(const std::string& detail, std::optional<UtcTime> clock) {
   auto parsed = json::parse(detail);
   if (!parsed || !parsed->is_object()) return R"({"dropped":"not_an_object"})";
   scrub(*parsed);
+  if (clock) parsed->as_object()["clock_said"] = to_rfc3339(*clock);
   std::string text = boost::json::serialize(*parsed);
   return text.size() <= AuditLogStore::kMaxDetail ? text : R"({"dropped":"too_long"})";
 }
@@ -79,7 +82,7 @@ Result<std::string> AuditLogStore::append(db::Transaction& tx, const AuditEntry&
                .reason_code = entry.reason_code,
                .request_id = entry.request_id,
                .client_address = entry.client_address,
-               .detail = stored_detail(entry.detail),
+               .detail = stored_detail(entry.detail, head->at - now > kClockStep ? std::optional(now) : std::nullopt),
                .chain = std::string(kChain),
                .prev_hash = head->hash};
   row.hash = hash_of(row);

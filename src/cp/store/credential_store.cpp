@@ -18,17 +18,16 @@ bool is_usable(const CredentialRow& credential, UtcTime now) {
 }
 
 Result<void> CredentialStore::insert(db::Transaction& tx, const CredentialRow& row) const {
-  static const std::string sql =
-      fmt::format("INSERT INTO agent_control_credentials ({}) VALUES ({})", db::columns_of<CredentialRow>(),
-                  db::placeholders_of<CredentialRow>());
+  static const std::string sql = fmt::format("INSERT INTO agent_control_credentials ({}) VALUES ({})",
+                                             db::columns_of<CredentialRow>(), db::placeholders_of<CredentialRow>());
   const auto inserted = tx.execute(sql, db::params_of(row));
   if (!inserted) return std::unexpected(inserted.error());
   return {};
 }
 
 Result<std::optional<CredentialRow>> CredentialStore::find(db::Transaction& tx, std::string_view lookup) const {
-  static const std::string sql = fmt::format("SELECT {} FROM agent_control_credentials WHERE lookup=:lookup",
-                                             db::columns_of<CredentialRow>());
+  static const std::string sql =
+      fmt::format("SELECT {} FROM agent_control_credentials WHERE lookup=:lookup", db::columns_of<CredentialRow>());
   return tx.query_one<CredentialRow>(sql, {{"lookup", lookup}});
 }
 
@@ -69,7 +68,8 @@ Result<std::vector<std::string>> CredentialStore::rotate(db::Transaction& tx, co
   auto revoked = revoke_retiring(tx, fresh.agent_id, now);
   if (!revoked) return revoked;
   const auto retiring = tx.execute(
-      "UPDATE agent_control_credentials SET state='retiring', retire_at=:until WHERE agent_id=:agent AND state='active'",
+      "UPDATE agent_control_credentials SET state='retiring', retire_at=:until WHERE agent_id=:agent AND "
+      "state='active'",
       {{"agent", fresh.agent_id}, {"until", now + kRetiring}});
   if (!retiring) return std::unexpected(retiring.error());
   if (const auto inserted = insert(tx, fresh); !inserted) return std::unexpected(inserted.error());

@@ -31,8 +31,7 @@ class CredentialStoreTest : public ::testing::Test {
     return *done;
   }
   CredentialRow find(const std::string& lookup) {
-    return database_
-        ->read<std::optional<CredentialRow>>([&](db::Transaction& tx) { return store_.find(tx, lookup); })
+    return database_->read<std::optional<CredentialRow>>([&](db::Transaction& tx) { return store_.find(tx, lookup); })
         .value()
         .value();
   }
@@ -55,7 +54,8 @@ TEST_F(CredentialStoreTest, RotationLeavesTwoUsableOnesAtMost) {
   EXPECT_EQ(find("b").state, CredentialState::retiring);
   EXPECT_EQ(find("c").state, CredentialState::active);
 
-  EXPECT_EQ(write<Lookups>([&](db::Transaction& tx) { return store_.revoke_retiring(tx, kAgent, kNow); }), Lookups{"b"});
+  EXPECT_EQ(write<Lookups>([&](db::Transaction& tx) { return store_.revoke_retiring(tx, kAgent, kNow); }),
+            Lookups{"b"});
   EXPECT_EQ(find("b").state, CredentialState::revoked);
 }
 

@@ -18,8 +18,8 @@ constexpr std::size_t kMaxEdgeAnswer = 64UL * 1024 * 1024;
 
 /// Headers that belong to one connection, or that the client library makes itself.
 bool stays_here(std::string_view name) {
-  constexpr std::array<std::string_view, 8> kNames = {"connection", "keep-alive",     "transfer-encoding", "upgrade",
-                                                      "te",         "content-length", "host",              "expect"};
+  constexpr std::array<std::string_view, 8> kNames = {
+      "connection", "keep-alive", "transfer-encoding", "upgrade", "te", "content-length", "host", "expect"};
   for (const auto known : kNames)
     if (HttpClientResponse{.status = 0, .headers = {{std::string(name), ""}}, .body = {}}.header(known)) return true;
   return false;
@@ -48,7 +48,8 @@ class CloudflareStandIn::App final : public net::Application {
 };
 
 CloudflareStandIn::CloudflareStandIn(CloudflareFake::Config config, std::uint64_t seed)
-    : seeded_(std::make_unique<FakeRandom>(seed)), fake_(std::move(config), clock_, *seeded_),
+    : seeded_(std::make_unique<FakeRandom>(seed)),
+      fake_(std::move(config), clock_, *seeded_),
       edge_client_(std::make_unique<net::CurlHttpClient>()) {}
 CloudflareStandIn::~CloudflareStandIn() = default;
 

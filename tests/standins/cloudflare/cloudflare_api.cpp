@@ -1,7 +1,7 @@
 #include "tests/standins/cloudflare/cloudflare_api.h"
 
-#include <boost/json.hpp>
 #include <fmt/format.h>
+#include <boost/json.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -72,8 +72,11 @@ net::Response page_of(const std::vector<bj::value>& items, const std::map<std::s
     result.push_back(items[i]);
   const std::size_t pages = (items.size() + per_page - 1) / per_page;
   const std::size_t count = result.size();
-  return answer(result, bj::object{{"page", page}, {"per_page", per_page}, {"count", count},
-                                   {"total_count", items.size()}, {"total_pages", pages}});
+  return answer(result, bj::object{{"page", page},
+                                   {"per_page", per_page},
+                                   {"count", count},
+                                   {"total_count", items.size()},
+                                   {"total_pages", pages}});
 }
 
 /// The body as an object with no other members than these. Nothing: 6003.
@@ -146,7 +149,8 @@ net::Response create_tunnel(CloudflareState& state, const CloudflareIds& ids, co
 net::Response configure(CloudflareState& state, std::string_view id, const net::Request& request) {
   const auto body = body_of(request, {"config"});
   const auto* config = body ? body->if_contains("config") : nullptr;
-  const auto* ingress = config != nullptr && config->is_object() ? config->get_object().if_contains("ingress") : nullptr;
+  const auto* ingress =
+      config != nullptr && config->is_object() ? config->get_object().if_contains("ingress") : nullptr;
   if (ingress == nullptr || !ingress->is_array()) return refuse(kBadBody);
   std::vector<FakeIngressRule> rules;
   for (const auto& item : ingress->get_array()) {

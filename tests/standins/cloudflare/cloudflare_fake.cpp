@@ -1,7 +1,7 @@
 #include "tests/standins/cloudflare/cloudflare_fake.h"
 
-#include <boost/json.hpp>
 #include <fmt/format.h>
+#include <boost/json.hpp>
 
 #include <algorithm>
 
@@ -51,13 +51,16 @@ std::optional<net::Response> CloudflareFake::before(const net::Request& request,
   const auto bearer = request.header("authorization");
   const bool authorized = bearer && *bearer == "Bearer " + config_.api_token;
   if (log_.size() < kMaxLog)
-    log_.push_back({.method = request.method, .path = request.path, .query = request.query,
-                    .body = without_secret(request.body), .at = clock_.now(), .authorized = authorized});
+    log_.push_back({.method = request.method,
+                    .path = request.path,
+                    .query = request.query,
+                    .body = without_secret(request.body),
+                    .at = clock_.now(),
+                    .authorized = authorized});
   if (const auto fault = faults_.take(calls_, request.method, path)) {
     using K = Fault::Kind;
     switch (fault->kind) {
-      case K::status:
-        return cloudflare_refusal(fault->status, fault->code, "injected", fault->retry_after_seconds);
+      case K::status: return cloudflare_refusal(fault->status, fault->code, "injected", fault->retry_after_seconds);
       case K::drop_before: {
         net::Response response;
         response.drop = true;
@@ -69,9 +72,7 @@ std::optional<net::Response> CloudflareFake::before(const net::Request& request,
       case K::oversized:
         return cloudflare_raw(R"({"success":true,"errors":[],"messages":[],"result":")" +
                               std::string(fault->body_bytes, 'x') + "\"}");
-      case K::delay:
-        wake_.wait_for(lock, fault->delay, [this] { return closing_; });
-        break;
+      case K::delay: wake_.wait_for(lock, fault->delay, [this] { return closing_; }); break;
     }
   }
   if (calls_until_limit_) {
@@ -140,8 +141,12 @@ net::Response CloudflareFake::hook(const net::Request& request) {
   if (route == "GET requests") {
     bj::array items;
     for (const auto& logged : requests())
-      items.push_back({{"method", logged.method}, {"path", logged.path}, {"query", logged.query},
-                       {"body", logged.body}, {"at", to_rfc3339(logged.at)}, {"authorized", logged.authorized}});
+      items.push_back({{"method", logged.method},
+                       {"path", logged.path},
+                       {"query", logged.query},
+                       {"body", logged.body},
+                       {"at", to_rfc3339(logged.at)},
+                       {"authorized", logged.authorized}});
     return ok(bj::serialize(items));
   }
   if (route == "POST reset") return reset(), ok();
@@ -282,8 +287,8 @@ bool CloudflareFake::connect(const std::string& token, int connections, const st
 
 std::optional<std::string> CloudflareFake::route(std::string_view host) const {
   const std::lock_guard lock(mutex_);
-  const auto record = std::ranges::find_if(
-      state_.records(), [&](const FakeRecord& item) { return item.name == host && item.proxied; });
+  const auto record =
+      std::ranges::find_if(state_.records(), [&](const FakeRecord& item) { return item.name == host && item.proxied; });
   if (record == state_.records().end()) return std::nullopt;
   for (const auto& tunnel : state_.tunnels()) {
     if (tunnel.deleted_at || tunnel.connections == 0 || record->content != tunnel.id + ".cfargotunnel.com") continue;

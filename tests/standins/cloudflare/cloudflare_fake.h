@@ -17,9 +17,9 @@ namespace ee::standins {
 /// One request as the stand-in saw it, the bearer token left out.
 struct LoggedRequest {
   std::string method;
-  std::string path;   ///< without the query
+  std::string path;  ///< without the query
   std::string query;
-  std::string body;   ///< a tunnel secret in it replaced by `***`
+  std::string body;  ///< a tunnel secret in it replaced by `***`
   UtcTime at;
   bool authorized = false;
 };
@@ -69,8 +69,8 @@ class CloudflareFake {
   // ---- cloudflared and the edge -----------------------------------------------------------------------------------
   /// A cloudflared with this token connects (`connections` > 0) or leaves (0). False: the token is of no live tunnel.
   bool connect(const std::string& token, int connections, const std::string& origin);
-  /// Where the edge would send a request for `host`: base URL of the origin. Nothing: no record, no connected tunnel, or
-  /// the ingress says 404.
+  /// Where the edge would send a request for `host`: base URL of the origin. Nothing: no record, no connected tunnel,
+  /// or the ingress says 404.
   std::optional<std::string> route(std::string_view host) const;
 
  private:

@@ -34,8 +34,8 @@ CloudflareState::Outcome<FakeTunnel> CloudflareState::create_tunnel(const std::s
 }
 
 FakeTunnel* CloudflareState::find_tunnel(std::string_view id) {
-  const auto it = std::ranges::find_if(
-      tunnels_, [&](const FakeTunnel& tunnel) { return tunnel.id == id && !tunnel.deleted_at; });
+  const auto it =
+      std::ranges::find_if(tunnels_, [&](const FakeTunnel& tunnel) { return tunnel.id == id && !tunnel.deleted_at; });
   return it == tunnels_.end() ? nullptr : &*it;
 }
 
@@ -111,8 +111,7 @@ void CloudflareState::clear() {
 }
 
 std::string tunnel_token_text(std::string_view account, const FakeTunnel& tunnel) {
-  const boost::json::object token = {
-      {"a", std::string(account)}, {"t", tunnel.id}, {"s", tunnel.secret}};
+  const boost::json::object token = {{"a", std::string(account)}, {"t", tunnel.id}, {"s", tunnel.secret}};
   return to_base64(bytes_of(boost::json::serialize(token)));
 }
 

@@ -1,7 +1,7 @@
 #include "tests/standins/cloudflare/cloudflare.h"
 
-#include <boost/json.hpp>
 #include <gtest/gtest.h>
+#include <boost/json.hpp>
 
 #include "common/bytes.h"
 #include "common/fake_clock.h"
@@ -34,8 +34,9 @@ class CloudflareFakeTest : public ::testing::Test {
     return {.status = answer->status, .body = bj::parse(answer->body)};
   }
   std::string tunnel(const std::string& name) {
-    const auto made = call("POST", tunnels_, R"({"name":")" + name + R"(","config_src":"cloudflare","tunnel_secret":")" +
-                                                 std::string(43, 'A') + "=\"}");
+    const auto made = call(
+        "POST", tunnels_,
+        R"({"name":")" + name + R"(","config_src":"cloudflare","tunnel_secret":")" + std::string(43, 'A') + "=\"}");
     return made.status == 200 ? std::string(made.body.at("result").at("id").get_string()) : std::string();
   }
   static std::string record_body(const std::string& name, const std::string& content) {
@@ -87,11 +88,13 @@ TEST_F(CloudflareFakeTest, RefusesWhatCloudflareRefuses) {
 TEST_F(CloudflareFakeTest, IngressMustEndWithARuleForEverything) {
   const std::string id = tunnel("one");
   const std::string path = tunnels_ + "/" + id + "/configurations";
-  EXPECT_EQ(call("PUT", path, R"({"config":{"ingress":[{"hostname":"h","service":"http://127.0.0.1:1"}]}})").code(), 1056);
-  EXPECT_EQ(call("PUT", path,
-                 R"({"config":{"ingress":[{"hostname":"h","service":"http://127.0.0.1:1"},{"service":"http_status:404"}]}})")
-                .status,
-            200);
+  EXPECT_EQ(call("PUT", path, R"({"config":{"ingress":[{"hostname":"h","service":"http://127.0.0.1:1"}]}})").code(),
+            1056);
+  EXPECT_EQ(
+      call("PUT", path,
+           R"({"config":{"ingress":[{"hostname":"h","service":"http://127.0.0.1:1"},{"service":"http_status:404"}]}})")
+          .status,
+      200);
 }
 
 TEST_F(CloudflareFakeTest, AConnectedTunnelCannotBeDeleted) {
@@ -165,7 +168,8 @@ TEST(CloudflareStandIn, ServesApiHooksAndEdge) {
   const HttpHeader secret{"X-Fake-Secret", config.hook_secret};
   const std::string account = standin.api_url() + "/accounts/" + config.account_id + "/cfd_tunnel";
 
-  const auto made = send("POST", account, R"({"name":"one","tunnel_secret":")" + std::string(43, 'A') + "=\"}", {bearer});
+  const auto made =
+      send("POST", account, R"({"name":"one","tunnel_secret":")" + std::string(43, 'A') + "=\"}", {bearer});
   ASSERT_TRUE(made);
   ASSERT_EQ(made->status, 200) << made->body;
   const auto tunnel = bj::parse(made->body).at("result");
@@ -180,21 +184,29 @@ TEST(CloudflareStandIn, ServesApiHooksAndEdge) {
   ASSERT_EQ(send("POST", standin.api_url() + "/zones/" + config.zone_id + "/dns_records",
                  R"({"type":"CNAME","name":"h.example.com","content":")" + id +
                      R"(.cfargotunnel.com","proxied":true,"ttl":1,"comment":""})",
-                 {bearer})->status, 200);
+                 {bearer})
+                ->status,
+            200);
   EXPECT_EQ(send("GET", standin.url() + "/x", {}, {{"Host", "h.example.com"}})->status, 530);  // not connected
   ASSERT_EQ(send("POST", standin.url() + "/__fake/connect",
-                 R"({"token":")" + token + R"(","connections":4,"origin":")" + standin.url() + "\"}", {secret})->status,
+                 R"({"token":")" + token + R"(","connections":4,"origin":")" + standin.url() + "\"}", {secret})
+                ->status,
             200);
   EXPECT_EQ(standin.fake().live_tunnels().front().connections, 4);
   EXPECT_EQ(standin.fake().route("h.example.com"), standin.url());
   EXPECT_EQ(send("GET", standin.url() + "/x", {}, {{"Host", "other.example.com"}})->status, 530);
 
-  ASSERT_EQ(send("POST", standin.url() + "/__fake/faults", R"({"kind":"drop_after","method":"DELETE","times":2})", {secret})->status, 200);
+  ASSERT_EQ(
+      send("POST", standin.url() + "/__fake/faults", R"({"kind":"drop_after","method":"DELETE","times":2})", {secret})
+          ->status,
+      200);
   // Closed without an answer; libcurl itself tries once more when it had used the connection before.
   EXPECT_FALSE(send("DELETE", account + "/" + id + "/connections", {}, {bearer}));
   ASSERT_EQ(send("DELETE", standin.url() + "/__fake/faults", {}, {secret})->status, 200);
   EXPECT_EQ(standin.fake().live_tunnels().front().connections, 0);
-  ASSERT_EQ(send("POST", standin.url() + "/__fake/rate_limit", R"({"calls":0,"retry_after_seconds":7})", {secret})->status, 200);
+  ASSERT_EQ(
+      send("POST", standin.url() + "/__fake/rate_limit", R"({"calls":0,"retry_after_seconds":7})", {secret})->status,
+      200);
   const auto limited = send("GET", account, {}, {bearer});
   EXPECT_EQ(limited->status, 429);
   EXPECT_EQ(limited->header("retry-after"), "7");

@@ -59,12 +59,11 @@ enum class Connected { yes, refused, unreachable };
 
 Connected connect(ee::HttpClient& http, const std::string& token, int connections) {
   // The token is base64 and the origin a URL: neither needs escaping in JSON.
-  const auto answer = http.send(
-      {.method = "POST",
-       .url = env("EE_FAKE_CLOUDFLARE_URL") + "/__fake/connect",
-       .headers = {{"X-Fake-Secret", env("EE_FAKE_CLOUDFLARE_SECRET", "fake-hook-secret")}},
-       .body = fmt::format(R"({{"token":"{}","connections":{},"origin":"{}"}})", token, connections,
-                           env("EE_FAKE_ORIGIN"))});
+  const auto answer = http.send({.method = "POST",
+                                 .url = env("EE_FAKE_CLOUDFLARE_URL") + "/__fake/connect",
+                                 .headers = {{"X-Fake-Secret", env("EE_FAKE_CLOUDFLARE_SECRET", "fake-hook-secret")}},
+                                 .body = fmt::format(R"({{"token":"{}","connections":{},"origin":"{}"}})", token,
+                                                     connections, env("EE_FAKE_ORIGIN"))});
   if (!answer) return Connected::unreachable;
   return answer->status == 200 ? Connected::yes : Connected::refused;
 }

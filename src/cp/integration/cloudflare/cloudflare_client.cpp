@@ -1,9 +1,9 @@
 #include "cp/integration/cloudflare/cloudflare_client.h"
 
+#include <fmt/format.h>
 #include <boost/describe.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/string.hpp>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -13,14 +13,13 @@
 #include "common/json.h"
 #include "common/outside_calls.h"
 #include "common/require.h"
-#include "cp/integration/cloudflare/envelope.h"
+#include "cp/integration/cloudflare/cloudflare_call.h"
 
 namespace ee::cp::cloudflare {
 namespace {
 
 constexpr Milliseconds kConnectTimeout{5000};
 constexpr std::array<std::int64_t, 2> kRetryDelaysMs = {500, 2000};
-constexpr std::size_t kPerPage = 100;
 constexpr std::size_t kTunnelSecretBytes = 32;
 
 struct CreateTunnelBody {
@@ -30,38 +29,9 @@ struct CreateTunnelBody {
 };
 BOOST_DESCRIBE_STRUCT(CreateTunnelBody, (), (name, config_src, tunnel_secret))
 
-struct RecordBody {
-  std::string type = "CNAME";
-  std::string name;
-  std::string content;
-  bool proxied = true;
-  std::int64_t ttl = 1;  // 1 = automatic
-  std::string comment;
-};
-BOOST_DESCRIBE_STRUCT(RecordBody, (), (type, name, content, proxied, ttl, comment))
-
 std::string ingress_body(std::string_view hostname, std::string_view service) {
   return fmt::format(R"({{"config":{{"ingress":[{{"hostname":{},"service":{}}},{{"service":"http_status:404"}}]}}}})",
                      json::quote(hostname), json::quote(service));
-}
-
-/// Everything but RFC 3986's unreserved characters.
-std::string percent_encode(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '.' || c == '_' || c == '~';
-    if (plain) {
-      out += c;
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
-}
-
-CloudflareError malformed(std::string_view what) {
-  return {.failure = Failure::transient, .http_status = 200, .detail = std::string(what)};
 }
 
 }  // namespace
@@ -87,16 +57,6 @@ std::string CloudflareError::short_text() const {
   if (http_status != 0) return fmt::format("{}_http_{}", to_string(failure), http_status);
   return std::string(to_string(failure));
 }
-
-/// One call of the API: what to send and what it means.
-struct CloudflareClient::Call {
-  std::string_view op;  // for metrics: from a closed set
-  std::string method;
-  std::string path;  // with the query, below api_url
-  Subject subject;
-  bool deletion = false;
-  std::string body = {};
-};
 
 CloudflareClient::CloudflareClient(HttpClient& http, Clock& clock, Random& random, CloudflareConfigSource config,
                                    Observer observe)
@@ -188,8 +148,10 @@ CfResult<CreatedTunnel> CloudflareClient::create_tunnel(const std::string& name,
   ByteArray<kTunnelSecretBytes> secret{};
   if (!random_.fill(secret)) return std::unexpected(CloudflareError{.detail = "no random bytes"});
   CreateTunnelBody body{.name = name, .tunnel_secret = to_base64(secret)};
-  Call request{.op = "create_tunnel", .method = "POST",
-               .path = fmt::format("/accounts/{}/cfd_tunnel", config_().account_id), .subject = Subject::tunnel,
+  Call request{.op = "create_tunnel",
+               .method = "POST",
+               .path = fmt::format("/accounts/{}/cfd_tunnel", config_().account_id),
+               .subject = Subject::tunnel,
                .body = json::write(body)};
   wipe(body.tunnel_secret);
   const auto envelope = call(request, context);
@@ -210,7 +172,8 @@ CfResult<std::vector<Tunnel>> CloudflareClient::read_tunnel_page(const Envelope&
 }
 
 CfResult<std::vector<Tunnel>> CloudflareClient::find_tunnels(const std::string& name, const CallContext& context) {
-  const auto envelope = call({.op = "find_tunnel", .method = "GET",
+  const auto envelope = call({.op = "find_tunnel",
+                              .method = "GET",
                               .path = fmt::format("/accounts/{}/cfd_tunnel?name={}&is_deleted=false",
                                                   config_().account_id, percent_encode(name)),
                               .subject = Subject::tunnel},
@@ -227,7 +190,8 @@ CfResult<std::vector<Tunnel>> CloudflareClient::list_tunnels(const std::string& 
   std::vector<Tunnel> all;
   for (std::size_t page = 1; page <= kMaxPages; ++page) {
     const auto envelope =
-        call({.op = "list_tunnels", .method = "GET",
+        call({.op = "list_tunnels",
+              .method = "GET",
               .path = fmt::format("/accounts/{}/cfd_tunnel?include_prefix={}&is_deleted=false&per_page={}&page={}",
                                   config_().account_id, percent_encode(name_prefix), kPerPage, page),
               .subject = Subject::tunnel},
@@ -238,15 +202,14 @@ CfResult<std::vector<Tunnel>> CloudflareClient::list_tunnels(const std::string& 
     const std::size_t count = tunnels->size();
     for (Tunnel& tunnel : *tunnels)
       if (tunnel.name.starts_with(name_prefix)) all.push_back(std::move(tunnel));
-    const bool last = envelope->total_pages ? static_cast<std::int64_t>(page) >= *envelope->total_pages
-                                            : count < kPerPage;
-    if (last) return all;
+    if (is_last_page(*envelope, page, count)) return all;
   }
   return std::unexpected(malformed("a list of tunnels that does not end"));
 }
 
 CfResult<Secret> CloudflareClient::tunnel_token(const std::string& tunnel_id, const CallContext& context) {
-  const auto envelope = call({.op = "tunnel_token", .method = "GET",
+  const auto envelope = call({.op = "tunnel_token",
+                              .method = "GET",
                               .path = fmt::format("/accounts/{}/cfd_tunnel/{}/token", config_().account_id, tunnel_id),
                               .subject = Subject::tunnel},
                              context);
@@ -259,9 +222,11 @@ CfResult<Secret> CloudflareClient::tunnel_token(const std::string& tunnel_id, co
 CfResult<void> CloudflareClient::configure_tunnel(const std::string& tunnel_id, const std::string& hostname,
                                                   const std::string& service, const CallContext& context) {
   const auto envelope =
-      call({.op = "configure_tunnel", .method = "PUT",
+      call({.op = "configure_tunnel",
+            .method = "PUT",
             .path = fmt::format("/accounts/{}/cfd_tunnel/{}/configurations", config_().account_id, tunnel_id),
-            .subject = Subject::tunnel, .body = ingress_body(hostname, service)},
+            .subject = Subject::tunnel,
+            .body = ingress_body(hostname, service)},
            context);
   if (!envelope) return std::unexpected(envelope.error());
   return {};
@@ -269,103 +234,22 @@ CfResult<void> CloudflareClient::configure_tunnel(const std::string& tunnel_id, 
 
 CfResult<void> CloudflareClient::drop_connections(const std::string& tunnel_id, const CallContext& context) {
   const auto envelope =
-      call({.op = "drop_connections", .method = "DELETE",
+      call({.op = "drop_connections",
+            .method = "DELETE",
             .path = fmt::format("/accounts/{}/cfd_tunnel/{}/connections", config_().account_id, tunnel_id),
-            .subject = Subject::tunnel, .deletion = true},
+            .subject = Subject::tunnel,
+            .deletion = true},
            context);
   if (!envelope) return std::unexpected(envelope.error());
   return {};
 }
 
 CfResult<void> CloudflareClient::delete_tunnel(const std::string& tunnel_id, const CallContext& context) {
-  const auto envelope = call({.op = "delete_tunnel", .method = "DELETE",
+  const auto envelope = call({.op = "delete_tunnel",
+                              .method = "DELETE",
                               .path = fmt::format("/accounts/{}/cfd_tunnel/{}", config_().account_id, tunnel_id),
-                              .subject = Subject::tunnel, .deletion = true},
-                             context);
-  if (!envelope) return std::unexpected(envelope.error());
-  return {};
-}
-
-// ---- DNS ------------------------------------------------------------------------------------------------------------
-
-namespace {
-CfResult<std::vector<DnsRecord>> records_of(const Envelope& envelope) {
-  if (!envelope.result.is_array()) return std::unexpected(malformed("a list of records that is none"));
-  std::vector<DnsRecord> records;
-  for (const auto& item : envelope.result.get_array()) {
-    auto record = record_of(item);
-    if (!record) return std::unexpected(record.error());
-    records.push_back(std::move(*record));
-  }
-  return records;
-}
-}  // namespace
-
-CfResult<std::vector<DnsRecord>> CloudflareClient::find_records(const std::string& name, const CallContext& context) {
-  const auto envelope = call({.op = "find_record", .method = "GET",
-                              .path = fmt::format("/zones/{}/dns_records?type=CNAME&name={}&per_page={}",
-                                                  config_().zone_id, percent_encode(name), kPerPage),
-                              .subject = Subject::record},
-                             context);
-  if (!envelope) return std::unexpected(envelope.error());
-  auto records = records_of(*envelope);
-  if (records)
-    std::erase_if(*records, [&](const DnsRecord& record) { return record.name != name || record.type != "CNAME"; });
-  return records;
-}
-
-CfResult<std::vector<DnsRecord>> CloudflareClient::list_records(const std::string& comment_prefix,
-                                                                const CallContext& context) {
-  std::vector<DnsRecord> all;
-  for (std::size_t page = 1; page <= kMaxPages; ++page) {
-    const auto envelope =
-        call({.op = "list_records", .method = "GET",
-              .path = fmt::format("/zones/{}/dns_records?type=CNAME&comment.startswith={}&per_page={}&page={}",
-                                  config_().zone_id, percent_encode(comment_prefix), kPerPage, page),
-              .subject = Subject::record},
-             context);
-    if (!envelope) return std::unexpected(envelope.error());
-    auto records = records_of(*envelope);
-    if (!records) return records;
-    const std::size_t count = records->size();
-    for (DnsRecord& record : *records)
-      if (record.comment.starts_with(comment_prefix) && record.type == "CNAME") all.push_back(std::move(record));
-    const bool last = envelope->total_pages ? static_cast<std::int64_t>(page) >= *envelope->total_pages
-                                            : count < kPerPage;
-    if (last) return all;
-  }
-  return std::unexpected(malformed("a list of records that does not end"));
-}
-
-CfResult<std::string> CloudflareClient::create_record(const std::string& name, const std::string& content,
-                                                      const std::string& comment, const CallContext& context) {
-  const RecordBody body{.name = name, .content = content, .comment = comment};
-  const auto envelope = call({.op = "create_record", .method = "POST",
-                              .path = fmt::format("/zones/{}/dns_records", config_().zone_id),
-                              .subject = Subject::record, .body = json::write(body)},
-                             context);
-  if (!envelope) return std::unexpected(envelope.error());
-  const auto record = record_of(envelope->result);
-  if (!record) return std::unexpected(record.error());
-  return record->id;
-}
-
-CfResult<void> CloudflareClient::update_record(const std::string& record_id, const std::string& name,
-                                               const std::string& content, const std::string& comment,
-                                               const CallContext& context) {
-  const RecordBody body{.name = name, .content = content, .comment = comment};
-  const auto envelope = call({.op = "update_record", .method = "PUT",
-                              .path = fmt::format("/zones/{}/dns_records/{}", config_().zone_id, record_id),
-                              .subject = Subject::record, .body = json::write(body)},
-                             context);
-  if (!envelope) return std::unexpected(envelope.error());
-  return {};
-}
-
-CfResult<void> CloudflareClient::delete_record(const std::string& record_id, const CallContext& context) {
-  const auto envelope = call({.op = "delete_record", .method = "DELETE",
-                              .path = fmt::format("/zones/{}/dns_records/{}", config_().zone_id, record_id),
-                              .subject = Subject::record, .deletion = true},
+                              .subject = Subject::tunnel,
+                              .deletion = true},
                              context);
   if (!envelope) return std::unexpected(envelope.error());
   return {};

@@ -27,7 +27,8 @@ class CloudflareClient {
   static constexpr Seconds kCircuitOpen{300};
   static constexpr std::size_t kMaxPages = 200;  ///< of a listing; each holds 100
 
-  /// One call as it ended, for `ee_cloudflare_calls_total{op,status}`: `status` is the HTTP status, or why there was none.
+  /// One call as it ended, for `ee_cloudflare_calls_total{op,status}`: `status` is the HTTP status, or why there was
+  /// none.
   using Observer = std::function<void(std::string_view op, std::string_view status)>;
 
   /// All outlive the client.

@@ -63,7 +63,8 @@ TEST_F(CloudflareClientTest, SendsTheCallsOfTheContract) {
   EXPECT_EQ(create.method, "POST");
   EXPECT_EQ(create.url, std::string("https://api.test/client/v4/accounts/") + kAccount + "/cfd_tunnel");
   EXPECT_TRUE(create.body.starts_with(R"({"name":"ee-dev-1","config_src":"cloudflare","tunnel_secret":")"));
-  EXPECT_EQ(create.body.size(), std::string(R"({"name":"ee-dev-1","config_src":"cloudflare","tunnel_secret":""})").size() + 44);
+  EXPECT_EQ(create.body.size(),
+            std::string(R"({"name":"ee-dev-1","config_src":"cloudflare","tunnel_secret":""})").size() + 44);
   EXPECT_EQ(create.headers.front().value, "Bearer token");
   EXPECT_EQ(create.connect_timeout, Milliseconds(5000));
   EXPECT_EQ(create.total_timeout, Milliseconds(20000));
@@ -100,14 +101,22 @@ TEST_F(CloudflareClientTest, DecidesByCodeAndStatus) {
     Failure failure;
   };
   const Row rows[] = {
-      {409, refusal(1013), Failure::name_exists},   {400, refusal(1022), Failure::has_connections},
-      {400, refusal(1003), Failure::gone},          {404, refusal(7003), Failure::gone},
-      {404, "", Failure::gone},                     {400, refusal(81053), Failure::record_exists},
-      {400, refusal(81054), Failure::record_exists}, {400, refusal(81057), Failure::record_exists},
-      {404, refusal(81044), Failure::gone},         {400, refusal(6003), Failure::refused},
-      {500, "", Failure::transient},                {503, refusal(1), Failure::transient},
-      {301, "", Failure::transient},                {200, "{}", Failure::transient},
-      {200, R"({"success":"true"})", Failure::transient}, {200, "<html>", Failure::transient},
+      {409, refusal(1013), Failure::name_exists},
+      {400, refusal(1022), Failure::has_connections},
+      {400, refusal(1003), Failure::gone},
+      {404, refusal(7003), Failure::gone},
+      {404, "", Failure::gone},
+      {400, refusal(81053), Failure::record_exists},
+      {400, refusal(81054), Failure::record_exists},
+      {400, refusal(81057), Failure::record_exists},
+      {404, refusal(81044), Failure::gone},
+      {400, refusal(6003), Failure::refused},
+      {500, "", Failure::transient},
+      {503, refusal(1), Failure::transient},
+      {301, "", Failure::transient},
+      {200, "{}", Failure::transient},
+      {200, R"({"success":"true"})", Failure::transient},
+      {200, "<html>", Failure::transient},
       {200, refusal(1013), Failure::name_exists},
       // The first code that means something decides, wherever it stands.
       {400, R"({"success":false,"errors":[{"code":7},{"code":1022}]})", Failure::has_connections},
@@ -252,9 +261,8 @@ TEST_F(CloudflareClientTest, AListingWithoutTotalsEndsWithAShortPage) {
 }
 
 TEST_F(CloudflareClientTest, AListingThatDoesNotEndIsRefused) {
-  http_.set_answer([&](const auto&) {
-    return answer(200, R"({"success":true,"result":[],"result_info":{"total_pages":100000}})");
-  });
+  http_.set_answer(
+      [&](const auto&) { return answer(200, R"({"success":true,"result":[],"result_info":{"total_pages":100000}})"); });
   EXPECT_FALSE(client_.list_tunnels("ee-", {.wait_for_budget = true}));
   EXPECT_EQ(calls(), CloudflareClient::kMaxPages);
 }

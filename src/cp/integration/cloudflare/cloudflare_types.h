@@ -30,8 +30,8 @@ std::string_view to_string(Failure failure);
 
 struct CloudflareError {
   Failure failure = Failure::transient;
-  int http_status = 0;  ///< 0: no answer, or no call was made
-  int code = 0;         ///< the API's numeric code, 0 when there was none
+  int http_status = 0;      ///< 0: no answer, or no call was made
+  int code = 0;             ///< the API's numeric code, 0 when there was none
   std::string detail = {};  ///< of our own making: never the API's text
   std::optional<Seconds> retry_after = {};
   /// `1013`, `http_503`, `timeout`...: short, for `agents.tunnel_error`.
@@ -46,7 +46,7 @@ struct CloudflareConfig {
   std::string account_id = {};  ///< 32 hex
   std::string zone_id = {};     ///< 32 hex
   Secret api_token = {};
-  Milliseconds timeout{20'000};      ///< of a whole call
+  Milliseconds timeout{20'000};  ///< of a whole call
   std::int64_t calls_per_5min = 1000;
 };
 using CloudflareConfigSource = std::function<CloudflareConfig()>;

@@ -1,252 +1,15 @@
-#include "cp/service/tunnel_service.h"
-
-#include <gtest/gtest.h>
-
-#include <algorithm>
-
-#include "common/fake_clock.h"
-#include "common/fake_random.h"
-#include "cp/domain/agent_changes.h"
-#include "cp/domain/tunnel_names.h"
-#include "tests/standins/cloudflare/cloudflare_fake.h"
-#include "tests/support/agents.h"
-#include "tests/support/test_database.h"
+#include "tests/support/tunnel_fixture.h"
 
 namespace ee::cp {
 namespace {
 
-using standins::CloudflareDirectClient;
-using standins::CloudflareFake;
-using standins::FakeRecord;
 using standins::Fault;
 using testing::make_agent;
 
-constexpr const char* kDomain = "dev.example.com";
-
-class TunnelTest : public ::testing::Test {
- protected:
-  TunnelTest() {
-    clock_.set_auto_advance(true);
-    settings_.configured = true;
-    settings_.cluster_id = "test";
-    settings_.domain = kDomain;
-    config_.api_url = CloudflareDirectClient::kUrl;
-    config_.account_id = fake_.config().account_id;
-    config_.zone_id = fake_.config().zone_id;
-    config_.api_token = Secret(fake_.config().api_token);
-  }
-
-  /// A registration's part: reserves, inserts.
-  AgentRow add(AgentRow row) {
-    const auto done = database_->run_write([&](db::Transaction& tx) -> Result<void> {
-      if (auto reserved = service_.reserve(tx, row, clock_.now()); !reserved) return reserved;
-      return agents_.insert(tx, row);
-    });
-    EXPECT_TRUE(done) << done.error().detail;
-    return row;
-  }
-  AgentRow add(int number) { return add(make_agent(number, clock_.now())); }
-  AgentRow get(const AgentId& id) {
-    return database_->read<std::optional<AgentRow>>([&](db::Transaction& tx) { return agents_.get(tx, id); })
-        .value()
-        .value();
-  }
-  void change(const AgentId& id, AgentEvent event, const ChangeInputs& inputs = {}) {
-    const auto done = database_->run_write([&](db::Transaction& tx) -> Result<void> {
-      const AgentRow before = agents_.get(tx, id).value().value();
-      AgentRow after = before;
-      if (auto moved = change_state(after, event, facts_of(before), clock_.now(), inputs); !moved)
-        return std::unexpected(moved.error());
-      const auto written = agents_.update(tx, before, after, clock_.now());
-      if (!written || !*written) return fail(ErrorCode::concurrent_update);
-      return {};
-    });
-    ASSERT_TRUE(done) << done.error().detail;
-  }
-  void remove(const AgentId& id) {
-    change(id, AgentEvent::delete_forced, {.delete_reason = DeleteReason::admin});
-  }
-  /// Runs the worker, with time passing, until nothing is due any more.
-  void settle(int most = 40) {
-    for (int i = 0; i < most; ++i) {
-      ASSERT_TRUE(service_.run_worker({}));
-      const auto left = database_.value<std::int64_t>(
-          "SELECT COUNT(*) FROM agents WHERE status='deleting' OR (status<>'deleted' AND tunnel_state IN"
-          " ('pending','failed','provisioning','deleting'))");
-      if (left == 0) return;
-      clock_.advance(Seconds(61));
-    }
-  }
-  int calls(std::string_view method) {
-    const auto log = fake_.requests();
-    return static_cast<int>(std::ranges::count_if(log, [&](const auto& call) { return call.method == method; }));
-  }
-  void expect_one_of_each(const AgentRow& row) {
-    ASSERT_EQ(fake_.live_tunnels().size(), 1U);
-    const auto tunnel = fake_.live_tunnels().front();
-    EXPECT_EQ(tunnel.name, tunnel_name("test", row.id));
-    EXPECT_EQ(row.tunnel_id, tunnel.id);
-    ASSERT_EQ(tunnel.ingress.size(), 2U);
-    EXPECT_EQ(tunnel.ingress[0].hostname, row.hostname);
-    EXPECT_EQ(tunnel.ingress[0].service, "http://127.0.0.1:8088");
-    EXPECT_EQ(tunnel.ingress[1].service, "http_status:404");
-    ASSERT_EQ(fake_.records().size(), 1U);
-    const auto record = fake_.records().front();
-    EXPECT_EQ(row.dns_record_id, record.id);
-    EXPECT_EQ(record.name, row.hostname);
-    EXPECT_EQ(record.content, tunnel.id + ".cfargotunnel.com");
-    EXPECT_EQ(record.comment, dns_comment("test", row.id));
-    EXPECT_TRUE(record.proxied);
-  }
-  void expect_nothing_left() {
-    EXPECT_TRUE(fake_.live_tunnels().empty());
-    EXPECT_TRUE(fake_.records().empty());
-  }
-
-  FakeClock clock_;
-  FakeRandom random_;
-  testing::TestDatabase database_;
-  CloudflareFake fake_{{}, clock_, random_};
-  CloudflareDirectClient http_{fake_};
-  cloudflare::CloudflareConfig config_;
-  TunnelSettings settings_;
-  cloudflare::CloudflareClient cloudflare_{http_, clock_, random_, [this] { return config_; }};
-  Directory directory_{database_};
-  TunnelService service_{TunnelParts{.database = database_,
-                                     .cloudflare = cloudflare_,
-                                     .directory = directory_,
-                                     .clock = clock_,
-                                     .random = random_,
-                                     .settings = [this] { return settings_; }}};
-  AgentStore agents_;
-};
-
-// covers: S02_TUN_001
-TEST_F(TunnelTest, ARegistrationIsAnsweredWithAReadyTunnel) {
-  const AgentRow asked = add(1);
-  EXPECT_EQ(asked.tunnel_state, TunnelState::pending);
-  EXPECT_EQ(asked.hostname, "vm-1.dev.example.com");
-
-  const AgentRow row = service_.provision_now(asked, Seconds(8));
-
-  EXPECT_EQ(row.tunnel_state, TunnelState::ready);
-  expect_one_of_each(row);
-  const auto told = tunnel_token_told(row);
-  ASSERT_TRUE(told);
-  const auto parts = standins::parse_tunnel_token(*told);
-  ASSERT_TRUE(parts);
-  EXPECT_EQ(parts->tunnel_id, row.tunnel_id);
-  EXPECT_GT(row.row_version, asked.row_version);
-  EXPECT_FALSE(row.tunnel_next_attempt_at);
-  EXPECT_EQ(fake_.calls(), 3);
-  EXPECT_EQ(database_.values<std::string>("SELECT action FROM audit_log"), std::vector<std::string>{"tunnel_created"});
-}
-
-// covers: S02_TUN_002
-TEST_F(TunnelTest, ALostAnswerAfterAnyStepLeavesOneTunnelAndOneRecord) {
-  for (const auto kind : {Fault::Kind::drop_before, Fault::Kind::drop_after})
-    for (int call = 1; call <= 3; ++call) {
-      fake_.reset();
-      database_.execute("DELETE FROM agents");
-      // The three tries of a PUT are all lost, so that the attempt ends there.
-      fake_.inject({.kind = kind, .call_number = call});
-      fake_.inject({.kind = kind, .call_number = call + 1});
-      fake_.inject({.kind = kind, .call_number = call + 2});
-      const AgentRow first = service_.provision_now(add(1), Seconds(8));
-      EXPECT_EQ(first.tunnel_state, TunnelState::failed) << call;
-      EXPECT_EQ(first.tunnel_attempts, 1);
-      EXPECT_EQ(tunnel_token_told(first), std::nullopt);
-
-      settle();
-
-      const AgentRow row = get(first.id);
-      EXPECT_EQ(row.tunnel_state, TunnelState::ready) << call;
-      expect_one_of_each(row);
-      remove(row.id);
-      settle();
-      expect_nothing_left();
-    }
-}
-
-/// Stands for a process that dies: the claim stays in the row, nothing else is written.
-TEST_F(TunnelTest, ACrashBetweenTwoStepsIsRepairedByTheNextOwner) {
-  for (int call = 1; call <= 3; ++call) {
-    fake_.reset();
-    database_.execute("DELETE FROM agents");
-    const AgentRow asked = add(1);
-    http_.before_each = [&](const HttpClientRequest&) {
-      if (fake_.calls() + 1 == call) {
-        // From here on this worker's writes fail: its claim is taken away, as after a long pause.
-        database_.execute("UPDATE agents SET tunnel_next_attempt_at = tunnel_next_attempt_at - 60000");
-      }
-    };
-    (void)service_.provision_now(asked, Seconds(8));
-    http_.before_each = {};
-    EXPECT_EQ(get(asked.id).tunnel_state, TunnelState::provisioning) << call;
-
-    settle();
-
-    expect_one_of_each(get(asked.id));
-  }
-}
-
-// covers: S02_TUN_003
-TEST_F(TunnelTest, ATunnelOfThatNameIsAdopted) {
-  const AgentRow asked = add(1);
-  const std::string id = fake_.add_tunnel(tunnel_name("test", asked.id), clock_.now());
-  const AgentRow row = service_.provision_now(asked, Seconds(8));
-  EXPECT_EQ(row.tunnel_state, TunnelState::ready);
-  EXPECT_EQ(row.tunnel_id, id);
-  expect_one_of_each(row);
-}
-
-TEST_F(TunnelTest, ATunnelThatVanishedIsMadeAgain) {
-  const AgentRow asked = add(1);
-  fake_.inject({.kind = Fault::Kind::status, .method = "PUT", .times = 3, .status = 503});
-  const AgentRow first = service_.provision_now(asked, Seconds(8));
-  ASSERT_TRUE(first.tunnel_id);
-  ASSERT_EQ(first.tunnel_state, TunnelState::failed);
-  ASSERT_TRUE(cloudflare_.delete_tunnel(*first.tunnel_id, {}));  // somebody tidied up by hand
-
-  settle();
-
-  const AgentRow row = get(asked.id);
-  EXPECT_NE(row.tunnel_id, first.tunnel_id);
-  expect_one_of_each(row);
-}
-
-// covers: S02_TUN_004
-TEST_F(TunnelTest, AForeignRecordIsLeftAloneAndAnotherLabelTaken) {
-  const FakeRecord foreign{.id = {}, .type = "CNAME", .name = "vm-1.dev.example.com", .content = "elsewhere.example.org",
-                           .comment = "hands off", .created_at = {}};
-  fake_.add_record(foreign);
-  const AgentRow row = service_.provision_now(add(1), Seconds(8));
-  EXPECT_EQ(row.tunnel_state, TunnelState::ready);
-  EXPECT_EQ(row.hostname, "agent-000000000001.dev.example.com");
-  ASSERT_EQ(fake_.records().size(), 2U);
-  EXPECT_EQ(fake_.records()[0].content, "elsewhere.example.org");
-  EXPECT_EQ(fake_.records()[0].comment, "hands off");
-  EXPECT_EQ(fake_.records()[1].name, row.hostname);
-  EXPECT_EQ(fake_.live_tunnels().front().ingress[0].hostname, row.hostname);
-}
-
-TEST_F(TunnelTest, AnotherTypeOfRecordIsForeignToo) {
-  fake_.add_record({.id = {}, .type = "A", .name = "vm-1.dev.example.com", .content = "192.0.2.1", .comment = {}, .created_at = {}});
-  const AgentRow row = service_.provision_now(add(1), Seconds(8));
-  EXPECT_EQ(row.hostname, "agent-000000000001.dev.example.com");
-  EXPECT_EQ(row.tunnel_state, TunnelState::ready);
-}
-
-TEST_F(TunnelTest, OurOwnRecordIsUpdated) {
-  const AgentRow asked = add(1);
-  fake_.add_record({.id = {}, .type = "CNAME", .name = *asked.hostname, .content = "old.cfargotunnel.com",
-                    .comment = dns_comment("test", asked.id), .created_at = {}});
-  const AgentRow row = service_.provision_now(asked, Seconds(8));
-  expect_one_of_each(row);
-}
+using TunnelWorker = TunnelFixture;
 
 // covers: S02_TUN_005
-TEST_F(TunnelTest, ARateLimitStopsAllCallsForAsLongAsItSays) {
+TEST_F(TunnelWorker, ARateLimitStopsAllCallsForAsLongAsItSays) {
   fake_.set_rate_limit(0, 120);
   const AgentRow first = service_.provision_now(add(1), Seconds(8));
   EXPECT_EQ(first.tunnel_state, TunnelState::pending);
@@ -267,7 +30,7 @@ TEST_F(TunnelTest, ARateLimitStopsAllCallsForAsLongAsItSays) {
 }
 
 // covers: S02_TUN_006
-TEST_F(TunnelTest, ARefusedTokenOpensTheCircuit) {
+TEST_F(TunnelWorker, ARefusedTokenOpensTheCircuit) {
   config_.api_token = Secret("revoked");
   const AgentRow first = add(1);
   (void)service_.provision_now(first, Seconds(8));
@@ -286,7 +49,7 @@ TEST_F(TunnelTest, ARefusedTokenOpensTheCircuit) {
 }
 
 // covers: S02_TUN_007
-TEST_F(TunnelTest, AnAnswerThatIsNoneIsTransient) {
+TEST_F(TunnelWorker, AnAnswerThatIsNoneIsTransient) {
   for (const auto kind : {Fault::Kind::success_false, Fault::Kind::malformed, Fault::Kind::oversized}) {
     fake_.reset();
     database_.execute("DELETE FROM agents");
@@ -300,7 +63,7 @@ TEST_F(TunnelTest, AnAnswerThatIsNoneIsTransient) {
 }
 
 // covers: S02_TUN_008
-TEST_F(TunnelTest, AConnectedTunnelIsDisconnectedAndDeleted) {
+TEST_F(TunnelWorker, AConnectedTunnelIsDisconnectedAndDeleted) {
   const AgentRow row = service_.provision_now(add(1), Seconds(8));
   ASSERT_TRUE(fake_.set_connections(*row.tunnel_id, 4));
   int reconnects = 1;
@@ -320,7 +83,7 @@ TEST_F(TunnelTest, AConnectedTunnelIsDisconnectedAndDeleted) {
 }
 
 // covers: S02_TUN_009
-TEST_F(TunnelTest, WhatIsAlreadyGoneCountsAsDeleted) {
+TEST_F(TunnelWorker, WhatIsAlreadyGoneCountsAsDeleted) {
   const AgentRow row = service_.provision_now(add(1), Seconds(8));
   ASSERT_TRUE(cloudflare_.delete_record(*row.dns_record_id, {}));
   ASSERT_TRUE(cloudflare_.delete_tunnel(*row.tunnel_id, {}));
@@ -332,7 +95,7 @@ TEST_F(TunnelTest, WhatIsAlreadyGoneCountsAsDeleted) {
 }
 
 // covers: S02_TUN_010
-TEST_F(TunnelTest, ADeletionDuringProvisioningLeavesNothing) {
+TEST_F(TunnelWorker, ADeletionDuringProvisioningLeavesNothing) {
   for (int call = 1; call <= 3; ++call) {
     for (const bool cleaned_at_once : {false, true}) {
       fake_.reset();
@@ -355,7 +118,7 @@ TEST_F(TunnelTest, ADeletionDuringProvisioningLeavesNothing) {
   }
 }
 
-TEST_F(TunnelTest, AHeartbeatDuringProvisioningDoesNotDisturbIt) {
+TEST_F(TunnelWorker, AHeartbeatDuringProvisioningDoesNotDisturbIt) {
   const AgentRow asked = add(1);
   database_.execute("UPDATE agents SET health_status='unknown'");
   http_.before_each = [&](const HttpClientRequest&) {
@@ -368,7 +131,7 @@ TEST_F(TunnelTest, AHeartbeatDuringProvisioningDoesNotDisturbIt) {
 }
 
 // covers: S02_AGT_ST_005
-TEST_F(TunnelTest, LostTrustRemovesThePublicNameAndAReturnBringsItBack) {
+TEST_F(TunnelWorker, LostTrustRemovesThePublicNameAndAReturnBringsItBack) {
   const AgentRow row = service_.provision_now(add(1), Seconds(8));
   change(row.id, AgentEvent::attestation_failed, {.reason_code = "mrtd_untrusted"});
   settle();
@@ -395,7 +158,7 @@ TEST_F(TunnelTest, LostTrustRemovesThePublicNameAndAReturnBringsItBack) {
 }
 
 // covers: S02_TUN_012
-TEST_F(TunnelTest, TheTunnelBeyondTheLimitStaysPendingWithoutACall) {
+TEST_F(TunnelWorker, TheTunnelBeyondTheLimitStaysPendingWithoutACall) {
   settings_.max_tunnels = 2;
   (void)service_.provision_now(add(1), Seconds(8));
   (void)service_.provision_now(add(2), Seconds(8));
@@ -412,7 +175,7 @@ TEST_F(TunnelTest, TheTunnelBeyondTheLimitStaysPendingWithoutACall) {
 }
 
 // covers: S02_AGT_REG_015
-TEST_F(TunnelTest, ACloudflareOutageIsFinishedByTheWorker) {
+TEST_F(TunnelWorker, ACloudflareOutageIsFinishedByTheWorker) {
   fake_.inject({.kind = Fault::Kind::status, .times = 1000, .status = 503});
   const AgentRow row = service_.provision_now(add(1), Seconds(8));
   EXPECT_EQ(row.tunnel_state, TunnelState::failed);
@@ -427,7 +190,7 @@ TEST_F(TunnelTest, ACloudflareOutageIsFinishedByTheWorker) {
   expect_one_of_each(get(row.id));
 }
 
-TEST_F(TunnelTest, BackOffDoublesToAnHour) {
+TEST_F(TunnelWorker, BackOffDoublesToAnHour) {
   std::int64_t last = 0;
   for (int attempts = 1; attempts <= 12; ++attempts) {
     const auto middle = std::min<std::int64_t>(3'600'000, 10'000LL << attempts);
@@ -443,17 +206,21 @@ TEST_F(TunnelTest, BackOffDoublesToAnHour) {
 }
 
 // covers: S02_TUN_011
-TEST_F(TunnelTest, TheSweepDeletesOnlyOldOrphansOfOursSeenTwice) {
+TEST_F(TunnelWorker, TheSweepDeletesOnlyOldOrphansOfOursSeenTwice) {
   settings_.orphan_sweep = OrphanSweep::delete_;
   const AgentRow live = service_.provision_now(add(1), Seconds(8));
   const UtcTime old = clock_.now();
   const AgentId gone("0190a000-0000-7000-8000-00000000dead");
   fake_.add_tunnel(tunnel_name("test", gone), old);
-  fake_.add_tunnel(tunnel_name("test-2", gone), old);        // another cluster, whose name begins with ours
+  fake_.add_tunnel(tunnel_name("test-2", gone), old);  // another cluster, whose name begins with ours
   fake_.add_tunnel(control_plane_tunnel_name("test"), old);
   fake_.add_tunnel("somebody-elses", old);
   const auto record = [&](const std::string& name, const std::string& comment) {
-    fake_.add_record({.id = {}, .type = "CNAME", .name = name, .content = "x.cfargotunnel.com", .comment = comment,
+    fake_.add_record({.id = {},
+                      .type = "CNAME",
+                      .name = name,
+                      .content = "x.cfargotunnel.com",
+                      .comment = comment,
                       .created_at = old});
   };
   record("ours.dev.example.com", dns_comment("test", gone));
@@ -479,7 +246,7 @@ TEST_F(TunnelTest, TheSweepDeletesOnlyOldOrphansOfOursSeenTwice) {
   EXPECT_EQ(get(live.id).tunnel_state, TunnelState::ready);
 }
 
-TEST_F(TunnelTest, TheSweepOnlyReportsUnlessToldToDelete) {
+TEST_F(TunnelWorker, TheSweepOnlyReportsUnlessToldToDelete) {
   fake_.add_tunnel(tunnel_name("test", AgentId("0190a000-0000-7000-8000-00000000dead")), clock_.now());
   clock_.advance(Seconds(7200));
   for (int i = 0; i < 3; ++i) EXPECT_EQ(service_.orphans().sweep({})->value("tunnels"), 1);
@@ -490,7 +257,7 @@ TEST_F(TunnelTest, TheSweepOnlyReportsUnlessToldToDelete) {
 }
 
 // covers: S02_TUN_014
-TEST_F(TunnelTest, ALongListingIsReadToItsEnd) {
+TEST_F(TunnelWorker, ALongListingIsReadToItsEnd) {
   for (int i = 0; i < 250; ++i) fake_.add_tunnel("ee-test-" + std::to_string(i), clock_.now());
   const auto tunnels = cloudflare_.list_tunnels("ee-test-", {});
   ASSERT_TRUE(tunnels);
@@ -498,7 +265,7 @@ TEST_F(TunnelTest, ALongListingIsReadToItsEnd) {
   EXPECT_EQ(fake_.calls(), 3);
 }
 
-TEST_F(TunnelTest, AdminsDeleteOnlyOrphans) {
+TEST_F(TunnelWorker, AdminsDeleteOnlyOrphans) {
   const AgentRow live = service_.provision_now(add(1), Seconds(8));
   const std::string orphan =
       fake_.add_tunnel(tunnel_name("test", AgentId("0190a000-0000-7000-8000-00000000dead")), clock_.now());
@@ -514,7 +281,7 @@ TEST_F(TunnelTest, AdminsDeleteOnlyOrphans) {
   EXPECT_EQ(resources->tunnels.front().owner, ResourceOwner::agent);
 }
 
-TEST_F(TunnelTest, AProtectedTunnelIsNeverTouched) {
+TEST_F(TunnelWorker, AProtectedTunnelIsNeverTouched) {
   const AgentRow asked = add(1);
   settings_.protected_tunnels = {tunnel_name("test", asked.id)};
   fake_.add_tunnel(tunnel_name("test", asked.id), clock_.now());
@@ -525,7 +292,7 @@ TEST_F(TunnelTest, AProtectedTunnelIsNeverTouched) {
 }
 
 // covers: S02_TUN_013
-TEST_F(TunnelTest, WithoutConfigurationThereIsAPlaceholderAndNoCall) {
+TEST_F(TunnelWorker, WithoutConfigurationThereIsAPlaceholderAndNoCall) {
   settings_.configured = false;
   const AgentRow row = service_.provision_now(add(1), Seconds(8));
   EXPECT_EQ(row.tunnel_state, TunnelState::placeholder);
@@ -537,7 +304,7 @@ TEST_F(TunnelTest, WithoutConfigurationThereIsAPlaceholderAndNoCall) {
   EXPECT_EQ(fake_.calls(), 0);
 }
 
-TEST_F(TunnelTest, ModeNoneUsesTheDirectUrl) {
+TEST_F(TunnelWorker, ModeNoneUsesTheDirectUrl) {
   settings_.mode = TunnelMode::none;
   AgentRow row = make_agent(1);
   row.direct_url = "http://127.0.0.1:8088";
@@ -548,7 +315,7 @@ TEST_F(TunnelTest, ModeNoneUsesTheDirectUrl) {
   EXPECT_EQ(fake_.calls(), 0);
 }
 
-TEST_F(TunnelTest, ReservedAndTakenLabelsAreAvoided) {
+TEST_F(TunnelWorker, ReservedAndTakenLabelsAreAvoided) {
   AgentRow www = make_agent(1);
   www.vm_name = "www";
   EXPECT_EQ(add(www).hostname, "agent-000000000001.dev.example.com");
@@ -558,7 +325,7 @@ TEST_F(TunnelTest, ReservedAndTakenLabelsAreAvoided) {
 }
 
 // covers: S02_JOB_001
-TEST_F(TunnelTest, AStoppedWorkerGoesOnLater) {
+TEST_F(TunnelWorker, AStoppedWorkerGoesOnLater) {
   for (int i = 1; i <= 5; ++i) add(i);
   std::stop_source stop;
   http_.before_each = [&](const HttpClientRequest&) {
@@ -573,7 +340,7 @@ TEST_F(TunnelTest, AStoppedWorkerGoesOnLater) {
   EXPECT_EQ(fake_.records().size(), 5U);
 }
 
-TEST_F(TunnelTest, RegistrationsBeyondTheBurstStayPendingWithoutWaiting) {
+TEST_F(TunnelWorker, RegistrationsBeyondTheBurstStayPendingWithoutWaiting) {
   clock_.set_auto_advance(false);  // a wait would hang the test
   int ready = 0;
   for (int i = 1; i <= 30; ++i)
