@@ -1,7 +1,7 @@
 // Load that speaks the agents' protocol: fills a database with known agents, then beats, registers, lists or sends
 // garbage. One line of JSON per run on standard output.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <fstream>
@@ -48,7 +48,8 @@ int seed(const std::string& path, int count, const std::string& out) {
   SystemRandom random;
   auto database = db::SqliteDatabase::open({.path = path, .strict = false, .durable = false}, clock);
   require_ok(database.has_value(), "cannot open the database");
-  require_ok(cp::prepare_schema(**database, {.env = "dev", .cluster_id = "dev", .app_version = "bench"}, clock, random).has_value(),
+  require_ok(cp::prepare_schema(**database, {.env = "dev", .cluster_id = "dev", .app_version = "bench"}, clock, random)
+                 .has_value(),
              "cannot make the schema");
   std::ofstream list(out);
   const UtcTime now = clock.now();
@@ -83,10 +84,11 @@ int seed(const std::string& path, int count, const std::string& out) {
 }
 
 void print(const char* name, const LoadResult& result) {
-  fmt::print(R"({{"run":"{}","answers":{},"expected":{},"errors":{},"seconds":{:.2f},"rate":{:.0f},"p50_us":{},"p99_us":{}}})"
-             "\n",
-             name, result.answers, result.expected_status, result.errors, result.seconds, result.rate(),
-             result.percentile_us(0.5), result.percentile_us(0.99));
+  fmt::print(
+      R"({{"run":"{}","answers":{},"expected":{},"errors":{},"seconds":{:.2f},"rate":{:.0f},"p50_us":{},"p99_us":{}}})"
+      "\n",
+      name, result.answers, result.expected_status, result.errors, result.seconds, result.rate(),
+      result.percentile_us(0.5), result.percentile_us(0.99));
 }
 
 int heartbeats(const LoadOptions& options, const std::string& file) {
@@ -134,12 +136,15 @@ class Registrant {
     if (challenge_.empty()) {
       agent_ = std::make_unique<testing::EmulatedAgent>(fmt::format("{}-{}", prefix_, number), random_);
       address_ = forwarded_for(number);
-      request("/api/v1/agents/challenge",
-              fmt::format(R"({{"vm_name":"{}","purpose":"register","client_nonce":"{:064x}"}})", agent_->vm_name(), number), "", out);
+      request(
+          "/api/v1/agents/challenge",
+          fmt::format(R"({{"vm_name":"{}","purpose":"register","client_nonce":"{:064x}"}})", agent_->vm_name(), number),
+          "", out);
       return;
     }
     const auto answer = json::read<agent_api::ChallengeAnswer>(challenge_).value();
-    const auto evidence = agent_->evidence(attestation::Purpose::register_, from_hex_exact<32>(answer.nonce).value(), audience_);
+    const auto evidence =
+        agent_->evidence(attestation::Purpose::register_, from_hex_exact<32>(answer.nonce).value(), audience_);
     agent_api::RegisterRequest wanted;
     wanted.vm_name = agent_->vm_name();
     wanted.node_size = "tiny";
@@ -197,11 +202,12 @@ int registrations(const LoadOptions& options, const std::string& prefix, const s
     if (registrants[static_cast<std::size_t>(connection)].answered(status, body)) ++admitted;
   };
   const LoadResult result = run_load(options, 201, next, answered);
-  fmt::print(R"({{"run":"registrations","admitted":{},"answers":{},"errors":{},"seconds":{:.2f},"rate":{:.0f},"p50_us":{},"p99_us":{}}})"
-             "\n",
-             admitted, result.answers, result.errors, result.seconds,
-             result.seconds > 0 ? static_cast<double>(admitted) / result.seconds : 0, result.percentile_us(0.5),
-             result.percentile_us(0.99));
+  fmt::print(
+      R"({{"run":"registrations","admitted":{},"answers":{},"errors":{},"seconds":{:.2f},"rate":{:.0f},"p50_us":{},"p99_us":{}}})"
+      "\n",
+      admitted, result.answers, result.errors, result.seconds,
+      result.seconds > 0 ? static_cast<double>(admitted) / result.seconds : 0, result.percentile_us(0.5),
+      result.percentile_us(0.99));
   return 0;
 }
 

@@ -12,8 +12,8 @@ struct LoadOptions {
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;
   int connections = 64;
-  double seconds = 5;             ///< stop after this long ...
-  std::uint64_t max_requests = 0; ///< ... or after so many answers (0: no such limit)
+  double seconds = 5;              ///< stop after this long ...
+  std::uint64_t max_requests = 0;  ///< ... or after so many answers (0: no such limit)
 };
 
 struct LoadResult {

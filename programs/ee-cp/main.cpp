@@ -76,7 +76,8 @@ int serve(const Config& config) {
 
 int check_config(const Config& config) {
   std::vector<std::string> lines;
-  for (const auto& violation : ee::cp::config_violations(config)) lines.push_back(std::string(violation.slug) + ": " + violation.detail);
+  for (const auto& violation : ee::cp::config_violations(config))
+    lines.push_back(std::string(violation.slug) + ": " + violation.detail);
   ee::cp::SettingValues values(config.settings_context());
   for (const auto& [id, value] : config.settings) values.set(id, value);
   for (const auto& violation : ee::cp::setting_violations(values, config.settings_context()))
@@ -123,7 +124,8 @@ int hash_password() {
 int ask_health(const Config& config) {
   ee::net::CurlHttpClient http;
   const std::string host = config.bind.host == "0.0.0.0" || config.bind.host == "::" ? "127.0.0.1" : config.bind.host;
-  ee::HttpClientRequest request{.url = (config.has_tls() ? "https://" : "http://") + host + ":" + std::to_string(config.bind.port) + "/health"};
+  ee::HttpClientRequest request{.url = (config.has_tls() ? "https://" : "http://") + host + ":" +
+                                       std::to_string(config.bind.port) + "/health"};
   if (config.bind.is_unix()) {
     request.url = "http://localhost/health";
     request.unix_socket = config.bind.unix_path;
@@ -140,7 +142,8 @@ int main(int argc, char** argv) {
   CLI::App cli("easyenclave control plane");
   cli.require_subcommand(1);
   auto* serve_command = cli.add_subcommand("serve", "run the control plane");
-  auto* check_command = cli.add_subcommand("check-config", "say what is wrong with the configuration, without starting");
+  auto* check_command =
+      cli.add_subcommand("check-config", "say what is wrong with the configuration, without starting");
   auto* health_command = cli.add_subcommand("health", "ask the running control plane's /health");
   auto* hash_command = cli.add_subcommand("hash-password", "make the value of ADMIN_PASSWORD_HASH");
   auto* version_command = cli.add_subcommand("version", "print the version");

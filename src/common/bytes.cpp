@@ -98,8 +98,10 @@ std::string to_base64(Bytes bytes) { return encode(bytes, kStandard, true); }
 
 std::optional<ByteVector> from_base64(std::string_view text) {
   if (text.size() % 4 != 0) return std::nullopt;
-  if (text.ends_with("==")) text.remove_suffix(2);
-  else if (text.ends_with('=')) text.remove_suffix(1);
+  if (text.ends_with("=="))
+    text.remove_suffix(2);
+  else if (text.ends_with('='))
+    text.remove_suffix(1);
   return decode(text, kStandardReverse);
 }
 

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <numeric>
+#include <system_error>
 
 extern char** environ;
 
@@ -53,7 +53,7 @@ Environment process_environment() {
 std::expected<std::string, std::string> read_env_file(const std::string& path) {
   // Not blocking: a FIFO in place of the file must not hang the start.
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) return std::unexpected(fmt::format("cannot read the file: {}", std::strerror(errno)));
+  if (file < 0) return std::unexpected(fmt::format("cannot read the file: {}", std::generic_category().message(errno)));
   struct stat about{};
   std::string content(kMaxEnvFile + 1, '\0');
   std::size_t size = 0;
@@ -62,7 +62,7 @@ std::expected<std::string, std::string> read_env_file(const std::string& path) {
   while (problem.empty() && size < content.size()) {
     const ssize_t count = ::read(file, content.data() + size, content.size() - size);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) problem = fmt::format("cannot read the file: {}", std::strerror(errno));
+    if (count < 0) problem = fmt::format("cannot read the file: {}", std::generic_category().message(errno));
     if (count <= 0) break;
     size += static_cast<std::size_t>(count);
   }

@@ -9,7 +9,8 @@ namespace ee {
 std::string to_usd_text(UsdMicros amount) {
   const bool negative = amount.value < 0;
   // Through unsigned, so that the smallest value has a magnitude too.
-  const std::uint64_t magnitude = negative ? 0 - static_cast<std::uint64_t>(amount.value) : static_cast<std::uint64_t>(amount.value);
+  const std::uint64_t magnitude =
+      negative ? 0 - static_cast<std::uint64_t>(amount.value) : static_cast<std::uint64_t>(amount.value);
   return fmt::format("{}{}.{:06}", negative ? "-" : "", magnitude / 1000000, magnitude % 1000000);
 }
 

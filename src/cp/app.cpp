@@ -59,11 +59,13 @@ std::expected<void, StartFailure> open_database(App::Parts& parts) {
   for (const std::string& guard : schema->restored_guards)
     log::error("database", "a guard of an append-only table had been removed and was set again", {{"guard", guard}});
   if (schema->migration.from != schema->migration.to)
-    log::info("database", "schema brought up to date", {{"from", schema->migration.from}, {"to", schema->migration.to}});
+    log::info("database", "schema brought up to date",
+              {{"from", schema->migration.from}, {"to", schema->migration.to}});
   return {};
 }
 
-/// The version that agents know the published signing keys by: raised by the first replica that starts with another set.
+/// The version that agents know the published signing keys by: raised by the first replica that starts with another
+/// set.
 Result<std::int64_t> settle_keys_version(db::Database& database, const std::string& set_hash) {
   return database.write<std::int64_t>([&](db::Transaction& tx) -> Result<std::int64_t> {
     const MetaStore meta;
@@ -100,10 +102,9 @@ HealthSources health_sources(App::Parts& parts) {
 
 net::ServerConfig server_config(const Config& config, const BindAddress& bind) {
   net::ServerConfig out;
-  out.bind = bind.is_unix() ? "unix:" + bind.unix_path
-             : bind.host.find(':') != std::string::npos
-                 ? "[" + bind.host + "]:" + std::to_string(bind.port)
-                 : bind.host + ":" + std::to_string(bind.port);
+  out.bind = bind.is_unix()                             ? "unix:" + bind.unix_path
+             : bind.host.find(':') != std::string::npos ? "[" + bind.host + "]:" + std::to_string(bind.port)
+                                                        : bind.host + ":" + std::to_string(bind.port);
   out.io_threads = static_cast<std::size_t>(config.http_threads);
   out.worker_threads = static_cast<std::size_t>(config.worker_threads);
   out.max_connections = static_cast<std::size_t>(config.http.max_connections);
@@ -119,7 +120,8 @@ net::ServerConfig server_config(const Config& config, const BindAddress& bind) {
 }
 
 std::expected<void, StartFailure> listen(App::Parts& parts) {
-  auto server = net::Server::start(server_config(parts.config, parts.config.bind), *parts.api, parts.world.clock, parts.world.random);
+  auto server = net::Server::start(server_config(parts.config, parts.config.bind), *parts.api, parts.world.clock,
+                                   parts.world.random);
   if (!server) return refuse(kExitBind, server.error());
   parts.server = std::move(*server);
   if (parts.config.metrics_bind) {
@@ -146,7 +148,8 @@ bool is_exposed(const Config& config) {
 
 Milliseconds App::Parts::shedding_for() {
   const bool shedding = server && server->stats().shedding;
-  const std::int64_t now = std::chrono::duration_cast<Milliseconds>(world.clock.steady_now().time_since_epoch()).count();
+  const std::int64_t now =
+      std::chrono::duration_cast<Milliseconds>(world.clock.steady_now().time_since_epoch()).count();
   if (!shedding) {
     shedding_since_ms = 0;
     return Milliseconds(0);
@@ -161,7 +164,8 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
   const Config& config = parts.config;
   if (const auto violations = config_violations(config); !violations.empty()) return refuse(violations);
   if (is_exposed(config))
-    return refuse(kExitGuardrail, "plain_listener_exposed: EE_BIND is not loopback, without EE_TLS_CERT or EE_TRUSTED_PROXIES");
+    return refuse(kExitGuardrail,
+                  "plain_listener_exposed: EE_BIND is not loopback, without EE_TLS_CERT or EE_TRUSTED_PROXIES");
   const auto boot_id = new_uuid_v7(world.clock.now(), world.random);
   if (!boot_id) return refuse(kExitRuntime, "the system's random source failed");
   parts.boot_id = *boot_id;
@@ -169,27 +173,32 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
   if (auto opened = open_database(parts); !opened) return opened;
 
   parts.settings = std::make_unique<SettingsService>(config, *parts.database, world.clock, world.random, parts.metrics);
-  if (auto loaded = parts.settings->load(); !loaded) return refuse(kExitDatabase, "settings cannot be read: " + loaded.error().detail);
+  if (auto loaded = parts.settings->load(); !loaded)
+    return refuse(kExitDatabase, "settings cannot be read: " + loaded.error().detail);
   if (const auto violations = parts.settings->start_violations(); !violations.empty()) return refuse(violations);
 
-  auto keys = load_identity_keys(config, database_directory(config), parts.snapshot()->seconds(Setting::attestation_nonce_ttl_seconds),
-                                 world.clock.now(), world.random);
+  auto keys = load_identity_keys(config, database_directory(config),
+                                 parts.snapshot()->seconds(Setting::attestation_nonce_ttl_seconds), world.clock.now(),
+                                 world.random);
   if (!keys) return refuse(kExitConfiguration, keys.error());
   parts.keys.emplace(std::move(*keys));
   const auto version = settle_keys_version(*parts.database, parts.keys->signing.set_hash());
   if (!version) return refuse(kExitDatabase, "the signing keys' version cannot be stored: " + version.error().detail);
   parts.signing_keys_version = *version;
-  const auto restored = parts.database->read<std::optional<UtcTime>>([](db::Transaction& tx) { return MetaStore().restored_at(tx); });
+  const auto restored =
+      parts.database->read<std::optional<UtcTime>>([](db::Transaction& tx) { return MetaStore().restored_at(tx); });
   if (!restored) return refuse(kExitDatabase, restored.error().detail);
   parts.restored_at = *restored;
   parts.cursors = std::make_unique<CursorCodec>(parts.keys->cursor);
 
   const auto snapshot = parts.snapshot();
-  parts.credentials = CredentialCache::create(static_cast<std::size_t>(snapshot->integer(Setting::auth_cache_max)),
-                                              Milliseconds(snapshot->integer(Setting::auth_cache_ttl_ms)), world.random);
+  parts.credentials =
+      CredentialCache::create(static_cast<std::size_t>(snapshot->integer(Setting::auth_cache_max)),
+                              Milliseconds(snapshot->integer(Setting::auth_cache_ttl_ms)), world.random);
   if (!parts.credentials) return refuse(kExitRuntime, "the system's random source failed");
   const AuthSettingsSource auth = [&parts] { return views::auth(parts.snapshot()->resolved().values, parts.config); };
-  parts.authenticator = std::make_unique<Authenticator>(*parts.database, *parts.credentials, world.clock, auth, parts.metrics);
+  parts.authenticator =
+      std::make_unique<Authenticator>(*parts.database, *parts.credentials, world.clock, auth, parts.metrics);
   parts.sessions = std::make_unique<AdminSessions>(AdminSessions::Parts{.database = *parts.database,
                                                                         .authenticator = *parts.authenticator,
                                                                         .clock = world.clock,
@@ -222,7 +231,8 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
                                                              .threads = static_cast<std::size_t>(config.job_threads),
                                                              .metrics = parts->metrics},
                                             job_definitions(*parts));
-  parts->job_admin = std::make_unique<JobAdmin>(*parts->jobs, *parts->database, *parts->cursors, parts->world.clock, parts->world.random);
+  parts->job_admin = std::make_unique<JobAdmin>(*parts->jobs, *parts->database, *parts->cursors, parts->world.clock,
+                                                parts->world.random);
   parts->audit_listing = std::make_unique<AuditListing>(*parts->database, *parts->cursors);
   parts->health = std::make_unique<Health>(ProgramIdentity{.version = std::string(kProgramVersion),
                                                            .git_sha = std::string(kGitSha),
@@ -252,7 +262,8 @@ bool App::stop(Seconds grace) {
   parts_->health->drain();
   const auto deadline = std::chrono::steady_clock::now() + grace;
   const auto left = [&] {
-    return std::max(Milliseconds(0), std::chrono::duration_cast<Milliseconds>(deadline - std::chrono::steady_clock::now()));
+    return std::max(Milliseconds(0),
+                    std::chrono::duration_cast<Milliseconds>(deadline - std::chrono::steady_clock::now()));
   };
   parts_->server->drain();
   if (parts_->metrics_server) parts_->metrics_server->drain();
@@ -278,9 +289,14 @@ void App::reload() {
 }
 
 net::Response App::call(net::Request request) {
-  net::RequestHead head{.method = request.method, .path = request.path, .query = request.query, .fields = {},
-                        .content_length = request.body.size(), .peer_address = request.peer_address,
-                        .client_address = request.client_address, .request_id = request.request_id};
+  net::RequestHead head{.method = request.method,
+                        .path = request.path,
+                        .query = request.query,
+                        .fields = {},
+                        .content_length = request.body.size(),
+                        .peer_address = request.peer_address,
+                        .client_address = request.client_address,
+                        .request_id = request.request_id};
   net::Admission admission = parts_->api->admit(head);
   if (admission.answer) return std::move(*admission.answer);
   request.route = admission.route_index;

@@ -21,14 +21,17 @@ void build_agents(App::Parts& parts) {
       world.http, world.clock, world.random, [values] { return views::cloudflare(values()->resolved().values); },
       [&parts](std::string_view op, std::string_view status) { parts.counters->cloudflare_call(op, status); });
   parts.tunnels = std::make_unique<TunnelService>(
-      TunnelParts{.database = *parts.database,
-                  .cloudflare = *parts.cloudflare,
-                  .directory = *parts.directory,
-                  .clock = world.clock,
-                  .random = world.random,
-                  .settings = [&parts] { return views::tunnels(parts.snapshot()->resolved().values, parts.config); },
-                  .observe = [&parts](std::string_view op, std::string_view result) { parts.counters->tunnel(op, result); }},
-      [&parts] { if (parts.jobs) parts.jobs->wake("tunnel_worker"); });
+      TunnelParts{
+          .database = *parts.database,
+          .cloudflare = *parts.cloudflare,
+          .directory = *parts.directory,
+          .clock = world.clock,
+          .random = world.random,
+          .settings = [&parts] { return views::tunnels(parts.snapshot()->resolved().values, parts.config); },
+          .observe = [&parts](std::string_view op, std::string_view result) { parts.counters->tunnel(op, result); }},
+      [&parts] {
+        if (parts.jobs) parts.jobs->wake("tunnel_worker");
+      });
   parts.registration = std::make_unique<RegistrationService>(RegistrationService::Parts{
       .database = *parts.database,
       .verifier = *parts.verifier,
@@ -43,7 +46,8 @@ void build_agents(App::Parts& parts) {
       .random = world.random,
       .settings = [&parts] { return views::registration(parts.snapshot()->resolved().values, parts.config); },
       .signing_keys_version = keys_version,
-      .observe = [&parts](std::optional<ErrorCode> reason, Milliseconds took) { parts.counters->registration(reason, took); },
+      .observe = [&parts](std::optional<ErrorCode> reason,
+                          Milliseconds took) { parts.counters->registration(reason, took); },
       .audit_failed = [&parts] { parts.counters->audit_failed(); }});
   parts.agents = std::make_unique<AgentService>(AgentService::Parts{.database = *parts.database,
                                                                     .directory = *parts.directory,

@@ -95,12 +95,15 @@ void build_evidence(App::Parts& parts) {
   parts.pcs = std::make_unique<att::PcsClient>(world.http, world.clock, world.random,
                                                [&parts] { return views::pcs(parts.snapshot()->resolved().values); });
   parts.collateral_rows = std::make_unique<DatabaseCollateralStore>(*parts.database);
-  parts.collateral_cache = std::make_shared<att::CollateralCache>(
-      att::CollateralCache::Parts{.fetcher = *parts.pcs,
-                                  .store = *parts.collateral_rows,
-                                  .policy = [&parts] { return views::collateral(parts.snapshot()->resolved().values); },
-                                  .wake_refresh = [&parts] { if (parts.jobs) parts.jobs->wake("collateral_refresh"); },
-                                  .observe = [&parts](const att::CollateralFetchReport& report) { parts.counters->collateral(report); }});
+  parts.collateral_cache = std::make_shared<att::CollateralCache>(att::CollateralCache::Parts{
+      .fetcher = *parts.pcs,
+      .store = *parts.collateral_rows,
+      .policy = [&parts] { return views::collateral(parts.snapshot()->resolved().values); },
+      .wake_refresh =
+          [&parts] {
+            if (parts.jobs) parts.jobs->wake("collateral_refresh");
+          },
+      .observe = [&parts](const att::CollateralFetchReport& report) { parts.counters->collateral(report); }});
   parts.collateral = collateral_source(parts);
   parts.intel_ta = std::make_unique<IntelTa>(world.http, world.clock, world.random, parts.metrics);
   parts.challenges = std::make_unique<ChallengeService>(parts.keys->challenge, parts.config.public_url,

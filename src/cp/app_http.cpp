@@ -22,15 +22,16 @@ ApiHooks hooks(App::Parts& parts) {
 
 void make_contexts(App::Parts& parts) {
   const auto keys_version = [&parts] { return parts.signing_keys_version.load(); };
-  parts.ops_routes = std::make_unique<OpsRoutes>(OpsRoutes{.health = *parts.health,
-                                                           .metrics = parts.metrics,
-                                                           .metrics_token = parts.config.metrics_token.value_or(Secret()),
-                                                           .dev = parts.config.stage == Stage::dev,
-                                                           .metrics_here = !parts.config.metrics_bind});
-  parts.session_routes = std::make_unique<SessionRoutes>(SessionRoutes{
-      .sessions = *parts.sessions,
-      .authenticator = *parts.authenticator,
-      .settings = [&parts] { return views::auth(parts.snapshot()->resolved().values, parts.config); }});
+  parts.ops_routes =
+      std::make_unique<OpsRoutes>(OpsRoutes{.health = *parts.health,
+                                            .metrics = parts.metrics,
+                                            .metrics_token = parts.config.metrics_token.value_or(Secret()),
+                                            .dev = parts.config.stage == Stage::dev,
+                                            .metrics_here = !parts.config.metrics_bind});
+  parts.session_routes = std::make_unique<SessionRoutes>(
+      SessionRoutes{.sessions = *parts.sessions, .authenticator = *parts.authenticator, .settings = [&parts] {
+                      return views::auth(parts.snapshot()->resolved().values, parts.config);
+                    }});
   parts.attestation_routes = std::make_unique<AttestationRoutes>(AttestationRoutes{
       .attestation = *parts.own_attestation,
       .refresh = [&parts] { return parts.snapshot()->seconds(Setting::attestation_cp_refresh_seconds); },
@@ -47,10 +48,8 @@ void make_contexts(App::Parts& parts) {
       .challenge_issued = [&parts] { parts.counters->nonce_issued(); }});
   parts.agent_routes = std::make_unique<AgentRoutes>(AgentRoutes{.agents = *parts.agents, .cursors = *parts.cursors});
   parts.trust_routes = std::make_unique<TrustRoutes>(TrustRoutes{.trust = *parts.trust, .cursors = *parts.cursors});
-  parts.admin_routes = std::make_unique<AdminRoutes>(AdminRoutes{.settings = *parts.settings,
-                                                                 .jobs = *parts.job_admin,
-                                                                 .audit = *parts.audit_listing,
-                                                                 .cursors = *parts.cursors});
+  parts.admin_routes = std::make_unique<AdminRoutes>(AdminRoutes{
+      .settings = *parts.settings, .jobs = *parts.job_admin, .audit = *parts.audit_listing, .cursors = *parts.cursors});
 }
 
 }  // namespace
@@ -79,7 +78,8 @@ void build_http(App::Parts& parts) {
   if (parts.config.metrics_bind) {
     std::vector<Route> metrics_table;
     add_metrics_route(metrics_table, *parts.ops_routes);
-    parts.metrics_api = std::make_unique<Api>(std::move(metrics_table), *parts.authenticator, *parts.limits, hooks(parts));
+    parts.metrics_api =
+        std::make_unique<Api>(std::move(metrics_table), *parts.authenticator, *parts.limits, hooks(parts));
   }
 }
 

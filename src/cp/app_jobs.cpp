@@ -13,48 +13,62 @@ namespace {
 using namespace std::chrono_literals;
 
 JobDefinition singleton(std::string name, Milliseconds period, Milliseconds timeout, JobFunction run) {
-  return {.name = std::move(name), .kind = JobKind::singleton, .period = every(period), .timeout = timeout, .run = std::move(run)};
+  return {.name = std::move(name),
+          .kind = JobKind::singleton,
+          .period = every(period),
+          .timeout = timeout,
+          .run = std::move(run)};
 }
 JobDefinition local(std::string name, std::function<Milliseconds()> period, Milliseconds timeout, JobFunction run) {
-  return {.name = std::move(name), .kind = JobKind::local, .period = std::move(period), .timeout = timeout, .run = std::move(run)};
+  return {.name = std::move(name),
+          .kind = JobKind::local,
+          .period = std::move(period),
+          .timeout = timeout,
+          .run = std::move(run)};
 }
 
 void add_agent_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
   const AgentSettingsSource settings = [&parts] { return views::agents(parts.snapshot()->resolved().values); };
-  jobs.push_back(local("agent_flush", every(5s), 30s, [&parts](const JobContext& context) { return parts.flusher->flush(context.stop); }));
+  jobs.push_back(local("agent_flush", every(5s), 30s,
+                       [&parts](const JobContext& context) { return parts.flusher->flush(context.stop); }));
   jobs.push_back(singleton("agent_health_sweep", 15s, 60s,
-                           [sweep = std::make_shared<HealthSweep>(*parts.database, *parts.directory, *parts.live, parts.world.clock, settings)](
+                           [sweep = std::make_shared<HealthSweep>(*parts.database, *parts.directory, *parts.live,
+                                                                  parts.world.clock, settings)](
                                const JobContext& context) { return sweep->run(context.stop); }));
   jobs.push_back(singleton("agent_stale_cleanup", 600s, 120s,
-                           [cleanup = std::make_shared<StaleCleanup>(*parts.database, *parts.directory, *parts.live, *parts.agents,
-                                                                     parts.world.clock, settings)](const JobContext& context) {
-                             return cleanup->run(context.stop);
-                           }));
-  jobs.push_back(singleton("tunnel_worker", 5s, 120s, [&parts](const JobContext& context) { return parts.tunnels->run_worker(context.stop); }));
-  jobs.push_back(singleton("cloudflare_orphan_sweep", 21600s, 600s,
-                           [&parts](const JobContext& context) { return parts.tunnels->orphans().sweep(context.stop); }));
+                           [cleanup = std::make_shared<StaleCleanup>(*parts.database, *parts.directory, *parts.live,
+                                                                     *parts.agents, parts.world.clock, settings)](
+                               const JobContext& context) { return cleanup->run(context.stop); }));
+  jobs.push_back(singleton("tunnel_worker", 5s, 120s,
+                           [&parts](const JobContext& context) { return parts.tunnels->run_worker(context.stop); }));
+  jobs.push_back(singleton("cloudflare_orphan_sweep", 21600s, 600s, [&parts](const JobContext& context) {
+    return parts.tunnels->orphans().sweep(context.stop);
+  }));
   jobs.push_back(singleton("agent_tombstone_purge", 86400s, 300s, [&parts](const JobContext& context) {
     return purge_tombstones(*parts.database, parts.world.clock, context.stop);
   }));
-  jobs.push_back(local("agent_directory", every(1s), 30s, [&parts, passes = std::make_shared<int>(0)](const JobContext&) -> Result<JobSummary> {
-    // Other replicas' changes; every ten minutes all rows, which repairs whatever was missed.
-    const auto changed = ++*passes % 600 == 0 ? parts.directory->reload() : parts.directory->poll();
-    if (!changed) return std::unexpected(changed.error());
-    return JobSummary{};
-  }));
+  jobs.push_back(local("agent_directory", every(1s), 30s,
+                       [&parts, passes = std::make_shared<int>(0)](const JobContext&) -> Result<JobSummary> {
+                         // Other replicas' changes; every ten minutes all rows, which repairs whatever was missed.
+                         const auto changed =
+                             ++*passes % 600 == 0 ? parts.directory->reload() : parts.directory->poll();
+                         if (!changed) return std::unexpected(changed.error());
+                         return JobSummary{};
+                       }));
 }
 
 void add_attestation_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
-  jobs.push_back(local("cp_attestation_refresh",
-                       [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::attestation_cp_refresh_seconds)); }, 60s,
-                       [&parts](const JobContext&) -> Result<JobSummary> {
-                         if (!parts.own_attestation->available()) return JobSummary{.counts = {}, .notes = {}, .skipped = true};
-                         if (auto done = parts.own_attestation->refresh(parts.signing_keys_version); !done)
-                           return std::unexpected(done.error());
-                         JobSummary summary;
-                         summary.count("quotes", 1);
-                         return summary;
-                       }));
+  jobs.push_back(local(
+      "cp_attestation_refresh",
+      [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::attestation_cp_refresh_seconds)); }, 60s,
+      [&parts](const JobContext&) -> Result<JobSummary> {
+        if (!parts.own_attestation->available()) return JobSummary{.counts = {}, .notes = {}, .skipped = true};
+        if (auto done = parts.own_attestation->refresh(parts.signing_keys_version); !done)
+          return std::unexpected(done.error());
+        JobSummary summary;
+        summary.count("quotes", 1);
+        return summary;
+      }));
   jobs.push_back(singleton("collateral_refresh", 600s, 300s, [&parts](const JobContext& context) -> Result<JobSummary> {
     const auto done = parts.collateral_cache->refresh_due(parts.world.clock.now(), 32, context.stop);
     JobSummary summary;
@@ -62,18 +76,20 @@ void add_attestation_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
     summary.count("failed", done.failed);
     return summary;
   }));
-  jobs.push_back(local("jwks_refresh",
-                       [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::intel_ta_jwks_ttl_seconds)) / 2; }, 30s,
-                       [&parts](const JobContext& context) -> Result<JobSummary> {
-                         const auto snapshot = parts.snapshot();
-                         if (snapshot->text(Setting::attestation_verifier_mode) == "dcap")
-                           return JobSummary{.counts = {}, .notes = {}, .skipped = true};
-                         if (auto done = parts.intel_ta->keys().refresh(views::intel_ta(snapshot->resolved().values).keys, context.stop); !done)
-                           return std::unexpected(done.error());
-                         JobSummary summary;
-                         summary.count("fetched", 1);
-                         return summary;
-                       }));
+  jobs.push_back(local(
+      "jwks_refresh",
+      [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::intel_ta_jwks_ttl_seconds)) / 2; }, 30s,
+      [&parts](const JobContext& context) -> Result<JobSummary> {
+        const auto snapshot = parts.snapshot();
+        if (snapshot->text(Setting::attestation_verifier_mode) == "dcap")
+          return JobSummary{.counts = {}, .notes = {}, .skipped = true};
+        if (auto done = parts.intel_ta->keys().refresh(views::intel_ta(snapshot->resolved().values).keys, context.stop);
+            !done)
+          return std::unexpected(done.error());
+        JobSummary summary;
+        summary.count("fetched", 1);
+        return summary;
+      }));
 }
 
 }  // namespace

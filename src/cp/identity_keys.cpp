@@ -47,7 +47,8 @@ bool write_key_file(const std::filesystem::path& path, const std::string& text) 
 
 std::expected<Ed25519PrivateKey, std::string> signing_key(const Config& config, const std::filesystem::path& directory,
                                                           Random& random) {
-  const auto from_pem = [](const Secret& pem, const std::string& where) -> std::expected<Ed25519PrivateKey, std::string> {
+  const auto from_pem = [](const Secret& pem,
+                           const std::string& where) -> std::expected<Ed25519PrivateKey, std::string> {
     auto key = Ed25519PrivateKey::from_pkcs8_pem(pem.reveal());
     if (!key) return std::unexpected(where + " is no PKCS#8 PEM of an Ed25519 key");
     return std::move(*key);
@@ -69,7 +70,8 @@ std::expected<Ed25519PrivateKey, std::string> signing_key(const Config& config, 
 
 }  // namespace
 
-std::expected<IdentityKeys, std::string> load_identity_keys(const Config& config, const std::filesystem::path& directory,
+std::expected<IdentityKeys, std::string> load_identity_keys(const Config& config,
+                                                            const std::filesystem::path& directory,
                                                             Seconds challenge_ttl, UtcTime now, Random& random) {
   auto signing = signing_key(config, directory, random);
   if (!signing) return std::unexpected(signing.error());

@@ -18,9 +18,10 @@ struct IdentityKeys {
   ByteArray<32> cursor{};  ///< for list cursors
 };
 
-/// `challenge_ttl`: how long MACs by old keys are still accepted after this start. The error is a line for the operator,
-/// without the value of any key.
-std::expected<IdentityKeys, std::string> load_identity_keys(const Config& config, const std::filesystem::path& directory,
+/// `challenge_ttl`: how long MACs by old keys are still accepted after this start. The error is a line for the
+/// operator, without the value of any key.
+std::expected<IdentityKeys, std::string> load_identity_keys(const Config& config,
+                                                            const std::filesystem::path& directory,
                                                             Seconds challenge_ttl, UtcTime now, Random& random);
 
 }  // namespace ee::cp

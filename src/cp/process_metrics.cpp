@@ -20,12 +20,14 @@ const std::vector<std::string> kStatuses = {"200", "201", "202", "204", "304", "
 }  // namespace
 
 ProcessMetrics::ProcessMetrics(metrics::Registry& registry, const std::string& version, const std::string& git_sha)
-    : write_seconds_(registry.histogram("ee_db_write_seconds", "A write from its call to its end.", metrics::latency_buckets())),
+    : write_seconds_(
+          registry.histogram("ee_db_write_seconds", "A write from its call to its end.", metrics::latency_buckets())),
       group_size_(registry.histogram("ee_db_group_size", "Writes of one commit.", {1, 2, 4, 8, 16, 32, 64, 128})),
       queue_depth_(registry.gauge("ee_db_queue_depth", "Writes that wait for the writer.")),
       attempts_(registry.counter("ee_attestation_attempts_total", "Attempts to attest.",
                                  {{"purpose", {"register", "refresh"}}, {"result", {"accepted", "rejected"}}})),
-      rejects_(registry.counter("ee_attestation_rejects_total", "Refused attempts by reason.", {{"reason_code", all_slugs()}})),
+      rejects_(registry.counter("ee_attestation_rejects_total", "Refused attempts by reason.",
+                                {{"reason_code", all_slugs()}})),
       registrations_(registry.counter("ee_agent_registrations_total", "Registrations.",
                                       {{"result", {"accepted", "rejected"}}, {"code", all_slugs()}})),
       attestation_seconds_(registry.histogram("ee_attestation_duration_seconds", "Duration of attempts.",
@@ -33,20 +35,25 @@ ProcessMetrics::ProcessMetrics(metrics::Registry& registry, const std::string& v
       nonces_(registry.counter("ee_nonce_issued_total", "Challenges given.", {{"purpose", {"register", "refresh"}}})),
       heartbeats_(registry.counter("ee_agent_heartbeats_total", "Heartbeats.",
                                    {{"result", {"ok", "duplicate", "refused", "failed"}}})),
-      rate_limited_(registry.counter("ee_rate_limited_total", "Requests over their rate.",
-                                     {{"class", {"challenge", "registration", "own_quote", "agent", "read", "write", "admin"}}})),
+      rate_limited_(
+          registry.counter("ee_rate_limited_total", "Requests over their rate.",
+                           {{"class", {"challenge", "registration", "own_quote", "agent", "read", "write", "admin"}}})),
       tunnels_(registry.counter("ee_tunnel_ops_total", "Operations on tunnels.",
                                 {{"op", {"provision", "remove", "cleanup", "orphan"}},
                                  {"result", {"ok", "ready", "failed", "abandoned", "quota", "removed"}}})),
-      cloudflare_(registry.counter("ee_cloudflare_calls_total", "Calls of Cloudflare's API.",
-                                   {{"op", {"create_tunnel", "find_tunnels", "list_tunnels", "tunnel_token", "configure_tunnel",
-                                            "drop_connections", "delete_tunnel", "find_records", "list_records", "create_record",
-                                            "update_record", "delete_record", "verify_token"}},
-                                    {"status", kStatuses}})),
+      cloudflare_(
+          registry.counter("ee_cloudflare_calls_total", "Calls of Cloudflare's API.",
+                           {{"op",
+                             {"create_tunnel", "find_tunnels", "list_tunnels", "tunnel_token", "configure_tunnel",
+                              "drop_connections", "delete_tunnel", "find_records", "list_records", "create_record",
+                              "update_record", "delete_record", "verify_token"}},
+                            {"status", kStatuses}})),
       audit_failures_(registry.counter("ee_attestation_audit_failures_total", "Decisions that could not be audited.")),
-      collateral_(registry.counter("ee_collateral_fetch_total", "Fetches of collateral.",
-                                   {{"kind", {"root_crl", "pck_crl", "tcb_info", "qe_identity"}}, {"result", {"ok", "failed"}}})),
-      rejected_(registry.counter("ee_http_rejected_total", "Requests refused before routing.", {{"reason", all_slugs()}})) {
+      collateral_(registry.counter(
+          "ee_collateral_fetch_total", "Fetches of collateral.",
+          {{"kind", {"root_crl", "pck_crl", "tcb_info", "qe_identity"}}, {"result", {"ok", "failed"}}})),
+      rejected_(
+          registry.counter("ee_http_rejected_total", "Requests refused before routing.", {{"reason", all_slugs()}})) {
   registry.gauge("ee_build_info", "1, with the build as labels.", {{"version", {version}}, {"git_sha", {git_sha}}})
       .with({version, git_sha})
       .set(1);
@@ -84,13 +91,21 @@ void ProcessMetrics::request(const net::AccessRecord& record) {
     requests_->with({record.route->route_template, record.method, status}).increment();
     request_seconds_->with({record.route->route_template}).observe(static_cast<double>(record.duration.count()) / 1e6);
   }
-  const log::Level level = record.status >= 500 ? log::Level::error : record.status >= 400 ? log::Level::warn : log::Level::debug;
+  const log::Level level = record.status >= 500   ? log::Level::error
+                           : record.status >= 400 ? log::Level::warn
+                                                  : log::Level::debug;
   if (!log::enabled(level)) return;
   const std::string_view route = record.route != nullptr ? std::string_view(record.route->route_template) : "-";
   log::write(level, "http", "request",
-             {{"method", record.method}, {"route", route}, {"status", record.status},
-              {"duration_us", record.duration.count()}, {"bytes_in", record.bytes_in}, {"bytes_out", record.bytes_out},
-              {"client_ip", record.client_address}, {"principal", record.principal}, {"code", record.code},
+             {{"method", record.method},
+              {"route", route},
+              {"status", record.status},
+              {"duration_us", record.duration.count()},
+              {"bytes_in", record.bytes_in},
+              {"bytes_out", record.bytes_out},
+              {"client_ip", record.client_address},
+              {"principal", record.principal},
+              {"code", record.code},
               {"request_id", record.request_id}});
 }
 
@@ -106,7 +121,9 @@ void ProcessMetrics::registration(std::optional<ErrorCode> reason, Milliseconds 
 void ProcessMetrics::nonce_issued() { nonces_.with({"register"}).increment(); }
 void ProcessMetrics::heartbeat(HeartbeatResult result) { heartbeats_.with({name_of(result)}).increment(); }
 void ProcessMetrics::tunnel(std::string_view op, std::string_view result) { tunnels_.with({op, result}).increment(); }
-void ProcessMetrics::cloudflare_call(std::string_view op, std::string_view status) { cloudflare_.with({op, status}).increment(); }
+void ProcessMetrics::cloudflare_call(std::string_view op, std::string_view status) {
+  cloudflare_.with({op, status}).increment();
+}
 void ProcessMetrics::audit_failed() { audit_failures_.increment(); }
 
 void ProcessMetrics::collateral(const attestation::CollateralFetchReport& report) {

@@ -28,7 +28,8 @@ TEST_F(Registration, AdmitsAgoodAgentWithSealedCredentialAndSignedAnswer) {
   EXPECT_EQ(admitted.tunnel.state, agent_api::TunnelState::placeholder);
   EXPECT_EQ(admitted.tunnel.hostname, "tdx-agent-001.pending.invalid");
 
-  const std::string context = "easyenclave.seal.1:registration:" + admitted.agent_id + ":" + registration.challenge.challenge_id;
+  const std::string context =
+      "easyenclave.seal.1:registration:" + admitted.agent_id + ":" + registration.challenge.challenge_id;
   const auto opened = open_sealed(context, from_base64(admitted.sealed.ciphertext).value(), agent.sealing_key());
   ASSERT_TRUE(opened);
   EXPECT_TRUE(opened->reveal().starts_with(R"({"agent_credential":"ee_agent_)"));
@@ -37,15 +38,19 @@ TEST_F(Registration, AdmitsAgoodAgentWithSealedCredentialAndSignedAnswer) {
 
   const auto key = from_base64(admitted.signing_keys.keys.at(0).public_key).value();
   EXPECT_EQ(answer.header("X-EE-Kid"), admitted.signing_keys.keys.at(0).kid);
-  EXPECT_TRUE(ed25519_verify(key, signed_body_input("registration", admitted.agent_id, admitted.registration_id, bytes_of(answer.body)),
-                             from_base64(answer.header("X-EE-Signature")).value()));
+  EXPECT_TRUE(ed25519_verify(
+      key, signed_body_input("registration", admitted.agent_id, admitted.registration_id, bytes_of(answer.body)),
+      from_base64(answer.header("X-EE-Signature")).value()));
 
-  EXPECT_EQ(cp.values<std::string>("SELECT reason_code FROM attestation_audit WHERE event = 'registration_attestation_accepted'"),
+  EXPECT_EQ(cp.values<std::string>(
+                "SELECT reason_code FROM attestation_audit WHERE event = 'registration_attestation_accepted'"),
             std::vector<std::string>{"ok"});
-  EXPECT_EQ(cp.values<std::string>("SELECT warnings FROM attestation_audit"), std::vector<std::string>{R"(["emulated_quote"])"});
+  EXPECT_EQ(cp.values<std::string>("SELECT warnings FROM attestation_audit"),
+            std::vector<std::string>{R"(["emulated_quote"])"});
   EXPECT_EQ(cp.values<std::string>("SELECT kind FROM agent_evidence"), std::vector<std::string>{"emulated"});
   EXPECT_EQ(cp.values<std::string>("SELECT state FROM agent_control_credentials"), std::vector<std::string>{"active"});
-  EXPECT_EQ(cp.values<std::string>("SELECT action FROM audit_log WHERE object_type = 'agent'"), std::vector<std::string>{"agent_registered"});
+  EXPECT_EQ(cp.values<std::string>("SELECT action FROM audit_log WHERE object_type = 'agent'"),
+            std::vector<std::string>{"agent_registered"});
 }
 
 // covers: S02_AGT_REG_003, S01_CON_001 (one process)
@@ -58,8 +63,10 @@ TEST_F(Registration, OneNonceUsedBySixteenCallersAdmitsExactlyOne) {
   callers.clear();
   int admitted = 0;
   for (const TestAnswer& answer : answers) {
-    if (answer.status == 201) ++admitted;
-    else EXPECT_EQ(answer.code(), "nonce_replayed") << answer.body;
+    if (answer.status == 201)
+      ++admitted;
+    else
+      EXPECT_EQ(answer.code(), "nonce_replayed") << answer.body;
   }
   EXPECT_EQ(admitted, 1);
   EXPECT_EQ(cp.agents(), 1);
@@ -84,8 +91,10 @@ TEST_F(Registration, ANameIsGivenAgainOnlyToWhoeverMayHaveIt) {
   const auto first_registration = cp.prepare(agent);
   const TestAnswer first = cp.send(agent, first_registration);
   const auto admitted = json::read<agent_api::RegisterAnswer>(first.body).value();
-  const std::string context = "easyenclave.seal.1:registration:" + admitted.agent_id + ":" + first_registration.challenge.challenge_id;
-  const std::string secrets = open_sealed(context, from_base64(admitted.sealed.ciphertext).value(), agent.sealing_key())->reveal();
+  const std::string context =
+      "easyenclave.seal.1:registration:" + admitted.agent_id + ":" + first_registration.challenge.challenge_id;
+  const std::string secrets =
+      open_sealed(context, from_base64(admitted.sealed.ciphertext).value(), agent.sealing_key())->reveal();
   const std::string credential = secrets.substr(21, secrets.find('"', 21) - 21);
 
   const EmulatedAgent reborn("tdx-agent-001", random);  // new keys, as after a reboot
@@ -98,15 +107,19 @@ TEST_F(Registration, ANameIsGivenAgainOnlyToWhoeverMayHaveIt) {
   EXPECT_EQ(second.agent_id, admitted.agent_id);
   EXPECT_NE(second.registration_id, admitted.registration_id);
 
-  const std::string beat = R"({"seq":1,"boot_id":"1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed","sent_at":"2026-01-01T00:00:00.000Z",)"
-                           R"("agent_version":"1","health":{"status":"healthy","checks":[]},"tunnel":{"state":"none","ready_connections":0,"restarts":0},"draining":false})";
+  const std::string beat =
+      R"({"seq":1,"boot_id":"1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed","sent_at":"2026-01-01T00:00:00.000Z",)"
+      R"("agent_version":"1","health":{"status":"healthy","checks":[]},"tunnel":{"state":"none","ready_connections":0,"restarts":0},"draining":false})";
   const std::string path = "/api/v1/agents/" + admitted.agent_id + "/heartbeat";
-  EXPECT_EQ(cp.call("POST", path, beat, {{"Authorization", "Bearer " + credential}}).status, 401) << "the old credential";
+  EXPECT_EQ(cp.call("POST", path, beat, {{"Authorization", "Bearer " + credential}}).status, 401)
+      << "the old credential";
 
   // A stranger with good evidence but without the credential: only once the agent has been silent for long.
   const EmulatedAgent stranger("tdx-agent-001", random);
-  const std::string new_secrets = open_sealed("easyenclave.seal.1:registration:" + admitted.agent_id + ":" + with_credential.challenge.challenge_id,
-                                              from_base64(second.sealed.ciphertext).value(), reborn.sealing_key())->reveal();
+  const std::string new_secrets =
+      open_sealed("easyenclave.seal.1:registration:" + admitted.agent_id + ":" + with_credential.challenge.challenge_id,
+                  from_base64(second.sealed.ciphertext).value(), reborn.sealing_key())
+          ->reveal();
   const std::string new_credential = new_secrets.substr(21, new_secrets.find('"', 21) - 21);
   EXPECT_EQ(cp.call("POST", path, beat, {{"Authorization", "Bearer " + new_credential}}).status, 200);
   EXPECT_EQ(cp.register_agent(stranger).code(), "vm_name_in_use");

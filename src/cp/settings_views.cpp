@@ -78,8 +78,10 @@ RegistrationSettings registration(const SettingValues& values, const Config& con
 
 ChallengePolicy challenge(const SettingValues& values) {
   ChallengePolicy out{.ttl = seconds(values, attestation_nonce_ttl_seconds)};
-  if (const auto mode = enum_of<agent_api::EventLogMode>(values.text(attestation_event_log_mode))) out.event_log = *mode;
-  out.agent_mints_token = values.text(attestation_ita_minter) == "agent" && values.text(attestation_verifier_mode) != "dcap";
+  if (const auto mode = enum_of<agent_api::EventLogMode>(values.text(attestation_event_log_mode)))
+    out.event_log = *mode;
+  out.agent_mints_token =
+      values.text(attestation_ita_minter) == "agent" && values.text(attestation_verifier_mode) != "dcap";
   return out;
 }
 
@@ -90,21 +92,22 @@ VerificationLimits verification(const SettingValues& values) {
 }
 
 IntelTaConfig intel_ta(const SettingValues& values) {
-  IntelTaConfig out{.call = {.api_url = values.text(intel_ta_api_url),
-                             .version = values.text(intel_ta_api_version) == "v1" ? IntelTaVersion::v1 : IntelTaVersion::v2,
-                             .api_key = values.secret(intel_ta_api_key),
-                             .policy_ids = values.list(intel_ta_policy_ids),
-                             .policy_must_match = values.flag(intel_ta_policy_must_match)},
-                    .keys = {.url = values.text(intel_ta_jwks_url),
-                             .issuer = values.text(intel_ta_issuer),
-                             .ttl = seconds(values, intel_ta_jwks_ttl_seconds),
-                             .max_stale = seconds(values, intel_ta_jwks_max_stale_seconds)},
-                    .rules = {.issuer = values.text(intel_ta_issuer),
-                              .audience = values.text(intel_ta_audience),
-                              .algorithms = {},
-                              .policy_ids = values.list(intel_ta_policy_ids),
-                              .clock_skew = seconds(values, intel_ta_clock_skew_seconds),
-                              .max_token_age = seconds(values, intel_ta_max_token_age_seconds)}};
+  IntelTaConfig out{
+      .call = {.api_url = values.text(intel_ta_api_url),
+               .version = values.text(intel_ta_api_version) == "v1" ? IntelTaVersion::v1 : IntelTaVersion::v2,
+               .api_key = values.secret(intel_ta_api_key),
+               .policy_ids = values.list(intel_ta_policy_ids),
+               .policy_must_match = values.flag(intel_ta_policy_must_match)},
+      .keys = {.url = values.text(intel_ta_jwks_url),
+               .issuer = values.text(intel_ta_issuer),
+               .ttl = seconds(values, intel_ta_jwks_ttl_seconds),
+               .max_stale = seconds(values, intel_ta_jwks_max_stale_seconds)},
+      .rules = {.issuer = values.text(intel_ta_issuer),
+                .audience = values.text(intel_ta_audience),
+                .algorithms = {},
+                .policy_ids = values.list(intel_ta_policy_ids),
+                .clock_skew = seconds(values, intel_ta_clock_skew_seconds),
+                .max_token_age = seconds(values, intel_ta_max_token_age_seconds)}};
   for (const std::string& name : values.list(intel_ta_allowed_algs))
     out.rules.algorithms.push_back(name == "RS256" ? jose::Algorithm::rs256 : jose::Algorithm::ps384);
   return out;
@@ -116,7 +119,8 @@ attestation::PcsEndpoints pcs(const SettingValues& values) {
 
 attestation::CollateralPolicy collateral(const SettingValues& values) {
   return {.refresh = seconds(values, dcap_refresh_seconds),
-          .update = values.text(dcap_tcb_update) == "early" ? attestation::TcbUpdate::early : attestation::TcbUpdate::standard};
+          .update = values.text(dcap_tcb_update) == "early" ? attestation::TcbUpdate::early
+                                                            : attestation::TcbUpdate::standard};
 }
 
 attestation::PolicySettings policy(const SettingValues& values, const Config& config) {

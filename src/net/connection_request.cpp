@@ -359,6 +359,7 @@ void Connection::observe(const Response& response, std::uint64_t bytes_out) {
                         .bytes_in = meta_.bytes_in,
                         .bytes_out = bytes_out});
   } catch (...) {  // a record lost is no reason to drop the connection
+    state_.lost_records.fetch_add(1, std::memory_order_relaxed);
   }
 }
 

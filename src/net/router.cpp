@@ -102,7 +102,10 @@ struct Router::Search {
     return bad ? nullptr : &decoded[depth];
   }
   bool walk(const Node& node, std::size_t depth) {
-    if (depth == count) return (found = pick(node.methods)) != nullptr;
+    if (depth == count) {
+      found = pick(node.methods);
+      return found != nullptr;
+    }
     if (!node.literals.empty() || node.parameter) {
       const std::string* const text = segment(depth);
       if (!text) return false;
@@ -116,9 +119,10 @@ struct Router::Search {
     }
     if (bad || node.rest.empty()) return false;
     const std::string_view remaining = path.substr(static_cast<std::size_t>(raw[depth].data() - path.data()));
-    if (remaining.empty() || (found = pick(node.rest)) == nullptr) return false;
-    values.push_back(remaining);
-    return true;
+    if (remaining.empty()) return false;
+    found = pick(node.rest);
+    if (found) values.push_back(remaining);
+    return found != nullptr;
   }
 };
 

@@ -214,7 +214,8 @@ ServerStats Server::stats() const {
                     .buffered_body_bytes = state.buffered_body_bytes,
                     .shedding = state.shed_level > 0,
                     .accept_paused = core_->accept_paused,
-                    .refused_connections = core_->refused_connections};
+                    .refused_connections = core_->refused_connections,
+                    .lost_records = state.lost_records};
   for (const auto& loop : core_->loops) {
     stats.loop_lag = std::max(stats.loop_lag, loop->lag());
     stats.bytes_received += loop->bytes_received();

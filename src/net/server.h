@@ -128,6 +128,7 @@ struct ServerStats {
   bool shedding = false;
   bool accept_paused = false;
   std::uint64_t refused_connections = 0;  ///< closed at once: too many of their address
+  std::uint64_t lost_records = 0;         ///< `observe` threw
   std::uint64_t bytes_received = 0;       ///< off all sockets since the start, TLS not taken off
 };
 

@@ -74,6 +74,7 @@ class ServerState {
   std::atomic<std::size_t> buffered_body_bytes = 0;
   std::atomic<int> shed_level = 0;  ///< 0: none, 1: Shed::first, 2: Shed::second too
   std::atomic<bool> draining = false;
+  std::atomic<std::uint64_t> lost_records = 0;
   WorkerPool pool;  // last: its threads end before the rest goes
 
  private:

@@ -78,8 +78,8 @@ std::string ControlPlaneProcess::agents(const std::string& token, const std::str
   std::string all;
   std::string cursor;
   do {
-    const auto answer = call("GET", "/api/v1/agents?limit=200" + query + (cursor.empty() ? "" : "&cursor=" + cursor), "",
-                             {{"Authorization", "Bearer " + token}});
+    const auto answer = call("GET", "/api/v1/agents?limit=200" + query + (cursor.empty() ? "" : "&cursor=" + cursor),
+                             "", {{"Authorization", "Bearer " + token}});
     if (answer.status != 200) throw std::runtime_error("list failed: " + answer.body);
     all += answer.body;
     const std::size_t at = answer.body.rfind(R"("next_cursor":")");

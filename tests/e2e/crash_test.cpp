@@ -46,7 +46,8 @@ TEST(Crash, KillDuringRegistrationsLosesNoAcceptedAgentAndAdmitsNoneTwice) {
             const std::lock_guard lock(mutex);
             asked.insert(name);
           }
-          const std::string address = "10." + std::to_string(round) + "." + std::to_string(worker) + "." + std::to_string(i % 250 + 1);
+          const std::string address =
+              "10." + std::to_string(round) + "." + std::to_string(worker) + "." + std::to_string(i % 250 + 1);
           const Registered answer = register_over_http(control_plane, agent, address);
           if (answer.status == 0) return;  // the server is gone
           if (answer.status == 201) {
@@ -80,7 +81,8 @@ TEST(Crash, KillDuringRegistrationsLosesNoAcceptedAgentAndAdmitsNoneTwice) {
   SystemRandom system;
   for (const std::string& name : asked) {
     if (accepted.contains(name)) continue;
-    const Registered again = register_over_http(control_plane, EmulatedAgent(name, system), "10.9.9." + std::to_string(names.size() % 250));
+    const Registered again =
+        register_over_http(control_plane, EmulatedAgent(name, system), "10.9.9." + std::to_string(names.size() % 250));
     EXPECT_TRUE(again.status == 201 || again.status == 200 || again.status == 409) << again.status << " " << again.body;
     break;
   }

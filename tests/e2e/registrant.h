@@ -40,10 +40,10 @@ inline Registered register_over_http(ControlPlaneProcess& control_plane, const E
   wanted.capacity = {.vcpus = 4, .memory_mib = 4096, .disk_mib = 80000, .gpu_count = 0};
   const std::string body = json::write(wanted);
   const std::string path = "/api/v1/agents/register";
-  const auto answer = control_plane.call(
-      "POST", path, body,
-      {{"X-Forwarded-For", address},
-       {"X-EE-Agent-Signature", agent.sign_request("POST", path, challenge->challenge_id, body)}});
+  const auto answer =
+      control_plane.call("POST", path, body,
+                         {{"X-Forwarded-For", address},
+                          {"X-EE-Agent-Signature", agent.sign_request("POST", path, challenge->challenge_id, body)}});
   return {answer.status, answer.body};
 }
 

@@ -42,8 +42,9 @@ TEST(Run, TwoAgentsRegisterHeartbeatAndStopCleanly) {
   const auto healthy = [&] {
     return count(control_plane.agents(token, "&status=undeployed&health_status=healthy"), R"("vm_name":"dev-agent-)");
   };
-  ASSERT_TRUE(eventually([&] { return healthy() == 2; }, 60000))
-      << first->output() << "\n" << second->output() << "\n" << control_plane.process()->output();
+  ASSERT_TRUE(eventually([&] { return healthy() == 2; }, 60000)) << first->output() << "\n"
+                                                                 << second->output() << "\n"
+                                                                 << control_plane.process()->output();
   EXPECT_EQ(count(control_plane.agents(token), R"("evidence_kind")"), 0U) << "not a member of the agent object";
 
   // A killed agent comes back under its name and its id.

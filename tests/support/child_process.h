@@ -9,7 +9,8 @@
 
 namespace ee::testing {
 
-/// A real program of the build, with an environment of its own and its output in a file. Killed when it goes out of scope.
+/// A real program of the build, with an environment of its own and its output in a file. Killed when it goes out of
+/// scope.
 class ChildProcess {
  public:
   /// `arguments[0]` is the program's path. The environment holds `environment` and PATH only.

@@ -14,7 +14,8 @@ class TempDir {
   TempDir() {
     const char* keep = std::getenv("EE_TEST_ARTIFACTS");
     keep_ = keep != nullptr;
-    std::string pattern = (keep_ ? std::filesystem::path(keep) : std::filesystem::temp_directory_path()) / "ee-test-XXXXXX";
+    std::string pattern =
+        (keep_ ? std::filesystem::path(keep) : std::filesystem::temp_directory_path()) / "ee-test-XXXXXX";
     if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed: " + pattern);
     path_ = pattern;
   }

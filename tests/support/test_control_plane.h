@@ -88,7 +88,8 @@ class TestControlPlane {
                   std::string address = "") {
     const std::uint64_t number = calls_++;
     if (address.empty())
-      address = "10." + std::to_string(number / 65536 % 256) + "." + std::to_string(number / 256 % 256) + "." + std::to_string(number % 256);
+      address = "10." + std::to_string(number / 65536 % 256) + "." + std::to_string(number / 256 % 256) + "." +
+                std::to_string(number % 256);
     net::Request request;
     request.method = std::move(method);
     const std::size_t question = path.find('?');
@@ -103,7 +104,8 @@ class TestControlPlane {
     return {.status = response.status, .body = std::move(response.body), .headers = std::move(response.headers)};
   }
   std::string admin_token() {
-    const TestAnswer answer = call("POST", "/admin/login", R"({"password":"correct horse battery staple","mode":"token"})");
+    const TestAnswer answer =
+        call("POST", "/admin/login", R"({"password":"correct horse battery staple","mode":"token"})");
     const std::size_t at = answer.body.find(R"("token":")");
     if (answer.status != 200) throw std::runtime_error("sign-in: " + answer.body);
     return answer.body.substr(at + 9, answer.body.find('"', at + 9) - at - 9);
@@ -114,9 +116,9 @@ class TestControlPlane {
   }
 
   agent_api::ChallengeAnswer challenge(const std::string& vm_name) {
-    const TestAnswer answer = call("POST", "/api/v1/agents/challenge",
-                                   R"({"vm_name":")" + vm_name + R"(","purpose":"register","client_nonce":")" +
-                                       std::string(64, 'c') + "\"}");
+    const TestAnswer answer =
+        call("POST", "/api/v1/agents/challenge",
+             R"({"vm_name":")" + vm_name + R"(","purpose":"register","client_nonce":")" + std::string(64, 'c') + "\"}");
     if (answer.status != 200) throw std::runtime_error("challenge: " + answer.body);
     return json::read<agent_api::ChallengeAnswer>(answer.body).value();
   }
@@ -148,7 +150,8 @@ class TestControlPlane {
     const std::string body = json::write(registration.request);
     const std::string path = "/api/v1/agents/register";
     return call("POST", path, body,
-                {{"X-EE-Agent-Signature", agent.sign_request("POST", path, registration.challenge.challenge_id, body)}}, address);
+                {{"X-EE-Agent-Signature", agent.sign_request("POST", path, registration.challenge.challenge_id, body)}},
+                address);
   }
   TestAnswer register_agent(const EmulatedAgent& agent, attestation::EmulatedQuoteSpec spec = {}) {
     return send(agent, prepare(agent, std::move(spec)));
@@ -162,7 +165,8 @@ class TestControlPlane {
     return std::move(*found);
   }
   void execute(std::string_view sql, const db::Params& params = {}) {
-    const auto done = app_->database().write<std::int64_t>([&](db::Transaction& tx) { return tx.execute(sql, params); });
+    const auto done =
+        app_->database().write<std::int64_t>([&](db::Transaction& tx) { return tx.execute(sql, params); });
     if (!done) throw std::runtime_error(done.error().detail);
   }
   std::int64_t agents() { return values<std::int64_t>("SELECT COUNT(*) FROM agents").front(); }

@@ -17,6 +17,7 @@
 namespace ee::cp {
 namespace {
 
+constexpr std::int64_t kMiB = 1024LL * 1024;
 constexpr std::size_t kMaxClusterId = 40;
 constexpr std::size_t kMaxOldSigningKeys = 7;
 constexpr std::size_t kMaxUnixPath = 107;  // sockaddr_un::sun_path less its end
@@ -92,7 +93,7 @@ void read_server(EnvReader& env, Config& config, unsigned cores) {
   config.http.max_connections_per_ip = env.integer("EE_HTTP_MAX_CONNECTIONS_PER_IP", 256, 1, 200000);
   config.http.max_in_flight = env.integer("EE_HTTP_MAX_IN_FLIGHT", 1024, 16, 100000);
   config.http.max_header_bytes = env.integer("EE_HTTP_MAX_HEADER_BYTES", 32768, 8192, 262144);
-  config.http.max_body_bytes = env.integer("EE_HTTP_MAX_BODY_BYTES", 1024 * 1024, 1024, 64 * 1024 * 1024);
+  config.http.max_body_bytes = env.integer("EE_HTTP_MAX_BODY_BYTES", kMiB, 1024, 64 * kMiB);
   config.tls_cert = env.text("EE_TLS_CERT", EnvSource::file_too);
   config.tls_key = env.secret("EE_TLS_KEY");
   config.tls_cert_file = env.file_of("EE_TLS_CERT");

@@ -46,7 +46,7 @@ struct HttpLimits {
   std::int64_t max_connections_per_ip = 256;
   std::int64_t max_in_flight = 1024;
   std::int64_t max_header_bytes = 32768;
-  std::int64_t max_body_bytes = 1024 * 1024;
+  std::int64_t max_body_bytes = 1024LL * 1024;
 };
 
 /// Everything that is read from the environment once, at start (05 sections 1.2 and 13.4).

@@ -12,7 +12,7 @@ enum class PrincipalKind : std::uint8_t { anonymous, session, agent };
 
 struct Principal {
   PrincipalKind kind = PrincipalKind::anonymous;
-  bool is_admin = false;                       ///< sessions only, computed on each request
+  bool is_admin = false;  ///< sessions only, computed on each request
   std::optional<SessionId> session_id = {};
   std::optional<AgentId> agent_id = {};
   UtcTime credential_created_at = {};  ///< agents: tells when it is time to rotate

@@ -6,35 +6,38 @@ namespace ee::cp {
 /// Every setting of the registry. The name is the key with `_` for the dot.
 #define EE_SETTINGS(X)                                                                                                 \
   X(cloudflare_account_id)                                                                                             \
-  X(cloudflare_zone_id) X(cloudflare_api_token) X(cloudflare_domain) X(cloudflare_api_url) X(                          \
-      cloudflare_timeout_seconds) X(cloudflare_protected_tunnels) X(cloudflare_tunnel_mode) X(cloudflare_max_tunnels)  \
-      X(cloudflare_calls_per_5min) X(cloudflare_orphan_sweep) X(auth_admin_password_hash)                              \
-          X(auth_password_login_enabled) X(auth_admin_github_logins) X(auth_admin_github_ids) X(                       \
-              auth_session_ttl_seconds) X(auth_session_idle_seconds) X(auth_cache_max) X(auth_cache_ttl_ms)            \
-              X(attestation_tcb_mode) X(attestation_rtmr_mode) X(attestation_allowed_tcb_statuses) X(                  \
-                  attestation_denied_advisories) X(attestation_nonce_ttl_seconds) X(attestation_agent_refresh_seconds) \
-                  X(attestation_agent_max_age_seconds) X(attestation_cp_to_agent_mode) X(attestation_signature_mode)   \
-                      X(attestation_cp_refresh_seconds) X(attestation_verifier_mode) X(attestation_ita_minter) X(      \
-                          attestation_event_log_mode) X(attestation_require_sept_ve_disable)                           \
-                          X(attestation_allow_migratable) X(attestation_allow_service_td) X(                           \
-                              attestation_quote_max_bytes) X(attestation_verify_timeout_seconds)                       \
-                              X(attestation_verify_max_concurrency) X(intel_ta_issuer) X(intel_ta_audience) X(         \
-                                  intel_ta_jwks_url) X(intel_ta_jwks_ttl_seconds) X(intel_ta_jwks_max_stale_seconds)   \
-                                  X(intel_ta_api_url) X(intel_ta_api_key) X(intel_ta_api_version) X(                   \
-                                      intel_ta_allowed_algs) X(intel_ta_policy_ids) X(intel_ta_policy_must_match)      \
-                                      X(intel_ta_clock_skew_seconds) X(intel_ta_max_token_age_seconds) X(dcap_pcs_url) \
-                                          X(dcap_root_crl_url) X(dcap_tcb_update) X(dcap_refresh_seconds) X(           \
-                                              agents_stale_hours) X(agents_health_interval_seconds)                    \
-                                              X(agents_health_timeout_seconds) X(agents_down_after_failures) X(        \
-                                                  agents_up_after_successes) X(agents_disconnect_poweroff_seconds)     \
-                                                  X(agents_silence_seconds) X(agents_lost_after_seconds) X(            \
-                                                      agents_takeover_after_seconds) X(agents_require_bootstrap_token) \
-                                                      X(agents_credential_rotate_seconds) X(agents_max_agents)         \
-                                                          X(agents_direct_url_cidrs) X(agents_reserved_labels)         \
-                                                              X(agents_destructive_requires_oidc)                      \
-                                                                  X(ops_backup_interval_seconds) X(ops_backup_keep)    \
-                                                                      X(ops_audit_retention_days) X(ops_cors_origins)  \
-                                                                          X(ops_rate_limit_scale_percent)
+  X(cloudflare_zone_id)                                                                                                \
+  X(cloudflare_api_token) X(cloudflare_domain) X(cloudflare_api_url) X(cloudflare_timeout_seconds) X(                  \
+      cloudflare_protected_tunnels) X(cloudflare_tunnel_mode) X(cloudflare_max_tunnels) X(cloudflare_calls_per_5min)   \
+      X(cloudflare_orphan_sweep) X(auth_admin_password_hash) X(auth_password_login_enabled) X(                         \
+          auth_admin_github_logins) X(auth_admin_github_ids) X(auth_session_ttl_seconds) X(auth_session_idle_seconds)  \
+          X(auth_cache_max) X(auth_cache_ttl_ms) X(attestation_tcb_mode) X(attestation_rtmr_mode) X(                   \
+              attestation_allowed_tcb_statuses) X(attestation_denied_advisories) X(attestation_nonce_ttl_seconds)      \
+              X(attestation_agent_refresh_seconds) X(attestation_agent_max_age_seconds) X(                             \
+                  attestation_cp_to_agent_mode) X(attestation_signature_mode) X(attestation_cp_refresh_seconds)        \
+                  X(attestation_verifier_mode) X(attestation_ita_minter) X(attestation_event_log_mode) X(              \
+                      attestation_require_sept_ve_disable) X(attestation_allow_migratable)                             \
+                      X(attestation_allow_service_td) X(attestation_quote_max_bytes) X(                                \
+                          attestation_verify_timeout_seconds) X(attestation_verify_max_concurrency) X(intel_ta_issuer) \
+                          X(intel_ta_audience) X(intel_ta_jwks_url) X(intel_ta_jwks_ttl_seconds)                       \
+                              X(intel_ta_jwks_max_stale_seconds) X(intel_ta_api_url) X(intel_ta_api_key)               \
+                                  X(intel_ta_api_version) X(intel_ta_allowed_algs) X(intel_ta_policy_ids)              \
+                                      X(intel_ta_policy_must_match) X(intel_ta_clock_skew_seconds)                     \
+                                          X(intel_ta_max_token_age_seconds) X(dcap_pcs_url) X(dcap_root_crl_url)       \
+                                              X(dcap_tcb_update) X(dcap_refresh_seconds) X(agents_stale_hours) X(      \
+                                                  agents_health_interval_seconds) X(agents_health_timeout_seconds)     \
+                                                  X(agents_down_after_failures) X(agents_up_after_successes) X(        \
+                                                      agents_disconnect_poweroff_seconds) X(agents_silence_seconds)    \
+                                                      X(agents_lost_after_seconds) X(agents_takeover_after_seconds)    \
+                                                          X(agents_require_bootstrap_token)                            \
+                                                              X(agents_credential_rotate_seconds) X(agents_max_agents) \
+                                                                  X(agents_direct_url_cidrs) X(agents_reserved_labels) \
+                                                                      X(agents_destructive_requires_oidc)              \
+                                                                          X(ops_backup_interval_seconds)               \
+                                                                              X(ops_backup_keep)                       \
+                                                                                  X(ops_audit_retention_days) X(       \
+                                                                                      ops_cors_origins)                \
+                                                                                      X(ops_rate_limit_scale_percent)
 
 enum class Setting : std::uint16_t {
 #define EE_SETTING_ID(name) name,

@@ -15,8 +15,9 @@ Result<std::optional<std::int64_t>> if_match_of(const net::Request& request) {
   if (!field || *field == "*") return std::optional<std::int64_t>{};
   std::string_view text = *field;
   const auto refused = [] {
-    return fail(Error{.code = ErrorCode::invalid_request,
-                      .fields = {{.field = "If-Match", .code = "bad_format", .detail = "a version in quotes, such as \"3\""}}});
+    return fail(
+        Error{.code = ErrorCode::invalid_request,
+              .fields = {{.field = "If-Match", .code = "bad_format", .detail = "a version in quotes, such as \"3\""}}});
   };
   if (text.size() < 3 || text.front() != '"' || text.back() != '"') return refused();
   text = text.substr(1, text.size() - 2);

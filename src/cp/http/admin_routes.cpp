@@ -96,13 +96,15 @@ net::Response get_audit(AdminRoutes& context, const Call& call) {
   if (!query) return error_answer(query.error(), request_id);
   const auto filter = audit_filter(*query);
   if (!filter) return error_answer(filter.error(), request_id);
-  const auto page = context.cursors.page_request("audit", query->text("limit").value_or(""), query->text("cursor").value_or(""));
+  const auto page =
+      context.cursors.page_request("audit", query->text("limit").value_or(""), query->text("cursor").value_or(""));
   if (!page) return error_answer(page.error(), request_id);
   return answer_of(context.audit.list(*filter, *page), 200, request_id);
 }
 
 const std::string kText = R"({"type":"string"})";
-const QueryParameter kLimit = {"limit", R"({"type":"integer","minimum":1,"maximum":200,"default":50})", "Items of a page."};
+const QueryParameter kLimit = {"limit", R"({"type":"integer","minimum":1,"maximum":200,"default":50})",
+                               "Items of a page."};
 const QueryParameter kCursor = {"cursor", R"({"type":"string"})", "`next_cursor` of the page before."};
 
 }  // namespace
@@ -111,36 +113,55 @@ void add_admin_routes(std::vector<Route>& table, AdminRoutes& context) {
   const auto bound = [&context](net::Response (*handler)(AdminRoutes&, const Call&)) {
     return [handler, &context](const Call& call) { return handler(context, call); };
   };
-  const auto add = [&](std::string_view method, std::string_view pattern, net::Response (*handler)(AdminRoutes&, const Call&),
-                       RouteDoc doc) {
-    table.push_back({.method = method, .pattern = pattern, .access = Access::admin, .rate = RateClass::admin,
-                     .handle = bound(handler), .doc = std::move(doc), .reserved = true});
+  const auto add = [&](std::string_view method, std::string_view pattern,
+                       net::Response (*handler)(AdminRoutes&, const Call&), RouteDoc doc) {
+    table.push_back({.method = method,
+                     .pattern = pattern,
+                     .access = Access::admin,
+                     .rate = RateClass::admin,
+                     .handle = bound(handler),
+                     .doc = std::move(doc),
+                     .reserved = true});
   };
-  const std::vector<DocumentedAnswer> setting = {{200, "The setting; ETag is its version.", answer_schema<SettingView>()}};
+  const std::vector<DocumentedAnswer> setting = {
+      {200, "The setting; ETag is its version.", answer_schema<SettingView>()}};
   add("GET", "/api/v1/admin/settings", get_settings,
-      {.summary = "Settings with value, source and bounds.", .tag = "settings",
+      {.summary = "Settings with value, source and bounds.",
+       .tag = "settings",
        .query = {{"group", kText, "Only this group."}, {"prefix", kText, "Keys that begin so."}},
        .answers = {{200, "All of them.", answer_schema<SettingPage>()}}});
-  add("GET", "/api/v1/admin/settings/{key}", get_setting, {.summary = "One setting.", .tag = "settings", .answers = setting});
+  add("GET", "/api/v1/admin/settings/{key}", get_setting,
+      {.summary = "One setting.", .tag = "settings", .answers = setting});
   add("PUT", "/api/v1/admin/settings/{key}", put_setting,
-      {.summary = "Stores a value; it counts at once.", .tag = "settings", .request = request_schema<SettingPutRequest>(),
+      {.summary = "Stores a value; it counts at once.",
+       .tag = "settings",
+       .request = request_schema<SettingPutRequest>(),
        .answers = setting});
   add("DELETE", "/api/v1/admin/settings/{key}", delete_setting,
       {.summary = "Back to environment or default.", .tag = "settings", .answers = setting});
   add("GET", "/api/v1/admin/jobs", get_jobs,
       {.summary = "Background jobs.", .tag = "jobs", .answers = {{200, "All of them.", answer_schema<JobList>()}}});
   add("GET", "/api/v1/admin/jobs/{name}/runs", get_job_runs,
-      {.summary = "Runs of a job, newest first.", .tag = "jobs", .query = {kLimit, kCursor},
+      {.summary = "Runs of a job, newest first.",
+       .tag = "jobs",
+       .query = {kLimit, kCursor},
        .answers = {{200, "A page.", answer_schema<JobRunList>()}}});
   add("POST", "/api/v1/admin/jobs/{name}/run", post_job_run,
-      {.summary = "Asks for a run now.", .tag = "jobs", .answers = {{202, "It runs as soon as it may.", answer_schema<JobRunRequested>()}}});
+      {.summary = "Asks for a run now.",
+       .tag = "jobs",
+       .answers = {{202, "It runs as soon as it may.", answer_schema<JobRunRequested>()}}});
   add("GET", "/api/v1/admin/audit", get_audit,
-      {.summary = "The audit log, decisions about evidence included, newest first.", .tag = "audit",
-       .query = {{"action", kText, "Exactly this action."}, {"actor", kText, "Exactly this actor."},
-                 {"object_type", kText, "Kind of object."}, {"object_id", kText, "Its id."},
+      {.summary = "The audit log, decisions about evidence included, newest first.",
+       .tag = "audit",
+       .query = {{"action", kText, "Exactly this action."},
+                 {"actor", kText, "Exactly this actor."},
+                 {"object_type", kText, "Kind of object."},
+                 {"object_id", kText, "Its id."},
                  {"result", R"({"type":"string","enum":["ok","refused","failed"]})", "How it ended."},
                  {"since", R"({"type":"string","format":"date-time"})", "From then on."},
-                 {"until", R"({"type":"string","format":"date-time"})", "Before then."}, kLimit, kCursor},
+                 {"until", R"({"type":"string","format":"date-time"})", "Before then."},
+                 kLimit,
+                 kCursor},
        .answers = {{200, "A page.", answer_schema<AuditPage>()}}});
 }
 

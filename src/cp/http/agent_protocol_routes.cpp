@@ -26,8 +26,8 @@ net::Response signed_answer(int status, std::string body, const BodySignature& s
 net::Response post_challenge(AgentProtocolRoutes& context, const Call& call) {
   const auto wanted = json::read<ChallengeRequest>(call.request.body);
   if (!wanted) return error_answer(wanted.error(), call.request.request_id);
-  auto issued = context.challenges.issue(static_cast<std::uint8_t>(attestation::Purpose::register_), wanted->vm_name, "",
-                                         wanted->client_nonce, context.challenge_policy());
+  auto issued = context.challenges.issue(static_cast<std::uint8_t>(attestation::Purpose::register_), wanted->vm_name,
+                                         "", wanted->client_nonce, context.challenge_policy());
   if (!issued) return error_answer(issued.error(), call.request.request_id);
   if (context.challenge_issued) context.challenge_issued();
   return signed_answer(200, std::move(issued->body), issued->signature);
@@ -105,42 +105,73 @@ Handler bound(net::Response (*handler)(AgentProtocolRoutes&, const Call&), Agent
 
 void add_agent_protocol_routes(std::vector<Route>& table, AgentProtocolRoutes& context) {
   using namespace agent_api;
-  table.push_back({.method = "POST", .pattern = "/api/v1/agents/challenge", .access = Access::open,
-                   .rate = RateClass::challenge, .handle = bound(post_challenge, context),
-                   .doc = {.summary = "A nonce to make a quote over, for a registration.", .tag = "agents",
+  table.push_back({.method = "POST",
+                   .pattern = "/api/v1/agents/challenge",
+                   .access = Access::open,
+                   .rate = RateClass::challenge,
+                   .handle = bound(post_challenge, context),
+                   .doc = {.summary = "A nonce to make a quote over, for a registration.",
+                           .tag = "agents",
                            .request = request_schema<ChallengeRequest>(),
                            .answers = {{200, "The challenge, signed.", answer_schema<ChallengeAnswer>()}}},
                    .max_body_bytes = 4096});
-  table.push_back({.method = "POST", .pattern = "/api/v1/agents/register", .access = Access::open,
-                   .rate = RateClass::registration, .handle = bound(post_register, context),
-                   .doc = {.summary = "Registers an agent whose evidence is accepted.", .tag = "agents",
-                           .request = request_schema<RegisterRequest>(),
-                           .answers = {{201, "A new agent; secrets sealed, answer signed.", answer_schema<RegisterAnswer>()},
-                                       {200, "The agent was known: registered again.", answer_schema<RegisterAnswer>()}}},
-                   .max_body_bytes = kRegisterMaxBytes, .outside = true, .timeout = Milliseconds(75'000)});
-  table.push_back({.method = "POST", .pattern = "/api/v1/agents/{agent_id}/heartbeat", .access = Access::own_agent,
-                   .rate = RateClass::agent, .handle = bound(post_heartbeat, context),
-                   .doc = {.summary = "One heartbeat; the answer names what should run.", .tag = "agents",
+  table.push_back(
+      {.method = "POST",
+       .pattern = "/api/v1/agents/register",
+       .access = Access::open,
+       .rate = RateClass::registration,
+       .handle = bound(post_register, context),
+       .doc = {.summary = "Registers an agent whose evidence is accepted.",
+               .tag = "agents",
+               .request = request_schema<RegisterRequest>(),
+               .answers = {{201, "A new agent; secrets sealed, answer signed.", answer_schema<RegisterAnswer>()},
+                           {200, "The agent was known: registered again.", answer_schema<RegisterAnswer>()}}},
+       .max_body_bytes = kRegisterMaxBytes,
+       .outside = true,
+       .timeout = Milliseconds(75'000)});
+  table.push_back({.method = "POST",
+                   .pattern = "/api/v1/agents/{agent_id}/heartbeat",
+                   .access = Access::own_agent,
+                   .rate = RateClass::agent,
+                   .handle = bound(post_heartbeat, context),
+                   .doc = {.summary = "One heartbeat; the answer names what should run.",
+                           .tag = "agents",
                            .request = request_schema<HeartbeatRequest>(),
                            .answers = {{200, "What the agent should do.", answer_schema<HeartbeatAnswer>()}}},
                    .fast = [&context](const net::Request& request) { return fast_heartbeat(context, request); },
-                   .max_body_bytes = kHeartbeatMaxBytes, .reserved = true, .shed = net::Shed::never});
-  table.push_back({.method = "GET", .pattern = "/api/v1/agents/{agent_id}/tunnel", .access = Access::own_agent,
-                   .rate = RateClass::agent, .handle = bound(get_tunnel, context),
-                   .doc = {.summary = "The agent's tunnel and its token, sealed.", .tag = "agents",
+                   .max_body_bytes = kHeartbeatMaxBytes,
+                   .reserved = true,
+                   .shed = net::Shed::never});
+  table.push_back({.method = "GET",
+                   .pattern = "/api/v1/agents/{agent_id}/tunnel",
+                   .access = Access::own_agent,
+                   .rate = RateClass::agent,
+                   .handle = bound(get_tunnel, context),
+                   .doc = {.summary = "The agent's tunnel and its token, sealed.",
+                           .tag = "agents",
                            .answers = {{200, "Signed.", answer_schema<TunnelAnswer>()}}},
                    .shed = net::Shed::never});
-  table.push_back({.method = "GET", .pattern = "/api/v1/agents/{agent_id}/signing-keys", .access = Access::own_agent,
-                   .rate = RateClass::agent, .handle = bound(get_signing_keys, context),
-                   .doc = {.summary = "The control plane's published signing keys.", .tag = "agents",
-                           .answers = {{200, "Signed by a key that the agent already trusts.", answer_schema<agent_api::SigningKeys>()}}},
+  table.push_back({.method = "GET",
+                   .pattern = "/api/v1/agents/{agent_id}/signing-keys",
+                   .access = Access::own_agent,
+                   .rate = RateClass::agent,
+                   .handle = bound(get_signing_keys, context),
+                   .doc = {.summary = "The control plane's published signing keys.",
+                           .tag = "agents",
+                           .answers = {{200, "Signed by a key that the agent already trusts.",
+                                        answer_schema<agent_api::SigningKeys>()}}},
                    .shed = net::Shed::never});
-  table.push_back({.method = "POST", .pattern = "/api/v1/agents/{agent_id}/status", .access = Access::own_agent,
-                   .rate = RateClass::agent, .handle = bound(post_status, context),
-                   .doc = {.summary = "A change of the workload, told at once.", .tag = "agents",
+  table.push_back({.method = "POST",
+                   .pattern = "/api/v1/agents/{agent_id}/status",
+                   .access = Access::own_agent,
+                   .rate = RateClass::agent,
+                   .handle = bound(post_status, context),
+                   .doc = {.summary = "A change of the workload, told at once.",
+                           .tag = "agents",
                            .request = request_schema<StatusRequest>(),
                            .answers = {{200, "What the agent should run.", answer_schema<StatusAnswer>()}}},
-                   .max_body_bytes = kStatusMaxBytes, .shed = net::Shed::never});
+                   .max_body_bytes = kStatusMaxBytes,
+                   .shed = net::Shed::never});
 }
 
 }  // namespace ee::cp

@@ -53,16 +53,19 @@ Result<AgentFilter> filter_of(const Query& query) {
 
 net::Response get_agents(AgentRoutes& context, const Call& call) {
   const std::string& request_id = call.request.request_id;
-  const auto query = Query::parse(call.request.query, {"status", "health_status", "attestation_state", "draining", "node_size",
-                                                       "datacenter", "vm_name", "account_id", "limit", "cursor"});
+  const auto query =
+      Query::parse(call.request.query, {"status", "health_status", "attestation_state", "draining", "node_size",
+                                        "datacenter", "vm_name", "account_id", "limit", "cursor"});
   if (!query) return error_answer(query.error(), request_id);
   const auto filter = filter_of(*query);
   if (!filter) return error_answer(filter.error(), request_id);
-  const auto page = context.cursors.page_request("agents", query->text("limit").value_or(""), query->text("cursor").value_or(""));
+  const auto page =
+      context.cursors.page_request("agents", query->text("limit").value_or(""), query->text("cursor").value_or(""));
   if (!page) return error_answer(page.error(), request_id);
   auto found = context.agents.list(AgentScope::everything(), *filter, *page);
   if (!found) return error_answer(found.error(), request_id);
-  return json_answer(200, AgentPage{.items = std::move(found->items), .next_cursor = context.cursors.encode("agents", found->next)});
+  return json_answer(
+      200, AgentPage{.items = std::move(found->items), .next_cursor = context.cursors.encode("agents", found->next)});
 }
 
 net::Response get_agent(AgentRoutes& context, const Call& call) {
@@ -102,16 +105,19 @@ net::Response undeploy_agent(AgentRoutes& context, const Call& call) {
 
 std::vector<QueryParameter> list_parameters() {
   const std::string text = R"({"type":"string"})";
-  return {{"status", R"({"type":"string","enum":["undeployed","deploying","deployed","undeploying","quarantined","deleting","deleted"]})", "Life cycle; without it tombstones are left out."},
-          {"health_status", R"({"type":"string","enum":["unknown","healthy","unhealthy"]})", "By heartbeats."},
-          {"attestation_state", R"({"type":"string","enum":["verified","stale","failed"]})", "By evidence."},
-          {"draining", R"({"type":"boolean"})", "Takes no new deployments."},
-          {"node_size", text, "Exactly this size."},
-          {"datacenter", text, "Exactly this datacenter."},
-          {"vm_name", text, "Names that begin so."},
-          {"account_id", R"({"type":"string","format":"uuid"})", "Of this owner."},
-          {"limit", R"({"type":"integer","minimum":1,"maximum":200,"default":50})", "Items of a page."},
-          {"cursor", text, "`next_cursor` of the page before."}};
+  return {
+      {"status",
+       R"({"type":"string","enum":["undeployed","deploying","deployed","undeploying","quarantined","deleting","deleted"]})",
+       "Life cycle; without it tombstones are left out."},
+      {"health_status", R"({"type":"string","enum":["unknown","healthy","unhealthy"]})", "By heartbeats."},
+      {"attestation_state", R"({"type":"string","enum":["verified","stale","failed"]})", "By evidence."},
+      {"draining", R"({"type":"boolean"})", "Takes no new deployments."},
+      {"node_size", text, "Exactly this size."},
+      {"datacenter", text, "Exactly this datacenter."},
+      {"vm_name", text, "Names that begin so."},
+      {"account_id", R"({"type":"string","format":"uuid"})", "Of this owner."},
+      {"limit", R"({"type":"integer","minimum":1,"maximum":200,"default":50})", "Items of a page."},
+      {"cursor", text, "`next_cursor` of the page before."}};
 }
 
 }  // namespace
@@ -121,28 +127,50 @@ void add_agent_routes(std::vector<Route>& table, AgentRoutes& context) {
     return [handler, &context](const Call& call) { return handler(context, call); };
   };
   const std::string tag = "agents";
-  table.push_back({.method = "GET", .pattern = "/api/v1/agents", .access = Access::admin, .rate = RateClass::admin,
+  table.push_back({.method = "GET",
+                   .pattern = "/api/v1/agents",
+                   .access = Access::admin,
+                   .rate = RateClass::admin,
                    .handle = bound(get_agents),
-                   .doc = {.summary = "Agents, by id.", .tag = tag, .query = list_parameters(),
+                   .doc = {.summary = "Agents, by id.",
+                           .tag = tag,
+                           .query = list_parameters(),
                            .answers = {{200, "A page.", answer_schema<AgentPage>()}}},
                    .shed = net::Shed::first});
-  table.push_back({.method = "GET", .pattern = "/api/v1/agents/{agent_id}", .access = Access::agent_or_admin,
-                   .rate = RateClass::admin, .handle = bound(get_agent),
-                   .doc = {.summary = "One agent; an agent may read itself.", .tag = tag,
+  table.push_back({.method = "GET",
+                   .pattern = "/api/v1/agents/{agent_id}",
+                   .access = Access::agent_or_admin,
+                   .rate = RateClass::admin,
+                   .handle = bound(get_agent),
+                   .doc = {.summary = "One agent; an agent may read itself.",
+                           .tag = tag,
                            .answers = {{200, "The agent.", answer_schema<AdminAgentObject>()}}}});
-  table.push_back({.method = "DELETE", .pattern = "/api/v1/agents/{agent_id}", .access = Access::admin,
-                   .rate = RateClass::admin, .handle = bound(delete_agent),
-                   .doc = {.summary = "Deletes an agent and everything outside that belongs to it.", .tag = tag,
-                           .query = {{"force", R"({"type":"boolean","default":false})", "Also with an active deployment."}},
-                           .answers = {{202, "Its clean-up has begun.", answer_schema<AgentDeleting>()}}}});
-  table.push_back({.method = "POST", .pattern = "/api/v1/agents/{agent_id}/reset", .access = Access::admin,
-                   .rate = RateClass::admin, .handle = bound(reset_agent),
-                   .doc = {.summary = "Back to a clean state; never makes a bad attestation good.", .tag = tag,
+  table.push_back(
+      {.method = "DELETE",
+       .pattern = "/api/v1/agents/{agent_id}",
+       .access = Access::admin,
+       .rate = RateClass::admin,
+       .handle = bound(delete_agent),
+       .doc = {.summary = "Deletes an agent and everything outside that belongs to it.",
+               .tag = tag,
+               .query = {{"force", R"({"type":"boolean","default":false})", "Also with an active deployment."}},
+               .answers = {{202, "Its clean-up has begun.", answer_schema<AgentDeleting>()}}}});
+  table.push_back({.method = "POST",
+                   .pattern = "/api/v1/agents/{agent_id}/reset",
+                   .access = Access::admin,
+                   .rate = RateClass::admin,
+                   .handle = bound(reset_agent),
+                   .doc = {.summary = "Back to a clean state; never makes a bad attestation good.",
+                           .tag = tag,
                            .request = request_schema<AgentResetRequest>(),
                            .answers = {{202, "The agent as it is now.", answer_schema<AdminAgentObject>()}}}});
-  table.push_back({.method = "POST", .pattern = "/api/v1/agents/{agent_id}/undeploy", .access = Access::admin,
-                   .rate = RateClass::admin, .handle = bound(undeploy_agent),
-                   .doc = {.summary = "Ends the agent's deployment.", .tag = tag,
+  table.push_back({.method = "POST",
+                   .pattern = "/api/v1/agents/{agent_id}/undeploy",
+                   .access = Access::admin,
+                   .rate = RateClass::admin,
+                   .handle = bound(undeploy_agent),
+                   .doc = {.summary = "Ends the agent's deployment.",
+                           .tag = tag,
                            .request = request_schema<AgentUndeployRequest>(),
                            .answers = {{202, "It was asked to stop.", answer_schema<AgentUndeployed>()},
                                        {200, "It runs none.", answer_schema<AgentUndeployed>()}}}});

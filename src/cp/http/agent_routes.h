@@ -28,7 +28,9 @@ struct AgentUndeployRequest {
   std::optional<std::string> reason;
 };
 BOOST_DESCRIBE_STRUCT(AgentUndeployRequest, (), (reason))
-constexpr auto json_rules(json::For<AgentUndeployRequest> /*type*/) { return std::array{json::field("reason").length(0, 200)}; }
+constexpr auto json_rules(json::For<AgentUndeployRequest> /*type*/) {
+  return std::array{json::field("reason").length(0, 200)};
+}
 constexpr std::string_view json_name(json::For<AgentUndeployRequest> /*type*/) { return "AgentUndeploy"; }
 
 struct AgentDeleting {

@@ -39,7 +39,8 @@ Result<void> check_access(Access access, const Principal& principal, std::string
   if (principal.kind == PrincipalKind::anonymous) return fail(ErrorCode::unauthenticated);
   const bool is_session = principal.kind == PrincipalKind::session;
   const bool is_admin = is_session && principal.is_admin;
-  const bool is_that_agent = principal.kind == PrincipalKind::agent && principal.agent_id && principal.agent_id->str() == agent_id;
+  const bool is_that_agent =
+      principal.kind == PrincipalKind::agent && principal.agent_id && principal.agent_id->str() == agent_id;
   switch (access) {
     case Access::open:
     case Access::signed_in: return {};
@@ -110,7 +111,9 @@ net::Admission Api::admit(const net::RequestHead& head) {
   return {.route = &infos_[match.index], .route_index = match.index, .params = std::move(match.params)};
 }
 
-bool Api::is_keyed_by_address(const Route& route) { return route.access == Access::open && route.rate != RateClass::none; }
+bool Api::is_keyed_by_address(const Route& route) {
+  return route.access == Access::open && route.rate != RateClass::none;
+}
 
 std::optional<net::Response> Api::try_fast(net::Request& request) { return routes_[request.route].fast(request); }
 

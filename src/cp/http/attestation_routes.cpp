@@ -21,13 +21,19 @@ net::Response get_attestation(AttestationRoutes& context, const Call& call) {
 }  // namespace
 
 void add_attestation_routes(std::vector<Route>& table, AttestationRoutes& context) {
-  table.push_back({.method = "GET", .pattern = "/api/v1/attestation", .access = Access::open, .rate = RateClass::own_quote,
-                   .handle = [&context](const Call& call) { return get_attestation(context, call); },
-                   .doc = {.summary = "The control plane's own quote: cached, or over the caller's nonce.", .tag = "attestation",
-                           .query = {{"nonce", R"({"type":"string","pattern":"^[0-9a-f]{64}$"})",
-                                      "A live quote is made over it; without it the cached quote is answered."}},
-                           .answers = {{200, "A quote and what it binds.", answer_schema<agent_api::ControlPlaneAttestation>()}}},
-                   .outside = true, .shed = net::Shed::first});
+  table.push_back(
+      {.method = "GET",
+       .pattern = "/api/v1/attestation",
+       .access = Access::open,
+       .rate = RateClass::own_quote,
+       .handle = [&context](const Call& call) { return get_attestation(context, call); },
+       .doc = {.summary = "The control plane's own quote: cached, or over the caller's nonce.",
+               .tag = "attestation",
+               .query = {{"nonce", R"({"type":"string","pattern":"^[0-9a-f]{64}$"})",
+                          "A live quote is made over it; without it the cached quote is answered."}},
+               .answers = {{200, "A quote and what it binds.", answer_schema<agent_api::ControlPlaneAttestation>()}}},
+       .outside = true,
+       .shed = net::Shed::first});
 }
 
 }  // namespace ee::cp

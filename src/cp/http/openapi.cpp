@@ -19,8 +19,10 @@ std::string operation_id(const Route& route) {
   std::string id;
   for (const char c : route.method) id.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(c))));
   for (const char c : route.pattern) {
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0) id.push_back(c);
-    else if (!id.ends_with('_')) id.push_back('_');
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0)
+      id.push_back(c);
+    else if (!id.ends_with('_'))
+      id.push_back('_');
   }
   while (id.ends_with('_')) id.pop_back();
   return id;

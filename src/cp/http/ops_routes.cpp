@@ -41,38 +41,61 @@ bool may_read_metrics(const OpsRoutes& context, const net::Request& request) {
   constexpr std::string_view scheme = "Bearer ";
   if (sent.size() <= scheme.size() || !net::equal_ignoring_case(sent.substr(0, scheme.size()), scheme)) return false;
   // Digests, so that the comparison takes the same time whatever was sent.
-  return constant_time_equal(sha256(bytes_of(sent.substr(scheme.size()))), sha256(bytes_of(context.metrics_token.reveal())));
+  return constant_time_equal(sha256(bytes_of(sent.substr(scheme.size()))),
+                             sha256(bytes_of(context.metrics_token.reveal())));
 }
 
 void add_metrics_route(std::vector<Route>& table, OpsRoutes& context) {
-  table.push_back({.method = "GET", .pattern = "/metrics", .access = Access::open, .rate = RateClass::none,
-                   .handle = [&context](const Call& call) { return get_metrics(context, call.request); },
-                   .doc = {.summary = "Metrics in the Prometheus text format 0.0.4.", .tag = "operations",
-                           .answers = {{200, "The metrics.", [](json::SchemaSet&) { return std::string(R"({"type":"string"})"); },
-                                        "text/plain"}}},
-                   .reserved = true, .shed = net::Shed::never});
+  table.push_back(
+      {.method = "GET",
+       .pattern = "/metrics",
+       .access = Access::open,
+       .rate = RateClass::none,
+       .handle = [&context](const Call& call) { return get_metrics(context, call.request); },
+       .doc = {.summary = "Metrics in the Prometheus text format 0.0.4.",
+               .tag = "operations",
+               .answers = {{200, "The metrics.", [](json::SchemaSet&) { return std::string(R"({"type":"string"})"); },
+                            "text/plain"}}},
+       .reserved = true,
+       .shed = net::Shed::never});
 }
 
 void add_ops_routes(std::vector<Route>& table, OpsRoutes& context) {
   // Both answer from memory: on the io thread, whatever the workers wait for.
-  table.push_back({.method = "GET", .pattern = "/health", .access = Access::open, .rate = RateClass::none,
+  table.push_back({.method = "GET",
+                   .pattern = "/health",
+                   .access = Access::open,
+                   .rate = RateClass::none,
                    .handle = [&context](const Call&) { return get_health(context); },
-                   .doc = {.summary = "Liveness and a summary.", .tag = "operations",
+                   .doc = {.summary = "Liveness and a summary.",
+                           .tag = "operations",
                            .answers = {{200, "The process works.", answer_schema<HealthView>()},
                                        {503, "It does not.", answer_schema<HealthView>()}}},
                    .fast = [&context](const net::Request&) { return std::optional(get_health(context)); },
-                   .reserved = true, .shed = net::Shed::never});
-  table.push_back({.method = "GET", .pattern = "/ready", .access = Access::open, .rate = RateClass::none,
+                   .reserved = true,
+                   .shed = net::Shed::never});
+  table.push_back({.method = "GET",
+                   .pattern = "/ready",
+                   .access = Access::open,
+                   .rate = RateClass::none,
                    .handle = [&context](const Call&) { return get_ready(context); },
-                   .doc = {.summary = "Whether requests should be sent here.", .tag = "operations",
-                           .answers = {{200, "Ready.", answer_schema<ReadyView>()}, {503, "Not ready: why.", answer_schema<ReadyView>()}}},
+                   .doc = {.summary = "Whether requests should be sent here.",
+                           .tag = "operations",
+                           .answers = {{200, "Ready.", answer_schema<ReadyView>()},
+                                       {503, "Not ready: why.", answer_schema<ReadyView>()}}},
                    .fast = [&context](const net::Request&) { return std::optional(get_ready(context)); },
-                   .reserved = true, .shed = net::Shed::never});
+                   .reserved = true,
+                   .shed = net::Shed::never});
   if (context.metrics_here) add_metrics_route(table, context);
-  table.push_back({.method = "GET", .pattern = "/openapi.json", .access = Access::open, .rate = RateClass::read,
+  table.push_back({.method = "GET",
+                   .pattern = "/openapi.json",
+                   .access = Access::open,
+                   .rate = RateClass::read,
                    .handle = [&context](const Call&) { return json_text(200, *context.openapi); },
-                   .doc = {.summary = "This document.", .tag = "operations",
-                           .answers = {{200, "OpenAPI 3.1.", [](json::SchemaSet&) { return std::string(R"({"type":"object"})"); }}}},
+                   .doc = {.summary = "This document.",
+                           .tag = "operations",
+                           .answers = {{200, "OpenAPI 3.1.",
+                                        [](json::SchemaSet&) { return std::string(R"({"type":"object"})"); }}}},
                    .shed = net::Shed::first});
 }
 

@@ -16,9 +16,9 @@ namespace ee::cp {
 struct OpsRoutes {
   const Health& health;
   metrics::Registry& metrics;
-  Secret metrics_token = {};   ///< `EE_METRICS_TOKEN`; empty: by address
+  Secret metrics_token = {};  ///< `EE_METRICS_TOKEN`; empty: by address
   bool dev = false;
-  bool metrics_here = true;    ///< false: `EE_METRICS_BIND` serves them elsewhere
+  bool metrics_here = true;  ///< false: `EE_METRICS_BIND` serves them elsewhere
   /// Set once the table is complete.
   std::shared_ptr<const std::string> openapi = {};
 };

@@ -41,14 +41,17 @@ struct RateLimits::Buckets {
     std::abort();
   }
   void scale(std::int64_t percent) {
-    for (net::RateLimiter* limiter : {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &read, &write, &admin})
+    for (net::RateLimiter* limiter :
+         {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &read, &write, &admin})
       limiter->set_scale_percent(percent);
   }
 };
 
 RateLimits::RateLimits(const Clock& clock, std::function<std::int64_t()> scale_percent,
                        std::function<void(std::string_view)> refused)
-    : buckets_(std::make_unique<Buckets>(clock)), scale_percent_(std::move(scale_percent)), refused_(std::move(refused)) {}
+    : buckets_(std::make_unique<Buckets>(clock)),
+      scale_percent_(std::move(scale_percent)),
+      refused_(std::move(refused)) {}
 
 RateLimits::~RateLimits() = default;
 
@@ -61,7 +64,8 @@ std::optional<RateRefusal> RateLimits::take(RateClass rate, std::string_view key
   if (decision.allowed && rate == RateClass::challenge) decision = buckets_->challenges_in_all.take("all");
   if (decision.allowed) return std::nullopt;
   if (refused_) refused_(to_string(rate));
-  return RateRefusal{.error = {.code = ErrorCode::rate_limited, .retry_after = decision.retry_after}, .decision = decision};
+  return RateRefusal{.error = {.code = ErrorCode::rate_limited, .retry_after = decision.retry_after},
+                     .decision = decision};
 }
 
 std::string_view to_string(RateClass rate) {

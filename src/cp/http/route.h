@@ -14,11 +14,11 @@ namespace ee::cp {
 
 /// Who may call a route. No default: a route without a rule does not compile.
 enum class Access : std::uint8_t {
-  open,       ///< everybody; credentials are not looked at
-  signed_in,  ///< any principal but anonymous
-  session,    ///< an admin or user session
-  admin,      ///< an admin session
-  own_agent,  ///< the agent credential of `{agent_id}`
+  open,            ///< everybody; credentials are not looked at
+  signed_in,       ///< any principal but anonymous
+  session,         ///< an admin or user session
+  admin,           ///< an admin session
+  own_agent,       ///< the agent credential of `{agent_id}`
   agent_or_admin,  ///< the agent credential of `{agent_id}`, or an admin session
 };
 

@@ -98,25 +98,42 @@ net::Response get_methods(SessionRoutes& context) {
 
 void add_session_routes(std::vector<Route>& table, SessionRoutes& context) {
   const std::string tag = "sign-in";
-  table.push_back({.method = "POST", .pattern = "/admin/login", .access = Access::open, .rate = RateClass::none,
-                   .handle = [&context](const Call& call) { return post_login(context, call); },
-                   .doc = {.summary = "Signs an administrator in by password.", .tag = tag,
-                           .request = request_schema<LoginRequest>(),
-                           .answers = {{200, "A session; the token in the body or as a cookie.", answer_schema<LoginAnswer>()}}},
-                   .max_body_bytes = 4096, .outside = true});
+  table.push_back(
+      {.method = "POST",
+       .pattern = "/admin/login",
+       .access = Access::open,
+       .rate = RateClass::none,
+       .handle = [&context](const Call& call) { return post_login(context, call); },
+       .doc = {.summary = "Signs an administrator in by password.",
+               .tag = tag,
+               .request = request_schema<LoginRequest>(),
+               .answers = {{200, "A session; the token in the body or as a cookie.", answer_schema<LoginAnswer>()}}},
+       .max_body_bytes = 4096,
+       .outside = true});
   // Open: an ended session signs out too, and the handler itself checks where the request comes from.
-  table.push_back({.method = "POST", .pattern = "/admin/logout", .access = Access::open, .rate = RateClass::write,
-                   .handle = [&context](const Call& call) { return post_logout(context, call); },
-                   .doc = {.summary = "Ends the session, or all of its identity.", .tag = tag,
-                           .answers = {{204, "Signed out."}}},
-                   .max_body_bytes = 4096});
-  table.push_back({.method = "GET", .pattern = "/auth/me", .access = Access::signed_in, .rate = RateClass::read,
+  table.push_back(
+      {.method = "POST",
+       .pattern = "/admin/logout",
+       .access = Access::open,
+       .rate = RateClass::write,
+       .handle = [&context](const Call& call) { return post_logout(context, call); },
+       .doc = {.summary = "Ends the session, or all of its identity.", .tag = tag, .answers = {{204, "Signed out."}}},
+       .max_body_bytes = 4096});
+  table.push_back({.method = "GET",
+                   .pattern = "/auth/me",
+                   .access = Access::signed_in,
+                   .rate = RateClass::read,
                    .handle = [&context](const Call& call) { return get_me(context, call); },
-                   .doc = {.summary = "Who the credential belongs to.", .tag = tag,
+                   .doc = {.summary = "Who the credential belongs to.",
+                           .tag = tag,
                            .answers = {{200, "Keys that do not apply are null.", answer_schema<MeView>()}}}});
-  table.push_back({.method = "GET", .pattern = "/auth/methods", .access = Access::open, .rate = RateClass::read,
+  table.push_back({.method = "GET",
+                   .pattern = "/auth/methods",
+                   .access = Access::open,
+                   .rate = RateClass::read,
                    .handle = [&context](const Call&) { return get_methods(context); },
-                   .doc = {.summary = "How one can sign in here.", .tag = tag,
+                   .doc = {.summary = "How one can sign in here.",
+                           .tag = tag,
                            .answers = {{200, "Which ways are open.", answer_schema<MethodsView>()}}}});
 }
 

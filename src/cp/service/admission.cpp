@@ -105,8 +105,8 @@ Result<void> Admission::check_identity(db::Transaction& tx, const AdmissionInput
     if (!seen) return std::unexpected(seen.error());
     last_heartbeat_at = *seen;
   }
-  const auto rule = decide_identity(existing ? &*existing : nullptr, last_heartbeat_at, claim, input.settings.identity,
-                                    input.now);
+  const auto rule =
+      decide_identity(existing ? &*existing : nullptr, last_heartbeat_at, claim, input.settings.identity, input.now);
   if (!rule) return std::unexpected(rule.error());
   if (!existing) return {};
   const auto recent = attestation_audit_.count_accepted(tx, existing->id.str(), input.now - kRegistrationWindow);
@@ -140,7 +140,8 @@ Result<AgentRow> Admission::update_existing(db::Transaction& tx, const Admission
   const bool busy = input.request.workload.has_value();
   const AgentFacts facts = facts_of(existing, busy);
   apply_registration(row, input);
-  const auto effects = change_state(row, busy ? AgentEvent::registered_busy : AgentEvent::registered_idle, facts, input.now);
+  const auto effects =
+      change_state(row, busy ? AgentEvent::registered_busy : AgentEvent::registered_idle, facts, input.now);
   if (!effects) return std::unexpected(effects.error());
   if (auto reserved = tunnels_.reserve(tx, row, input.now); !reserved) return std::unexpected(reserved.error());
   const auto updated = agents_.update(tx, existing, row, input.now);
@@ -160,7 +161,8 @@ Result<void> Admission::write_records(db::Transaction& tx, const AdmissionInput&
   decision.reason_code = "ok";
   decision.agent_id = row.id.str();
   decision.duration_ms = input.took.count();
-  if (auto done = attestation_audit_.append(tx, decision); !done) return fail(ErrorCode::audit_unavailable, done.error().detail);
+  if (auto done = attestation_audit_.append(tx, decision); !done)
+    return fail(ErrorCode::audit_unavailable, done.error().detail);
   if (auto done = evidence_.put(tx, evidence_row_of(input, row)); !done) return std::unexpected(done.error());
   const AuditEntry entry{.actor = "agent:" + row.id.str(),
                          .action = reused ? "agent_reregistered" : "agent_registered",

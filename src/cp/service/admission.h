@@ -14,7 +14,7 @@ struct PreviousCredential {
 
 /// Identifiers of what a registration makes, drawn before the transaction.
 struct AdmissionIds {
-  std::string agent;         ///< of a new agent
+  std::string agent;  ///< of a new agent
   std::string registration;
   std::string credential;
   std::string evidence_audit;
@@ -42,8 +42,8 @@ struct AdmittedAgent {
   bool reused = false;
 };
 
-/// The one transaction of a registration: trust re-read, identity rules, then agent, evidence, credential and audit rows.
-/// Whatever fails, nothing of it stays.
+/// The one transaction of a registration: trust re-read, identity rules, then agent, evidence, credential and audit
+/// rows. Whatever fails, nothing of it stays.
 class Admission {
  public:
   Admission(const TrustService& trust, TunnelService& tunnels, DeploymentHooks& deployments, LiveMap& live,

@@ -48,8 +48,8 @@ Result<SignedBody> AgentChannel::tunnel(const AgentId& agent) {
 Result<SignedBody> AgentChannel::signing_keys(const AgentId& agent) {
   const auto entry = admit(agent);
   if (!entry) return std::unexpected(entry.error());
-  std::string body = json::write(
-      agent_api::SigningKeys{.version = signing_keys_version_(), .keys = signing_keys_.published()});
+  std::string body =
+      json::write(agent_api::SigningKeys{.version = signing_keys_version_(), .keys = signing_keys_.published()});
   BodySignature signature =
       signing_keys_.sign_body("signing-keys", agent.str(), uuid_text((*entry)->registration_id), body);
   return SignedBody{.body = std::move(body), .signature = std::move(signature)};
@@ -63,13 +63,14 @@ Result<agent_api::StatusAnswer> AgentChannel::report(const AgentId& agent, const
                        *(*entry)->current_deployment_id == key_of(std::string_view(workload->deployment_id)) &&
                        (*entry)->assignment_epoch == workload->assignment_epoch;
   if (workload && !is_ours) return fail(ErrorCode::stale_assignment);
-  const auto row = database_.write<std::optional<AgentRow>>([&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
-    auto read = agents_.get(tx, agent);
-    if (!read || !*read) return read;
-    if (auto applied = deployments_.apply_agent_report(tx, **read, workload, clock_.now()); !applied)
-      return std::unexpected(applied.error());
-    return agents_.get(tx, agent);
-  });
+  const auto row =
+      database_.write<std::optional<AgentRow>>([&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
+        auto read = agents_.get(tx, agent);
+        if (!read || !*read) return read;
+        if (auto applied = deployments_.apply_agent_report(tx, **read, workload, clock_.now()); !applied)
+          return std::unexpected(applied.error());
+        return agents_.get(tx, agent);
+      });
   if (!row) return std::unexpected(row.error());
   if (*row) directory_.put(**row);
   const auto fresh = directory_.find((*entry)->id);

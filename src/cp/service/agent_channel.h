@@ -22,10 +22,14 @@ struct SignedBody {
 /// Thread-safe; calls block on the database.
 class AgentChannel {
  public:
-  AgentChannel(db::Database& database, Directory& directory, DeploymentHooks& deployments, const SigningKeys& signing_keys,
-               std::function<std::int64_t()> signing_keys_version, Clock& clock)
-      : database_(database), directory_(directory), deployments_(deployments), signing_keys_(signing_keys),
-        signing_keys_version_(std::move(signing_keys_version)), clock_(clock) {}
+  AgentChannel(db::Database& database, Directory& directory, DeploymentHooks& deployments,
+               const SigningKeys& signing_keys, std::function<std::int64_t()> signing_keys_version, Clock& clock)
+      : database_(database),
+        directory_(directory),
+        deployments_(deployments),
+        signing_keys_(signing_keys),
+        signing_keys_version_(std::move(signing_keys_version)),
+        clock_(clock) {}
 
   /// The agent's tunnel; its token sealed to the keys of its present registration.
   /// Errors: `agent_not_found`, `agent_deleted`, `agent_attestation_failed`, those of the database.

@@ -52,7 +52,8 @@ AttestationAuditRow audit_row_of(const AttestationAttempt& attempt, UtcTime now)
 
 EvidenceRow evidence_row_of(const AdmissionInput& input, const AgentRow& agent) {
   const AcceptedEvidence& evidence = input.evidence;
-  const auto profile = evidence.decision.rtmr_profile ? std::optional(evidence.decision.rtmr_profile->id) : std::nullopt;
+  const auto profile =
+      evidence.decision.rtmr_profile ? std::optional(evidence.decision.rtmr_profile->id) : std::nullopt;
   const auto signing = from_base64(agent.signing_key).value_or(ByteVector(32));
   const auto sealing = from_base64(agent.sealing_key).value_or(ByteVector(32));
   const auto binding = att::agent_binding(std::span<const std::uint8_t, 32>(signing.data(), 32),

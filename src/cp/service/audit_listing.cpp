@@ -3,7 +3,8 @@
 namespace ee::cp {
 
 Result<AuditPage> AuditListing::list(const AuditFilter& filter, const PageRequest& page) const {
-  auto rows = database_.read<Page<AuditRow>>([&](db::Transaction& tx) { return AuditLogStore().list(tx, filter, page); });
+  auto rows =
+      database_.read<Page<AuditRow>>([&](db::Transaction& tx) { return AuditLogStore().list(tx, filter, page); });
   if (!rows) return std::unexpected(rows.error());
   AuditPage out{.items = {}, .next_cursor = cursors_.encode("audit", rows->next)};
   for (AuditRow& row : rows->items)

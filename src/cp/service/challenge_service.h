@@ -27,8 +27,13 @@ struct SignedChallenge {
 class ChallengeService {
  public:
   /// `audience`: origin of this control plane, what quotes must name.
-  ChallengeService(ChallengeKeys keys, std::string audience, const SigningKeys& signing_keys, Clock& clock, Random& random)
-      : keys_(std::move(keys)), audience_(std::move(audience)), signing_keys_(signing_keys), clock_(clock), random_(random) {}
+  ChallengeService(ChallengeKeys keys, std::string audience, const SigningKeys& signing_keys, Clock& clock,
+                   Random& random)
+      : keys_(std::move(keys)),
+        audience_(std::move(audience)),
+        signing_keys_(signing_keys),
+        clock_(clock),
+        random_(random) {}
 
   /// For a registration, `agent_id` is empty. `client_nonce` is 64 hexadecimal digits (checked by the caller's schema).
   /// Errors: verifier_unavailable when the CSPRNG fails.

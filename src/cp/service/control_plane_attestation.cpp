@@ -16,7 +16,7 @@ Result<agent_api::ControlPlaneAttestation> ControlPlaneAttestation::cached(Secon
 }
 
 Result<agent_api::ControlPlaneAttestation> ControlPlaneAttestation::live(const ByteArray<32>& nonce,
-                                                                        std::int64_t signing_keys_version) {
+                                                                         std::int64_t signing_keys_version) {
   struct Slot {
     std::atomic<int>& live;
     int taken;
@@ -43,9 +43,10 @@ std::optional<UtcTime> ControlPlaneAttestation::cached_at() const {
 }
 
 Result<agent_api::ControlPlaneAttestation> ControlPlaneAttestation::make(const ByteArray<32>& nonce,
-                                                                        std::int64_t signing_keys_version) {
+                                                                         std::int64_t signing_keys_version) {
   const auto unavailable = [](std::string detail) {
-    return fail(Error{.code = ErrorCode::cp_attestation_unavailable, .detail = std::move(detail), .retry_after = Seconds(5)});
+    return fail(
+        Error{.code = ErrorCode::cp_attestation_unavailable, .detail = std::move(detail), .retry_after = Seconds(5)});
   };
   if (source_ == nullptr) return unavailable("this machine has no TDX");
   const auto binding = att::control_plane_binding(signing_keys_.published_raw());
@@ -54,21 +55,23 @@ Result<agent_api::ControlPlaneAttestation> ControlPlaneAttestation::make(const B
   if (!bytes) return unavailable(std::string(slug(bytes.error().code)) + ": " + bytes.error().detail);
   const auto quote = att::parse_quote(*bytes, att::TrailingPolicy::zeros);
   if (!quote) return unavailable("the quote made here does not parse: " + quote.error().detail);
-  if (!constant_time_equal(quote->report_data(), report_data.value)) return unavailable("the quote has other report data");
-  agent_api::ControlPlaneAttestation out{.environment = environment_,
-                                         .emulated = quote->is_emulated(),
-                                         .quote = to_base64(quote->bytes()),
-                                         .quote_sha256 = to_hex(sha256(quote->bytes())),
-                                         .nonce = to_hex(nonce),
-                                         .audience = audience_,
-                                         .purpose = std::string(att::to_string(att::Purpose::control_plane)),
-                                         .binding = to_hex(binding),
-                                         .signing_keys = {.version = signing_keys_version, .keys = signing_keys_.published()},
-                                         .mrtd = to_hex(quote->mrtd()),
-                                         .rtmrs = {},
-                                         .report_data = to_hex(quote->report_data()),
-                                         .event_log = {},
-                                         .generated_at = clock_.now()};
+  if (!constant_time_equal(quote->report_data(), report_data.value))
+    return unavailable("the quote has other report data");
+  agent_api::ControlPlaneAttestation out{
+      .environment = environment_,
+      .emulated = quote->is_emulated(),
+      .quote = to_base64(quote->bytes()),
+      .quote_sha256 = to_hex(sha256(quote->bytes())),
+      .nonce = to_hex(nonce),
+      .audience = audience_,
+      .purpose = std::string(att::to_string(att::Purpose::control_plane)),
+      .binding = to_hex(binding),
+      .signing_keys = {.version = signing_keys_version, .keys = signing_keys_.published()},
+      .mrtd = to_hex(quote->mrtd()),
+      .rtmrs = {},
+      .report_data = to_hex(quote->report_data()),
+      .event_log = {},
+      .generated_at = clock_.now()};
   for (std::size_t i = 0; i < 4; ++i) out.rtmrs.push_back(to_hex(quote->rtmr(i)));
   return out;
 }

@@ -23,8 +23,12 @@ class ControlPlaneAttestation {
   /// `source` null: this machine has no TDX, every answer is `cp_attestation_unavailable`.
   ControlPlaneAttestation(attestation::QuoteSource* source, const SigningKeys& signing_keys, std::string environment,
                           std::string audience, Clock& clock, Random& random)
-      : source_(source), signing_keys_(signing_keys), environment_(std::move(environment)),
-        audience_(std::move(audience)), clock_(clock), random_(random) {}
+      : source_(source),
+        signing_keys_(signing_keys),
+        environment_(std::move(environment)),
+        audience_(std::move(audience)),
+        clock_(clock),
+        random_(random) {}
 
   /// The cached quote; not older than twice `refresh`. Error: cp_attestation_unavailable.
   Result<agent_api::ControlPlaneAttestation> cached(Seconds refresh);

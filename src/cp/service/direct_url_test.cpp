@@ -21,9 +21,9 @@ TEST(DirectUrl, TakesAnIpLiteralInsideTheNetworksInDevOnly) {
 
 TEST(DirectUrl, RefusesWhatCouldReachElsewhere) {
   for (const char* url : {"http://localhost:80", "http://127.0.0.1", "http://127.0.0.1:80/", "http://127.0.0.1:80/x",
-                          "http://u@127.0.0.1:80", "http://127.0.0.1:80?x", "http://127.0.0.1:80#x", "ftp://127.0.0.1:80",
-                          "http://127.1:80", "http://0x7f000001:80", "http://2130706433:80", "127.0.0.1:80", "",
-                          "http://127.0.0.1.example.com:80", "http://[::ffff:127.0.0.1]:80"})
+                          "http://u@127.0.0.1:80", "http://127.0.0.1:80?x", "http://127.0.0.1:80#x",
+                          "ftp://127.0.0.1:80", "http://127.1:80", "http://0x7f000001:80", "http://2130706433:80",
+                          "127.0.0.1:80", "", "http://127.0.0.1.example.com:80", "http://[::ffff:127.0.0.1]:80"})
     EXPECT_FALSE(is_allowed_direct_url(url, true, kLoopback)) << url;
 }
 

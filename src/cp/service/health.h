@@ -32,16 +32,16 @@ BOOST_DESCRIBE_STRUCT(ReadyView, (), (ready, reasons))
 
 /// Facts that health is judged by; each is asked on every call and must not wait for anything.
 struct HealthSources {
-  std::function<bool()> writer_alive;                       ///< the database's writer thread lives
-  std::function<Milliseconds()> since_write_probe;          ///< since the last successful write probe
-  std::function<Milliseconds()> settings_stale_for;         ///< how long reloads of settings have failed; 0: fine
-  std::function<bool()> jobs_ok;                            ///< no job is stuck
-  std::function<bool()> attestation_on;                     ///< this machine makes quotes
-  std::function<bool()> attestation_fresh;                  ///< own quote not older than 3 refreshes
-  std::function<Milliseconds()> loop_lag;                   ///< of the HTTP server's io threads
-  std::function<Milliseconds()> shedding_for;               ///< how long load is being shed; 0: not
-  std::function<std::int64_t()> disk_free_bytes;            ///< at the database
-  bool attestation_required = false;                        ///< staging and production
+  std::function<bool()> writer_alive;                ///< the database's writer thread lives
+  std::function<Milliseconds()> since_write_probe;   ///< since the last successful write probe
+  std::function<Milliseconds()> settings_stale_for;  ///< how long reloads of settings have failed; 0: fine
+  std::function<bool()> jobs_ok;                     ///< no job is stuck
+  std::function<bool()> attestation_on;              ///< this machine makes quotes
+  std::function<bool()> attestation_fresh;           ///< own quote not older than 3 refreshes
+  std::function<Milliseconds()> loop_lag;            ///< of the HTTP server's io threads
+  std::function<Milliseconds()> shedding_for;        ///< how long load is being shed; 0: not
+  std::function<std::int64_t()> disk_free_bytes;     ///< at the database
+  bool attestation_required = false;                 ///< staging and production
 };
 
 struct ProgramIdentity {

@@ -159,7 +159,8 @@ Result<SignedAnswer> RegistrationService::answer(const AdmissionInput& input, co
   const std::optional<std::string> token = tunnel_token_told(row);
   std::string secrets = R"({"agent_credential":)" + json::quote(credential.reveal()) + R"(,"tunnel_token":)" +
                         (token ? json::quote(*token) : "null") + "}";
-  const auto sealed = seal("easyenclave.seal.1:registration:" + row.id.str() + ":" + input.evidence.challenge_id, secrets, key);
+  const auto sealed =
+      seal("easyenclave.seal.1:registration:" + row.id.str() + ":" + input.evidence.challenge_id, secrets, key);
   wipe(secrets);
   if (!sealed) return std::unexpected(sealed.error());
 
@@ -177,16 +178,17 @@ Result<SignedAnswer> RegistrationService::answer(const AdmissionInput& input, co
                  .version = entry ? entry->tunnel_version : row.row_version,
                  .hostname = row.hostname},
       .signing_keys = {.version = parts_.signing_keys_version(), .keys = parts_.signing_keys.published()},
-      .heartbeat_interval_seconds =
-          heartbeat_interval({.configured = input.settings.agents.heartbeat_interval,
-                              .has_direct_url = row.direct_url.has_value()}).count(),
+      .heartbeat_interval_seconds = heartbeat_interval({.configured = input.settings.agents.heartbeat_interval,
+                                                        .has_direct_url = row.direct_url.has_value()})
+                                        .count(),
       .attestation_due_at = due ? std::optional(row.attestation_due_at) : std::nullopt,
       .desired = entry ? parts_.deployments.desired_for(*entry, input.request.workload) : agent_api::Desired{},
       .answered_at = now};
   std::string body = json::write(answer);
   BodySignature signature =
       parts_.signing_keys.sign_body("registration", row.id.str(), row.registration_id.str(), body);
-  return SignedAnswer{.status = admitted.reused ? 200 : 201, .body = std::move(body), .signature = std::move(signature)};
+  return SignedAnswer{
+      .status = admitted.reused ? 200 : 201, .body = std::move(body), .signature = std::move(signature)};
 }
 
 void RegistrationService::audit_refusal(const AttestationAttempt& attempt, const Error& error, Milliseconds took) {
@@ -206,8 +208,12 @@ void RegistrationService::audit_refusal(const AttestationAttempt& attempt, const
                              });
   if (!written) {
     log::error("audit", "a refused registration could not be audited",
-               {{"reason_code", error.code}, {"vm_name", row.vm_name}, {"source_ip", row.source_ip},
-                {"nonce_id", row.nonce_id}, {"quote_sha256", row.quote_sha256}, {"error", written.error().code}});
+               {{"reason_code", error.code},
+                {"vm_name", row.vm_name},
+                {"source_ip", row.source_ip},
+                {"nonce_id", row.nonce_id},
+                {"quote_sha256", row.quote_sha256},
+                {"error", written.error().code}});
     if (parts_.audit_failed) parts_.audit_failed();
   }
 }

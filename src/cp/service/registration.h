@@ -27,7 +27,7 @@ namespace ee::cp {
 struct RegistrationSettings {
   IdentitySettings identity = {};
   AgentSettings agents = {};
-  bool dev = false;                             ///< `EE_ENV` is `dev`: `direct_url` may be sent
+  bool dev = false;                                ///< `EE_ENV` is `dev`: `direct_url` may be sent
   std::vector<std::string> direct_url_cidrs = {};  ///< `agents.direct_url_cidrs`
 };
 

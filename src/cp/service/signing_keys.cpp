@@ -23,8 +23,8 @@ std::string SigningKeys::set_hash() const {
   return to_hex(sha256(all));
 }
 
-BodySignature SigningKeys::sign_body(std::string_view kind, std::string_view agent_id,
-                                     std::string_view registration_id, std::string_view body) const {
+BodySignature SigningKeys::sign_body(std::string_view kind, std::string_view agent_id, std::string_view registration_id,
+                                     std::string_view body) const {
   const ByteVector input = signed_body_input(kind, agent_id, registration_id, bytes_of(body));
   return {.kid = kid_, .signature = to_base64(current_.sign(input))};
 }

@@ -15,7 +15,6 @@
 /// JSON bodies of the routes of trusted MRTDs (01 sections 14.5 and 14.6).
 namespace ee::cp {
 
-
 struct RtmrProfileInput {
   std::string name;
   std::optional<std::string> node_size;
@@ -29,8 +28,10 @@ BOOST_DESCRIBE_STRUCT(RtmrProfileInput, (), (name, node_size, rtmr0, rtmr1, rtmr
 constexpr auto json_rules(json::For<RtmrProfileInput>) {
   return std::array{json::field("name").length(1, 100),
                     json::field("node_size").length(1, 32),
-                    json::field("rtmr0").hex(96), json::field("rtmr1").hex(96),
-                    json::field("rtmr2").hex(96), json::field("rtmr3").hex(96),
+                    json::field("rtmr0").hex(96),
+                    json::field("rtmr1").hex(96),
+                    json::field("rtmr2").hex(96),
+                    json::field("rtmr3").hex(96),
                     json::field("event_digests").items(0, 4096)};
 }
 constexpr std::string_view json_name(json::For<RtmrProfileInput>) { return "RtmrProfileInput"; }

@@ -11,7 +11,8 @@ namespace {
 namespace att = attestation;
 
 std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c; });
+  std::ranges::transform(text, text.begin(),
+                         [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c; });
   return text;
 }
 std::optional<std::string> lower(const std::optional<std::string>& text) {
@@ -24,20 +25,34 @@ Error bad_field(std::string field, std::string code, std::string detail) {
 }
 
 RtmrProfileView view_of(const RtmrProfileRow& row) {
-  return {.id = row.id, .name = row.name, .node_size = row.node_size, .rtmr0 = row.rtmr0, .rtmr1 = row.rtmr1,
-          .rtmr2 = row.rtmr2, .rtmr3 = row.rtmr3};
+  return {.id = row.id,
+          .name = row.name,
+          .node_size = row.node_size,
+          .rtmr0 = row.rtmr0,
+          .rtmr1 = row.rtmr1,
+          .rtmr2 = row.rtmr2,
+          .rtmr3 = row.rtmr3};
 }
 
 RtmrProfileView view_of(const att::RtmrProfile& profile) {
   const auto text = [&](std::size_t i) {
     return profile.rtmrs[i] ? std::optional(to_hex(*profile.rtmrs[i])) : std::nullopt;
   };
-  return {.id = profile.id, .name = profile.name, .node_size = profile.node_size, .rtmr0 = text(0), .rtmr1 = text(1),
-          .rtmr2 = text(2), .rtmr3 = text(3)};
+  return {.id = profile.id,
+          .name = profile.name,
+          .node_size = profile.node_size,
+          .rtmr0 = text(0),
+          .rtmr1 = text(1),
+          .rtmr2 = text(2),
+          .rtmr3 = text(3)};
 }
 
 PublicMrtdView public_view(const AdminMrtdView& view) {
-  return {.mrtd = view.mrtd, .kind = view.kind, .note = view.note, .source = view.source, .profiles = view.profiles,
+  return {.mrtd = view.mrtd,
+          .kind = view.kind,
+          .note = view.note,
+          .source = view.source,
+          .profiles = view.profiles,
           .created_at = view.created_at};
 }
 
@@ -138,7 +153,8 @@ Result<MrtdRemoved> TrustService::remove(const std::string& text, const Actor& a
   auto removed = database_.write<MrtdRemoved>([&](db::Transaction& tx) -> Result<MrtdRemoved> {
     const auto row = rows_.get(tx, mrtd);
     if (!row) return std::unexpected(row.error());
-    if (!*row) return fail(environment_entry(mrtd) != nullptr ? ErrorCode::mrtd_from_environment : ErrorCode::mrtd_not_found);
+    if (!*row)
+      return fail(environment_entry(mrtd) != nullptr ? ErrorCode::mrtd_from_environment : ErrorCode::mrtd_not_found);
     const auto agents = rows_.agents_with(tx, mrtd);
     if (!agents) return std::unexpected(agents.error());
     if (auto done = rows_.remove(tx, mrtd); !done) return std::unexpected(done.error());
@@ -159,8 +175,12 @@ Result<AdminMrtdView> TrustService::add_profile(const std::string& text, const R
     if (!row) return std::unexpected(row.error());
     const att::TrustedMrtd* entry = environment_entry(mrtd);
     if (!*row && entry != nullptr) {
-      const TrustedMrtdRow own{.mrtd = mrtd, .kind = entry->kind, .note = "from the environment", .created_by = actor.name,
-                               .created_at = now, .updated_at = now};
+      const TrustedMrtdRow own{.mrtd = mrtd,
+                               .kind = entry->kind,
+                               .note = "from the environment",
+                               .created_by = actor.name,
+                               .created_at = now,
+                               .updated_at = now};
       if (auto done = rows_.add(tx, own); !done) return std::unexpected(done.error());
     }
     if (auto done = insert_profile(tx, mrtd, input, actor.name, now); !done) return std::unexpected(done.error());
@@ -214,7 +234,8 @@ Result<AdminMrtdView> TrustService::view_of(db::Transaction& tx, const TrustedMr
 }
 
 const att::TrustedMrtd* TrustService::environment_entry(const std::string& mrtd) const {
-  const auto found = std::ranges::find_if(environment_.mrtds, [&](const att::TrustedMrtd& e) { return to_hex(e.mrtd) == mrtd; });
+  const auto found =
+      std::ranges::find_if(environment_.mrtds, [&](const att::TrustedMrtd& e) { return to_hex(e.mrtd) == mrtd; });
   return found == environment_.mrtds.end() ? nullptr : &*found;
 }
 
@@ -238,7 +259,8 @@ Result<void> TrustService::insert_profile(db::Transaction& tx, const std::string
   std::optional<std::string> digests;
   if (input.event_digests) {
     for (const std::string& digest : *input.event_digests)
-      if (!from_hex_exact<48>(digest)) return fail(bad_field("event_digests", "bad_format", "96 hexadecimal digits each"));
+      if (!from_hex_exact<48>(digest))
+        return fail(bad_field("event_digests", "bad_format", "96 hexadecimal digits each"));
     digests = json::write(*input.event_digests);
   }
   const auto id = new_uuid_v7(now, random_);
@@ -260,10 +282,16 @@ Result<void> TrustService::audit(db::Transaction& tx, AttestationEvent event, st
                                  const std::string& mrtd, const Actor& actor, UtcTime now) const {
   const auto id = new_uuid_v7(now, random_);
   if (!id) return fail(ErrorCode::audit_unavailable, "the CSPRNG failed");
-  const AttestationAuditRow row{.id = *id, .at = now, .event = event, .request_id = actor.request_id,
-                                .actor = actor.name, .source_ip = actor.client_address, .mrtd = mrtd,
+  const AttestationAuditRow row{.id = *id,
+                                .at = now,
+                                .event = event,
+                                .request_id = actor.request_id,
+                                .actor = actor.name,
+                                .source_ip = actor.client_address,
+                                .mrtd = mrtd,
                                 .details = R"({"action":)" + json::quote(action) + "}"};
-  if (auto done = attestation_audit_.append(tx, row); !done) return fail(ErrorCode::audit_unavailable, done.error().detail);
+  if (auto done = attestation_audit_.append(tx, row); !done)
+    return fail(ErrorCode::audit_unavailable, done.error().detail);
   return {};
 }
 

@@ -22,7 +22,10 @@ class TrustService {
   /// `environment`: entries of the environment variables and, in dev, the emulator's. `changed` runs after each change.
   TrustService(db::Database& database, attestation::TrustStore environment, Clock& clock, Random& random,
                std::function<void()> changed = {})
-      : database_(database), environment_(std::move(environment)), clock_(clock), random_(random),
+      : database_(database),
+        environment_(std::move(environment)),
+        clock_(clock),
+        random_(random),
         changed_(std::move(changed)) {}
 
   struct Effective {

@@ -39,17 +39,21 @@ class EvidenceVerifier::Run {
  public:
   Run(const Parts& parts, const VerificationLimits& limits, const EvidenceClaim& claim,
       const EvidenceTransport& transport, AttestationAttempt& attempt)
-      : parts_(parts), limits_(limits), claim_(claim), transport_(transport), attempt_(attempt),
+      : parts_(parts),
+        limits_(limits),
+        claim_(claim),
+        transport_(transport),
+        attempt_(attempt),
         deadline_(parts.clock.steady_now() + limits.deadline) {}
 
   Result<AcceptedEvidence> run() {
     using enum VerificationStep;
     using Step = Result<void> (Run::*)();
     constexpr std::pair<VerificationStep, Step> steps[] = {
-        {policy, &Run::freeze_policy}, {quote, &Run::parse},
-        {challenge, &Run::check_challenge}, {nonce, &Run::consume_nonce},
+        {policy, &Run::freeze_policy},          {quote, &Run::parse},
+        {challenge, &Run::check_challenge},     {nonce, &Run::consume_nonce},
         {report_data, &Run::check_report_data}, {td_attributes, &Run::check_td_attributes},
-        {verifiers, &Run::run_verifiers}, {mrtd, &Run::judge},
+        {verifiers, &Run::run_verifiers},       {mrtd, &Run::judge},
         {event_log, &Run::check_event_log},
     };
     for (const auto& [step, function] : steps) {
@@ -59,15 +63,16 @@ class EvidenceVerifier::Run {
     }
     if (parts_.clock.steady_now() >= deadline_) return fail(ErrorCode::verifier_timeout);
     finish();
-    return AcceptedEvidence{.quote = std::move(*quote_),
-                            .preimage = std::move(preimage_),
-                            .challenge_id = challenge_.id,
-                            .kind = emulated_ ? "emulated" : std::string(boost::describe::enum_to_string(claim_.evidence.kind, "")),
-                            .policy = *policy_,
-                            .decision = std::move(decision_),
-                            .tcb_status = facts_->tcb_status,
-                            .advisories = facts_->advisories,
-                            .fmspc = attempt_.fmspc.value_or("")};
+    return AcceptedEvidence{
+        .quote = std::move(*quote_),
+        .preimage = std::move(preimage_),
+        .challenge_id = challenge_.id,
+        .kind = emulated_ ? "emulated" : std::string(boost::describe::enum_to_string(claim_.evidence.kind, "")),
+        .policy = *policy_,
+        .decision = std::move(decision_),
+        .tcb_status = facts_->tcb_status,
+        .advisories = facts_->advisories,
+        .fmspc = attempt_.fmspc.value_or("")};
   }
 
  private:
@@ -79,8 +84,8 @@ class EvidenceVerifier::Run {
     policy_.emplace(std::move(*policy));
     attempt_.verifier_mode = boost::describe::enum_to_string(policy_->verifier_mode.get(), "");
     attempt_.policy_snapshot = att::to_json(*policy_, std::nullopt);
-    const bool wants_token = policy_->ita_minter.get() == att::ItaMinter::agent &&
-                             policy_->verifier_mode.get() != att::VerifierMode::dcap;
+    const bool wants_token =
+        policy_->ita_minter.get() == att::ItaMinter::agent && policy_->verifier_mode.get() != att::VerifierMode::dcap;
     if (wants_token && (!claim_.evidence.intel_ta_token || claim_.evidence.intel_ta_token->empty()))
       return fail(ErrorCode::ita_token_missing);
     if (!wants_token && claim_.evidence.intel_ta_token) return fail(ErrorCode::ita_token_not_allowed);
@@ -93,8 +98,8 @@ class EvidenceVerifier::Run {
     quote_.emplace(std::move(*quote));
     emulated_ = quote_->is_emulated();
     describe_quote(*quote_, attempt_);
-    return att::check_emulation(*quote_, policy_->emulation_allowed.get() ? att::EmulatedQuotes::allow
-                                                                           : att::EmulatedQuotes::refuse);
+    return att::check_emulation(
+        *quote_, policy_->emulation_allowed.get() ? att::EmulatedQuotes::allow : att::EmulatedQuotes::refuse);
   }
 
   Result<void> check_challenge() {
@@ -114,11 +119,11 @@ class EvidenceVerifier::Run {
   Result<void> check_request_signature() {
     const auto signature = transport_.signature ? from_base64(*transport_.signature) : std::nullopt;
     if (!signature || signature->size() != 64)
-      return fail(Error{.code = ErrorCode::invalid_request,
-                        .fields = {{.field = "X-EE-Agent-Signature", .code = "bad_format",
-                                    .detail = "base64 of 64 bytes"}}});
-    const ByteVector input = request_signature_input(transport_.method, transport_.path, challenge_.id,
-                                                     bytes_of(transport_.body));
+      return fail(
+          Error{.code = ErrorCode::invalid_request,
+                .fields = {{.field = "X-EE-Agent-Signature", .code = "bad_format", .detail = "base64 of 64 bytes"}}});
+    const ByteVector input =
+        request_signature_input(transport_.method, transport_.path, challenge_.id, bytes_of(transport_.body));
     if (!ed25519_verify(claim_.signing_key, input, *signature)) return fail(ErrorCode::pop_signature_invalid);
     return {};
   }
@@ -161,13 +166,16 @@ class EvidenceVerifier::Run {
     std::optional<Result<att::VerifierVerdict>> dcap;
     // The token's verifier waits for the network, the other mostly for the processor: side by side.
     std::future<Result<att::VerifierVerdict>> asked;
-    if (mode == att::VerifierMode::both) asked = std::async(std::launch::async, [this] { return by_token(); });
-    else if (mode == att::VerifierMode::ita) ita.emplace(by_token());
+    if (mode == att::VerifierMode::both)
+      asked = std::async(std::launch::async, [this] { return by_token(); });
+    else if (mode == att::VerifierMode::ita)
+      ita.emplace(by_token());
     if (mode != att::VerifierMode::ita) dcap.emplace(by_dcap());
     if (asked.valid()) ita.emplace(asked.get());
     auto combined = att::combine_verdicts(mode, std::move(ita), std::move(dcap));
     if (!combined.verdict) {
-      if (combined.other_reason) attempt_.details = R"({"other_reason":")" + std::string(slug(*combined.other_reason)) + "\"}";
+      if (combined.other_reason)
+        attempt_.details = R"({"other_reason":")" + std::string(slug(*combined.other_reason)) + "\"}";
       return std::unexpected(combined.verdict.error());
     }
     facts_->tcb_status = combined.verdict->status;
@@ -211,14 +219,16 @@ class EvidenceVerifier::Run {
   Result<void> check_event_log() {
     const att::EventLogMode mode = policy_->event_log_mode.get();
     // No deployment is ever assigned by this control plane yet, so a log that names one names a stranger's.
-    if (claim_.evidence.workload_log && !claim_.evidence.workload_log->empty()) return fail(ErrorCode::workload_unknown);
+    if (claim_.evidence.workload_log && !claim_.evidence.workload_log->empty())
+      return fail(ErrorCode::workload_unknown);
     if (mode == att::EventLogMode::disabled) return {};
     if (!claim_.evidence.event_log) {
       if (mode == att::EventLogMode::required) return fail(ErrorCode::event_log_missing);
       return {};
     }
     const auto log = from_base64(*claim_.evidence.event_log);
-    if (!log || log->size() > kEventLogMaxBytes) return fail(ErrorCode::event_log_malformed, "base64 of at most 131072 bytes");
+    if (!log || log->size() > kEventLogMaxBytes)
+      return fail(ErrorCode::event_log_malformed, "base64 of at most 131072 bytes");
     const auto replayed = att::replay_ccel(*log);
     if (!replayed) return std::unexpected(replayed.error());
     return att::check_event_log(*replayed, *quote_);
@@ -252,7 +262,8 @@ class EvidenceVerifier::Run {
 Result<void> EvidenceVerifier::take_slot(const VerificationLimits& limits, const std::stop_token& stop) {
   const SteadyTime give_up = parts_.clock.steady_now() + kSlotWait;
   std::unique_lock lock(slots_mutex_);
-  const bool got = slot_free_.wait_until(lock, stop, give_up, [&] { return in_flight_.load() < limits.max_concurrency; });
+  const bool got =
+      slot_free_.wait_until(lock, stop, give_up, [&] { return in_flight_.load() < limits.max_concurrency; });
   if (!got) return fail(Error{.code = ErrorCode::verifier_busy, .retry_after = Seconds(5)});
   ++in_flight_;
   return {};

@@ -38,8 +38,8 @@ struct EvidenceClaim {
 /// The request that carries it.
 struct EvidenceTransport {
   std::string_view method;
-  std::string_view path;  ///< as sent, without the query
-  std::string_view body;  ///< exact bytes
+  std::string_view path;                      ///< as sent, without the query
+  std::string_view body;                      ///< exact bytes
   std::optional<std::string_view> signature;  ///< header X-EE-Agent-Signature
   std::string source_ip;
   std::string request_id;
@@ -65,26 +65,37 @@ struct TokenVerdict {
   std::string token_sha256;
   bool jwks_stale = false;
 };
-using TokenVerification =
-    std::function<Result<TokenVerdict>(const attestation::Quote& quote, Bytes preimage,
-                                       const std::optional<std::string>& agent_token, UtcTime now, std::stop_token stop)>;
+using TokenVerification = std::function<Result<TokenVerdict>(const attestation::Quote& quote, Bytes preimage,
+                                                             const std::optional<std::string>& agent_token, UtcTime now,
+                                                             std::stop_token stop)>;
 
 /// The policy in force, frozen; errors: policy_invalid, those of the database.
 using PolicySource = std::function<Result<attestation::PolicySnapshot>()>;
 
 struct VerificationLimits {
-  Seconds deadline{60};          ///< `attestation.verify_timeout_seconds`
+  Seconds deadline{60};              ///< `attestation.verify_timeout_seconds`
   std::size_t max_concurrency = 16;  ///< `attestation.verify_max_concurrency`
   std::size_t quote_max_bytes = attestation::kQuoteMaxBytes;
 };
 
 /// The steps of the pipeline, for tests that break one.
 enum class VerificationStep : std::uint8_t {
-  policy, quote, challenge, nonce, report_data, td_attributes, verifiers, token_claims, mrtd, tcb, rtmr, event_log
+  policy,
+  quote,
+  challenge,
+  nonce,
+  report_data,
+  td_attributes,
+  verifiers,
+  token_claims,
+  mrtd,
+  tcb,
+  rtmr,
+  event_log
 };
 
-/// Runs the fixed pipeline of 01 section 8, steps 2 to 13; the first failure is the reason. Thread-safe; a call blocks on
-/// the database and, with an outside verifier, on the network. Nothing is accepted but by the last line of `verify`.
+/// Runs the fixed pipeline of 01 section 8, steps 2 to 13; the first failure is the reason. Thread-safe; a call blocks
+/// on the database and, with an outside verifier, on the network. Nothing is accepted but by the last line of `verify`.
 class EvidenceVerifier {
  public:
   struct Parts {

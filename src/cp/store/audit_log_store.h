@@ -61,7 +61,7 @@ struct AuditFilter {
 
 /// Table `audit_log` (05 section 14.4). Rows form a chain: `hash` = SHA-256 of `prev_hash` and the row's canonical
 /// JSON, so that a changed, removed or inserted row shows. Within the chain the order by (`at`, `id`) is that of
-/// writing: when the clock steps back, `at` stays at the last row's. Stateless.
+/// writing: when the clock steps back, `at` stays at the last row's and the detail says what the clock said. Stateless.
 class AuditLogStore {
  public:
   static constexpr std::size_t kMaxDetail = 4096;

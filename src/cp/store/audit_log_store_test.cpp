@@ -105,6 +105,9 @@ TEST_F(AuditLogStoreTest, IsNewestFirstAlsoWithinAMillisecondAndWhenTheClockStep
   append("4", now_ - Seconds(100));
   append("5", now_ + Seconds(1));
   EXPECT_THAT(actions(), ::testing::ElementsAre("5", "4", "3", "2", "1"));
+  EXPECT_EQ(list().items[1].at, now_);
+  EXPECT_EQ(list().items[1].detail, R"({"clock_said":")" + to_rfc3339(now_ - Seconds(100)) + "\"}");
+  EXPECT_EQ(list().items[2].detail, "{}");
   EXPECT_EQ(check(), "ok");
 }
 

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# make bench: the speed targets, each beside its peer in the same run; ratios, since machines differ.
+#   P1 DCAP verification    P2 /health beside nginx    P3 heartbeats of 100,000 agents    P4 a page of 50 of 100,000
+#   P9 registrations        P10 garbage at register (CPU of the server)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+tools/install-packages.sh
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+cmake --preset bench >/dev/null
+ninja -C build/bench ee-cp agent_load dcap_bench http_server_load | tail -n 1
+bin=build/bench
+seconds=${BENCH_SECONDS:-5}
+dir=$(mktemp -d)
+pid=
+stop() { [ -n "$pid" ] && kill -TERM "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; pid=; }
+trap 'stop; rm -rf "$dir"' EXIT
+port=18180
+url=http://127.0.0.1:$port
+password=benchmark-password
+hash=$(printf %s "$password" | "$bin/ee-cp" hash-password)
+
+start() {  # start NAME: ee-cp on $dir/NAME.db
+  env -i PATH="$PATH" EE_ENV=dev EE_CLUSTER_ID=dev EE_ALLOW_EMULATED_TDX=1 EE_BIND="127.0.0.1:$port" EE_PUBLIC_URL="$url" \
+    EE_DATABASE_URL="sqlite:$dir/$1.db" EE_TRUSTED_PROXIES=127.0.0.0/8 EE_RATE_LIMIT_SCALE=1000 EE_LOG_LEVEL=error \
+    ADMIN_PASSWORD_HASH="$hash" "$bin/ee-cp" serve >"$dir/$1.log" 2>&1 &
+  pid=$!
+  for _ in $(seq 200); do curl -fsS -o /dev/null "$url/ready" 2>/dev/null && return; sleep 0.1; done
+  echo "ee-cp did not start" >&2; tail -n 5 "$dir/$1.log" >&2; exit 1
+}
+token() {
+  curl -fsS "$url/admin/login" -H 'Content-Type: application/json' -d "{\"password\":\"$password\",\"mode\":\"token\"}" |
+    sed -n 's/.*"token":"\([^"]*\)".*/\1/p'
+}
+cpu_ticks() { awk '{print $14 + $15}' "/proc/$pid/stat"; }
+load() { "$bin/bench/agent_load" --port "$port" --seconds "$seconds" "$@"; }
+
+echo "== P1: DCAP verification beside one OpenSSL P-256 verification (target: warm <= 2.5, cold <= 20)"
+"$bin/bench/dcap_bench" | tail -n 1
+echo "== P2: GET /health, one io thread, beside nginx return 200 on one worker (target >= 0.7)"
+bench/p2_health.sh "$bin/bench/http_server_load" "$seconds" || true
+
+echo "== P3: heartbeats, 100,000 known agents (target >= 30,000/s on 2 cores)"
+"$bin/bench/agent_load" seed --database "$dir/large.db" --agents 100000 --out "$dir/large.agents"
+start large
+load heartbeats --agents "$dir/large.agents" --connections 64
+awk '/VmRSS/ {printf "memory of the control plane: %d MiB\n", $2 / 1024}' "/proc/$pid/status"
+echo "== P4: a page of 50 of 100,000 agents (target p99 <= 5 ms, as at 1,000)"
+load list --token "$(token)" --connections 1
+stop
+"$bin/bench/agent_load" seed --database "$dir/small.db" --agents 1000 --out "$dir/small.agents"
+start small
+load list --token "$(token)" --connections 1
+stop
+
+echo "== P9: registrations, challenge to 201, DCAP, durable (target >= 500/s)"
+start registrations
+load register --connections 32 --audience "$url"
+echo "== P10: garbage at register (target <= 50 us of CPU each)"
+for kind in size base64 truncated; do
+  before=$(cpu_ticks)
+  result=$(load garbage --kind "$kind" --connections 8 --seconds 3)
+  after=$(cpu_ticks)
+  answers=$(sed 's/.*"answers":\([0-9]*\).*/\1/' <<<"$result")
+  echo "$result"
+  awk -v t=$((after - before)) -v n="$answers" -v hz="$(getconf CLK_TCK)" \
+    -v kind="$kind" 'BEGIN {printf "garbage %s: %.1f us of CPU each\n", kind, n ? t / hz * 1e6 / n : 0}'
+done
+stop
