@@ -20,11 +20,12 @@ add_library(ee_prometheus INTERFACE)
 target_link_libraries(ee_prometheus INTERFACE ${EE_PROMETHEUS_CORE})
 add_library(ee::prometheus ALIAS ee_prometheus)
 
-find_library(EE_SOCI_CORE soci_core REQUIRED)
-find_library(EE_SOCI_SQLITE soci_sqlite3 REQUIRED)
+# The static ones: the shared libraries hide type information that UBSan asks for.
+find_library(EE_SOCI_CORE libsoci_core.a REQUIRED)
+find_library(EE_SOCI_SQLITE libsoci_sqlite3.a REQUIRED)
 find_library(EE_SQLITE sqlite3 REQUIRED)
 add_library(ee_soci INTERFACE)
-target_link_libraries(ee_soci INTERFACE ${EE_SOCI_CORE} ${EE_SOCI_SQLITE} ${EE_SQLITE})
+target_link_libraries(ee_soci INTERFACE ${EE_SOCI_SQLITE} ${EE_SOCI_CORE} ${EE_SQLITE} ${CMAKE_DL_LIBS})
 add_library(ee::soci ALIAS ee_soci)
 
 add_library(ee_cli11 INTERFACE)

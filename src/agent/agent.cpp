@@ -10,7 +10,7 @@
 
 #include "agent/board.h"
 #include "agent/cloudflared.h"
-#include "agent/config_keys.h"
+#include "agent/config_values.h"
 #include "agent/control_loop.h"
 #include "agent/control_plane_client.h"
 #include "agent/cp_trust.h"

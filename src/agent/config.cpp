@@ -6,6 +6,7 @@
 #include <boost/json/value.hpp>
 
 #include "agent/config_keys.h"
+#include "agent/config_values.h"
 #include "attestation/emulation.h"
 #include "common/json.h"
 #include "common/node_size.h"

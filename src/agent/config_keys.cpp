@@ -7,6 +7,7 @@
 #include <boost/json/value.hpp>
 #include <filesystem>
 
+#include "agent/config_values.h"
 #include "common/json.h"
 #include "common/node_size.h"
 #include "common/url.h"
@@ -57,11 +58,14 @@ Problem set_bool(AgentConfig& config, const bj::value& value) {
 }
 
 template <auto kMember>
-Problem set_absolute_path(AgentConfig& config, const bj::value& value) {
+Problem set_path(AgentConfig& config, const bj::value& value) {
   std::string text;
   if (auto problem = read_text(value, text)) return problem;
-  if (!text.starts_with('/')) return "must be an absolute path";
-  config.*kMember = std::filesystem::path(text).lexically_normal().string();
+  std::error_code failed;
+  std::string path = std::filesystem::absolute(text, failed).lexically_normal().string();
+  if (failed) return "is no usable path";
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  config.*kMember = std::move(path);
   return std::nullopt;
 }
 
@@ -184,45 +188,10 @@ Problem set_max_workload_memory(AgentConfig& config, const bj::value& value) {
   return std::nullopt;
 }
 
-std::optional<std::uint16_t> port_of(std::string_view text) {
-  std::uint32_t port = 0;
-  if (text.empty() || text.size() > 5) return std::nullopt;
-  for (const char c : text) {
-    if (c < '0' || c > '9') return std::nullopt;
-    port = port * 10 + static_cast<std::uint32_t>(c - '0');
-  }
-  if (port > 65534) return std::nullopt;  // the next port is cloudflared's metrics
-  return static_cast<std::uint16_t>(port);
-}
-
-bool is_ipv4(std::string_view text) {
-  int parts = 0;
-  while (true) {
-    const std::size_t dot = text.find('.');
-    const std::string_view part = text.substr(0, dot);
-    if (part.empty() || part.size() > 3 || (part.size() > 1 && part[0] == '0')) return false;
-    int number = 0;
-    for (const char c : part) {
-      if (c < '0' || c > '9') return false;
-      number = number * 10 + (c - '0');
-    }
-    if (number > 255) return false;
-    ++parts;
-    if (dot == std::string_view::npos) return parts == 4;
-    text.remove_prefix(dot + 1);
-  }
-}
-
 Problem set_listen(AgentConfig& config, const bj::value& value) {
-  constexpr std::string_view kWrong = "must be <IPv4 address>:<port> or [::1]:<port>, port 0 to 65534";
-  if (!value.is_string()) return std::string(kWrong);
-  const std::string_view text = view(value.get_string());
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return std::string(kWrong);
-  const std::string_view host = text.substr(0, colon);
-  const auto port = port_of(text.substr(colon + 1));
-  if ((!is_ipv4(host) && host != "[::1]") || !port) return std::string(kWrong);
-  config.listen = Endpoint{.host = std::string(host), .port = *port};
+  const auto endpoint = value.is_string() ? parse_endpoint(view(value.get_string())) : std::nullopt;
+  if (!endpoint) return "must be <IPv4 address>:<port> or [::1]:<port>, port 0 to 65534";
+  config.listen = *endpoint;
   return std::nullopt;
 }
 
@@ -253,41 +222,12 @@ Problem set_signing_keys(AgentConfig& config, const bj::value& value) {
   return std::nullopt;
 }
 
-std::optional<TrustedControlPlane> read_trusted(const bj::value& entry) {
-  TrustedControlPlane out;
-  const auto measured = [](const bj::value& value) -> std::optional<ByteArray<48>> {
-    return value.is_string() ? from_hex_exact<48>(view(value.get_string())) : std::nullopt;
-  };
-  if (entry.is_string()) {
-    const auto mrtd = measured(entry);
-    if (!mrtd) return std::nullopt;
-    out.mrtd = *mrtd;
-    return out;
-  }
-  if (!entry.is_object()) return std::nullopt;
-  bool has_mrtd = false;
-  for (const auto& member : entry.get_object()) {
-    const std::string_view key(member.key().data(), member.key().size());
-    const auto value = measured(member.value());
-    if (key == "mrtd" && value) {
-      out.mrtd = *value;
-      has_mrtd = true;
-    } else if (key.size() == 5 && key.starts_with("rtmr") && key[4] >= '0' && key[4] <= '3') {
-      if (!value && !member.value().is_null()) return std::nullopt;
-      out.rtmrs[static_cast<std::size_t>(key[4] - '0')] = value;
-    } else {
-      return std::nullopt;
-    }
-  }
-  return has_mrtd ? std::optional(out) : std::nullopt;
-}
-
 Problem set_trusted_cp_mrtds(AgentConfig& config, const bj::value& value) {
   constexpr std::size_t kMaxEntries = 64;
   if (!value.is_array() || value.get_array().size() > kMaxEntries) return "must be a list of at most 64 entries";
   std::vector<TrustedControlPlane> entries;
   for (const bj::value& entry : value.get_array()) {
-    const auto trusted = read_trusted(entry);
+    const auto trusted = parse_trusted_control_plane(entry);
     if (!trusted) return R"(entries must be 96 hex digits or {"mrtd","rtmr0".."rtmr3"})";
     entries.push_back(*trusted);
   }
@@ -353,20 +293,20 @@ constexpr std::array kKeys = {
             show_bool<&C::allow_inline_deploy>},
     KeySpec{"bootstrap_token", KeyKind::text, allowed, false, set_secret<&C::bootstrap_token>,
             show_secret<&C::bootstrap_token>},
-    KeySpec{"ca_file", KeyKind::text, allowed, false, set_absolute_path<&C::ca_file>, show_text<&C::ca_file>},
+    KeySpec{"ca_file", KeyKind::text, allowed, false, set_path<&C::ca_file>, show_text<&C::ca_file>},
     KeySpec{"capacity", KeyKind::object, allowed, false, set_capacity, show_capacity},
     KeySpec{"cloudflared_path", KeyKind::text, ignored, false, set_text<&C::cloudflared_path>,
             show_text<&C::cloudflared_path>},
     KeySpec{"container_runtime", KeyKind::text, allowed, false, set_choice<kRuntimes, &C::container_runtime>,
             show_choice<kRuntimes, &C::container_runtime>},
-    KeySpec{"container_socket", KeyKind::text, ignored, false, set_absolute_path<&C::container_socket>,
+    KeySpec{"container_socket", KeyKind::text, ignored, false, set_path<&C::container_socket>,
             show_text<&C::container_socket>},
     KeySpec{"control_plane_url", KeyKind::text, allowed, false, set_url<&C::control_plane_url, true>,
             show_text<&C::control_plane_url>},
     KeySpec{"cp_attestation_mode", KeyKind::text, forbidden, false, set_choice<kCpModes, &C::cp_attestation_mode>,
             show_choice<kCpModes, &C::cp_attestation_mode>},
     KeySpec{"cp_signing_keys", KeyKind::list, allowed, false, set_signing_keys, show_signing_keys},
-    KeySpec{"data_dir", KeyKind::text, allowed, false, set_absolute_path<&C::data_dir>, show_text<&C::data_dir>},
+    KeySpec{"data_dir", KeyKind::text, allowed, false, set_path<&C::data_dir>, show_text<&C::data_dir>},
     KeySpec{"datacenter", KeyKind::text, allowed, false, set_datacenter, show_text<&C::datacenter>},
     KeySpec{"dcap_pcs_url", KeyKind::text, allowed, false, set_url<&C::dcap_pcs_url, false>,
             show_text<&C::dcap_pcs_url>},
@@ -395,13 +335,13 @@ constexpr std::array kKeys = {
             show_seconds<&C::orphan_grace>},
     KeySpec{"poweroff_on_delete", KeyKind::boolean, allowed, false, set_bool<&C::poweroff_on_delete>,
             show_bool<&C::poweroff_on_delete>},
-    KeySpec{"run_dir", KeyKind::text, allowed, false, set_absolute_path<&C::run_dir>, show_text<&C::run_dir>},
+    KeySpec{"run_dir", KeyKind::text, allowed, false, set_path<&C::run_dir>, show_text<&C::run_dir>},
     KeySpec{"shutdown_workloads", KeyKind::text, allowed, false, set_choice<kShutdown, &C::shutdown_workloads>,
             show_choice<kShutdown, &C::shutdown_workloads>},
     KeySpec{"tdx_provider", KeyKind::text, ignored, false, set_choice<kProviders, &C::tdx_provider>,
             show_choice<kProviders, &C::tdx_provider>},
     KeySpec{"trusted_cp_mrtds", KeyKind::list, ignored, false, set_trusted_cp_mrtds, show_trusted},
-    KeySpec{"tsm_root", KeyKind::text, ignored, false, set_absolute_path<&C::tsm_root>, show_text<&C::tsm_root>},
+    KeySpec{"tsm_root", KeyKind::text, ignored, false, set_path<&C::tsm_root>, show_text<&C::tsm_root>},
     KeySpec{"v", KeyKind::integer, allowed, false, set_version, show_version},
     KeySpec{"vm_id", KeyKind::text, allowed, false, set_text<&C::vm_id>, show_text<&C::vm_id>},
     KeySpec{"vm_name", KeyKind::text, allowed, false, set_vm_name, show_text<&C::vm_name>},
@@ -416,10 +356,6 @@ std::span<const KeySpec> config_keys() { return kKeys; }
 const KeySpec* find_config_key(std::string_view name) {
   const auto* found = std::ranges::lower_bound(kKeys, name, {}, &KeySpec::name);
   return found != kKeys.end() && found->name == name ? found : nullptr;
-}
-
-bool is_loopback_address(std::string_view host) {
-  return host == "[::1]" || (host.starts_with("127.") && is_ipv4(host));
 }
 
 }  // namespace ee::agent

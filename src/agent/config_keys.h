@@ -38,7 +38,4 @@ struct KeySpec {
 std::span<const KeySpec> config_keys();
 const KeySpec* find_config_key(std::string_view name);
 
-/// Whether `host` is a literal of 127.0.0.0/8 or `[::1]`.
-bool is_loopback_address(std::string_view host);
-
 }  // namespace ee::agent

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 
 #include "tests/support/temp_dir.h"
@@ -338,6 +339,15 @@ TEST(AgentConfig, ReadsTheListener) {
                           "127.0.0.01:1", "127.0.0.256:1", "127.0.0:1", "[::2]:1"})
     EXPECT_NE(problems(inputs_with({file(image_file())}, {{"EE_AGENT_LISTEN", bad}})), "accepted") << bad;
   EXPECT_EQ(loaded(inputs_with({file(image_file())}, {{"EE_AGENT_LISTEN", "[::1]:9000"}})).listen.host, "[::1]");
+}
+
+TEST(AgentConfig, MakesPathsAbsolute) {
+  const auto data_dir = [](std::string path) {
+    return loaded(inputs_with({file(image_file())}, {{"EE_AGENT_DATA_DIR", std::move(path)}})).data_dir;
+  };
+  EXPECT_EQ(data_dir("/r/agent-1/"), "/r/agent-1");
+  EXPECT_EQ(data_dir("/r//x/../agent-1"), "/r/agent-1");
+  EXPECT_EQ(data_dir("build/run/agent-1"), (std::filesystem::current_path() / "build/run/agent-1").string());
 }
 
 TEST(GatherInputs, ReadsTheNamedFileAndFailsWithoutIt) {

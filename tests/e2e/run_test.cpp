@@ -70,7 +70,7 @@ TEST(Run, TwoAgentsRegisterHeartbeatAndStopCleanly) {
 
 // covers: S01_EMU_001
 TEST(Run, EmulationNeedsBothSwitches) {
-  ControlPlaneProcess without_switch({{"EE_ALLOW_EMULATED_TDX", "0"}});
+  ControlPlaneProcess without_switch(std::map<std::string, std::string>{{"EE_ALLOW_EMULATED_TDX", "0"}});
   without_switch.start();  // dev without TDX runs, but takes no emulated evidence
   EXPECT_EQ(without_switch.call("GET", "/api/v1/attestation").status, 503);
   EXPECT_EQ(without_switch.stop(), 0);

@@ -41,7 +41,8 @@ class CollateralSource {
 
   /// Collateral for platforms with that FMSPC (12 lower-case hexadecimal digits) and that kind of PCK CA.
   /// errors: fmspc_unknown, collateral_unavailable, collateral_expired, collateral_rollback, crl_invalid, pck_revoked,
-  /// tcb_info_signature_invalid, qe_identity_signature_invalid, tcb_info_mismatch, qe_identity_mismatch
+  /// tcb_info_signature_invalid, qe_identity_signature_invalid, tcb_info_mismatch, qe_identity_mismatch; those of the
+  /// database where one is behind it
   virtual Result<Collateral> get(const std::string& fmspc, CaKind ca, UtcTime now, std::stop_token stop) = 0;
 };
 

@@ -24,15 +24,15 @@ SettingsCache::~SettingsCache() {
 
 SettingsPtr SettingsCache::get() {
   const SteadyTime tried = last_attempt_.load();
-  if (tried == SteadyTime::max()) return current_.load();
+  if (tried == SteadyTime::max()) return current();
   const SteadyTime now = clock_.steady_now();
-  if (now - tried <= ttl_) return current_.load();
+  if (now - tried <= ttl_) return current();
   if (!wanted_.exchange(true)) {
     const std::lock_guard lock(mutex_);
     changed_.notify_all();
   }
   if (now - last_success_.load() > kUsableTtls * ttl_) wait_for_reload();
-  return current_.load();
+  return current();
 }
 
 void SettingsCache::wait_for_reload() {
@@ -83,12 +83,15 @@ Result<void> SettingsCache::load() {
 
 void SettingsCache::replace(SettingsPtr fresh) {
   const std::lock_guard lock(replace_mutex_);
-  const SettingsPtr before = current_.load();
+  const SettingsPtr before = current();
   // A reload that read before a write of this process must not undo it.
   if (fresh->version() < before->version()) return;
   // The version alone would miss a row that somebody changed by hand.
   const bool changed = fresh->version() != before->version() || fresh->stored() != before->stored();
-  current_.store(fresh);
+  {
+    const std::lock_guard current_lock(current_mutex_);
+    current_ = fresh;
+  }
   if (changed) replaced_(*fresh);
 }
 

@@ -26,7 +26,10 @@ class SettingsCache {
 
   SettingsPtr get();
   /// Without a look at its age.
-  SettingsPtr current() const { return current_.load(); }
+  SettingsPtr current() const {
+    const std::lock_guard lock(current_mutex_);
+    return current_;
+  }
   /// Reads now, on this thread. Until it has worked once nothing is reloaded.
   Result<void> load();
   /// Takes a snapshot that this process has just written, unless a later one is there.
@@ -45,7 +48,10 @@ class SettingsCache {
   const std::function<void(const SettingsSnapshot&)> replaced_;
   const std::function<void(const Error&)> failed_;
 
-  std::atomic<SettingsPtr> current_;
+  // A mutex that is held for the copy of a pointer, and not std::atomic<std::shared_ptr>: GCC 12's lets a reader's
+  // access go unordered with the next writer's (its load unlocks with relaxed order), which ThreadSanitizer reports.
+  mutable std::mutex current_mutex_;
+  SettingsPtr current_;
   std::atomic<SteadyTime> last_attempt_{SteadyTime::max()};  // max: not loaded yet
   std::atomic<SteadyTime> last_success_{SteadyTime::max()};
   std::atomic<bool> wanted_ = false;  // a reload was asked for and has not ended

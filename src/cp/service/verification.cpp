@@ -89,6 +89,10 @@ class EvidenceVerifier::Run {
     if (wants_token && (!claim_.evidence.intel_ta_token || claim_.evidence.intel_ta_token->empty()))
       return fail(ErrorCode::ita_token_missing);
     if (!wants_token && claim_.evidence.intel_ta_token) return fail(ErrorCode::ita_token_not_allowed);
+    if (claim_.evidence.kind != (wants_token ? agent_api::EvidenceKind::ita : agent_api::EvidenceKind::dcap))
+      return fail(Error{.code = ErrorCode::invalid_request,
+                        .fields = {{.field = "evidence.kind", .code = "not_in_enum",
+                                    .detail = "a kind that the challenge accepts"}}});
     return {};
   }
 
