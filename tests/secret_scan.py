@@ -10,6 +10,8 @@ import sys
 
 # Files that exist to hold a secret, mode 0600, checked to be so.
 HOLDERS = {"cp-signing-key.pem", "state.json", "cp-secrets-key"}
+# Throw-away keys and tokens that a test makes as files, to hand them to a TLS listener or to another library.
+TEST_MADE = {"key.pem", "other.pem", "key", "ours.json", "theirs.json"}
 SHAPES = {
     "opaque credential": re.compile(rb"ee_(?:live|sess|agent|boot|enroll|svc)_[a-z2-7]{16}_[0-9A-Za-z]{49}"),
     "JSON web token": re.compile(rb"eyJ[A-Za-z0-9_-]{16,}\.eyJ[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
@@ -20,7 +22,7 @@ SHAPES = {
 
 def is_scanned(path: pathlib.Path) -> bool:
     name = path.name
-    return path.is_file() and not path.is_symlink() and name not in HOLDERS and not name.startswith("state.json")
+    return path.is_file() and not path.is_symlink() and name not in HOLDERS | TEST_MADE and not name.startswith("state.json")
 
 
 def main() -> int:

@@ -100,7 +100,7 @@ TEST_F(MeasureTest, AQuoteForANonceBindsItUnderItsOwnName) {
   EXPECT_EQ(text(value, "report_data"), to_hex(sha512(preimage)));
   const auto quote = attestation::parse_quote(*from_base64(text(value, "quote")), attestation::TrailingPolicy::zeros);
   EXPECT_EQ(to_hex(quote->report_data()), text(value, "report_data"));
-  for (const std::string bad : {"", "0", "zz", std::string(130, '0').c_str()})
+  for (const std::string& bad : std::vector<std::string>{"", "0", "zz", std::string(130, '0')})
     EXPECT_EQ(quote_for_nonce(*quotes_, bad).error().code, ErrorCode::invalid_request) << bad;
 }
 

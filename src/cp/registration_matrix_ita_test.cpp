@@ -11,8 +11,11 @@ using standins::IntelTa;
 using standins::IntelTaFault;
 using standins::IntelTaToken;
 
-Fault by_token(std::string code, std::function<void(IntelTaToken&)> change, TestControlPlane::Environment environment = {}) {
-  return {.code = std::move(code), .status = 403, .environment = with_intel_ta(std::move(environment)),
+Fault by_token(std::string code, std::function<void(IntelTaToken&)> change,
+               TestControlPlane::Environment environment = {}) {
+  return {.code = std::move(code),
+          .status = 403,
+          .environment = with_intel_ta(std::move(environment)),
           .intel_ta = [change = std::move(change)](IntelTa& ita) {
             IntelTaToken token;
             change(token);
@@ -20,10 +23,18 @@ Fault by_token(std::string code, std::function<void(IntelTaToken&)> change, Test
           }};
 }
 Fault by_service(std::string code, int status, std::function<void(IntelTa&)> change, std::string what = "") {
-  return {.code = std::move(code), .status = status, .what = std::move(what), .environment = with_intel_ta(), .intel_ta = std::move(change)};
+  return {.code = std::move(code),
+          .status = status,
+          .what = std::move(what),
+          .environment = with_intel_ta(),
+          .intel_ta = std::move(change)};
 }
-Fault of_network(HttpFailure failure, TestControlPlane::Environment environment, std::string code = "verifier_unavailable") {
-  return {.code = std::move(code), .status = 503, .what = std::string(to_string(failure)), .environment = std::move(environment),
+Fault of_network(HttpFailure failure, TestControlPlane::Environment environment,
+                 std::string code = "verifier_unavailable") {
+  return {.code = std::move(code),
+          .status = 503,
+          .what = std::string(to_string(failure)),
+          .environment = std::move(environment),
           .http = [=](const HttpClientRequest&) { return std::unexpected(failure); }};
 }
 
@@ -49,10 +60,12 @@ TEST(RegistrationMatrixIta, RefusesTokens) {
       by_token("ita_token_not_yet_valid", [](IntelTaToken& t) { t.nbf_offset = 3600; }),
       by_token("ita_token_stale", [](IntelTaToken& t) { t.iat_offset = -700; }),
       by_token("ita_claims_invalid", [](IntelTaToken& t) { t.overrides["intuse"] = R"("other")"; }),
-      by_token("ita_quote_mismatch", [](IntelTaToken& t) { t.tdx_overrides["tdx_rtmr2"] = '"' + std::string(96, '0') + '"'; }),
+      by_token("ita_quote_mismatch",
+               [](IntelTaToken& t) { t.tdx_overrides["tdx_rtmr2"] = '"' + std::string(96, '0') + '"'; }),
       by_token("mrtd_missing", [](IntelTaToken& t) { t.tdx_overrides["tdx_mrtd"] = ""; }),
       by_token("td_debug_enabled", [](IntelTaToken& t) { t.tdx_overrides["tdx_is_debuggable"] = "true"; }),
-      by_token("ita_policy_unmatched", [=](IntelTaToken& t) { t.unmatched_policies = {kPolicy}; }, {{"ITA_POLICY_IDS", kPolicy}}),
+      by_token("ita_policy_unmatched", [=](IntelTaToken& t) { t.unmatched_policies = {kPolicy}; },
+               {{"ITA_POLICY_IDS", kPolicy}}),
       by_token("tcb_revoked", [](IntelTaToken& t) { t.tcb_status = "Revoked"; }),
       by_token("tcb_not_acceptable", [](IntelTaToken& t) { t.tcb_status = "OutOfDate"; }),
       by_token("tcb_not_acceptable", [](IntelTaToken& t) { t.tcb_status = "SomethingNew"; }),
@@ -64,9 +77,7 @@ TEST(RegistrationMatrixIta, RefusesWhenTheServiceCannotOrWillNot) {
   const auto attest = [](IntelTaFault fault) {
     return [=](IntelTa& ita) { ita.fail_next_attest({fault, fault, fault}); };
   };
-  const auto keys = [](IntelTaFault fault) {
-    return [=](IntelTa& ita) { ita.fail_next_keys({fault, fault, fault}); };
-  };
+  const auto keys = [](IntelTaFault fault) { return [=](IntelTa& ita) { ita.fail_next_keys({fault, fault, fault}); }; };
   const auto same_kid_twice = [](IntelTa& ita) {
     net::Request request;
     request.method = "GET";
@@ -86,7 +97,8 @@ TEST(RegistrationMatrixIta, RefusesWhenTheServiceCannotOrWillNot) {
       by_service("ita_token_malformed", 400, attest({.status = 200, .body = R"({"token":"a.b"})"})),
       by_service("ita_key_unusable", 403, same_kid_twice),
   };
-  for (const HttpFailure failure : {HttpFailure::connect, HttpFailure::timeout}) faults.push_back(of_network(failure, with_intel_ta()));
+  for (const HttpFailure failure : {HttpFailure::connect, HttpFailure::timeout})
+    faults.push_back(of_network(failure, with_intel_ta()));
   expect_each_refused(faults);
   RegistrationCase burned({faults[3]});
   EXPECT_EQ(burned.send().status, 503);
@@ -109,7 +121,9 @@ TEST(RegistrationMatrixIta, RefusesWhenThePcsCannotBeAsked) {
     auto registration = cp.prepare(agent);
     EmulatedEvidence evidence;
     evidence.options.fmspc = {0x00, 0x80, 0x6f, 0x05, 0x00, 0x00};
-    const auto claims = agent.claims(attestation::Purpose::register_, from_hex_exact<32>(registration.challenge.nonce).value(), TestControlPlane::kOrigin);
+    const auto claims =
+        agent.claims(attestation::Purpose::register_, from_hex_exact<32>(registration.challenge.nonce).value(),
+                     TestControlPlane::kOrigin);
     evidence.spec.report_data = EmulatedAgent::evidence(claims).report_data.value;
     registration.request.evidence.quote = to_base64(evidence.raw_quote());
     const TestAnswer answer = cp.send(agent, registration);
@@ -117,7 +131,8 @@ TEST(RegistrationMatrixIta, RefusesWhenThePcsCannotBeAsked) {
     EXPECT_EQ(answer.code(), "collateral_unavailable");
     EXPECT_FALSE(cp.http.calls().empty());
     EXPECT_EQ(cp.agents(), 0);
-    EXPECT_EQ(cp.values<std::string>("SELECT reason_code FROM attestation_audit"), std::vector<std::string>{"collateral_unavailable"});
+    EXPECT_EQ(cp.values<std::string>("SELECT reason_code FROM attestation_audit"),
+              std::vector<std::string>{"collateral_unavailable"});
   }
 }
 
@@ -125,17 +140,26 @@ TEST(RegistrationMatrixIta, RefusesWhenThePcsCannotBeAsked) {
 TEST(RegistrationMatrixIta, ATokenIsDemandedOrForbiddenByWhoMintsIt) {
   expect_each_refused({
       {.code = "ita_token_missing", .status = 400, .environment = with_intel_ta({{"EE_ITA_MINTER", "agent"}})},
-      {.code = "ita_token_not_allowed", .status = 400, .environment = with_intel_ta(),
+      {.code = "ita_token_not_allowed",
+       .status = 400,
+       .environment = with_intel_ta(),
        .request = [](RegistrationCase& c) { c.registration.request.evidence.intel_ta_token = "a.b.c"; }},
-      {.code = "ita_token_not_allowed", .status = 400, .what = "built-in verifier",
+      {.code = "ita_token_not_allowed",
+       .status = 400,
+       .what = "built-in verifier",
        .request = [](RegistrationCase& c) { c.registration.request.evidence.intel_ta_token = "a.b.c"; }},
-      {.code = "invalid_request", .status = 400, .what = "a kind that the challenge does not accept",
+      {.code = "invalid_request",
+       .status = 400,
+       .what = "a kind that the challenge does not accept",
        .request = [](RegistrationCase& c) { c.registration.request.evidence.kind = agent_api::EvidenceKind::ita; }},
-      {.code = "ita_token_malformed", .status = 400, .environment = with_intel_ta({{"EE_ITA_MINTER", "agent"}}),
-       .request = [](RegistrationCase& c) {
-         c.registration.request.evidence.kind = agent_api::EvidenceKind::ita;
-         c.registration.request.evidence.intel_ta_token = "a.b.c";
-       }},
+      {.code = "ita_token_malformed",
+       .status = 400,
+       .environment = with_intel_ta({{"EE_ITA_MINTER", "agent"}}),
+       .request =
+           [](RegistrationCase& c) {
+             c.registration.request.evidence.kind = agent_api::EvidenceKind::ita;
+             c.registration.request.evidence.intel_ta_token = "a.b.c";
+           }},
   });
 }
 
@@ -148,7 +172,8 @@ TEST(RegistrationMatrixIta, BothVerifiersMustAcceptAndTheWorseStatusCounts) {
   expect_each_refused({{.code = "quote_signature_invalid", .status = 403, .environment = both, .evidence = broken},
                        {.code = "ita_signature_invalid", .status = 403, .environment = both, .intel_ta = foreign},
                        {.code = "tcb_not_acceptable", .status = 403, .environment = both, .evidence = old}});
-  const Fault fault{.code = "ita_signature_invalid", .status = 403, .environment = both, .evidence = broken, .intel_ta = foreign};
+  const Fault fault{
+      .code = "ita_signature_invalid", .status = 403, .environment = both, .evidence = broken, .intel_ta = foreign};
   RegistrationCase neither({fault});
   expect_refusal(neither, fault);
   EXPECT_EQ(neither.cp->values<std::string>("SELECT details FROM attestation_audit"),

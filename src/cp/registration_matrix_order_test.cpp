@@ -25,52 +25,72 @@ Fault evidence_fault(std::string code, std::function<void(EmulatedEvidence&)> ch
 
 // covers: S01_REG_018
 TEST(RegistrationOrder, OfTwoFaultsTheEarlierStepsIsTold) {
-  const Fault no_nonce{.code = "nonce_missing", .status = 400,
-                       .request = [](RegistrationCase& c) { c.registration.request.nonce = ""; }, .audited = false};
-  const Fault bad_policy{.code = "policy_invalid", .status = 503, .environment = {{"EE_ATTESTATION_VERIFIER_MODE", "ita"}}};
+  const Fault no_nonce{.code = "nonce_missing",
+                       .status = 400,
+                       .request = [](RegistrationCase& c) { c.registration.request.nonce = ""; },
+                       .audited = false};
+  const Fault bad_policy{
+      .code = "policy_invalid", .status = 503, .environment = {{"EE_ATTESTATION_VERIFIER_MODE", "ita"}}};
   const Fault not_tdx = request_fault("quote_not_tdx", 400, [](RegistrationCase& c) {
     c.change_quote(attestation::layout::header::TeeType::offset, 0);
   });
-  const Fault unknown = request_fault("nonce_unknown", 403, [](RegistrationCase& c) { c.registration.request.nonce = std::string(64, '0'); });
+  const Fault unknown = request_fault("nonce_unknown", 403,
+                                      [](RegistrationCase& c) { c.registration.request.nonce = std::string(64, '0'); });
   const Fault other_signature = request_fault("pop_signature_invalid", 403, [](RegistrationCase& c) {
     c.registration.challenge.challenge_id = "01900000-0000-7000-8000-000000000000";
   });
   const Fault replayed = request_fault("nonce_replayed", 403, [](RegistrationCase& c) {
-    c.cp->execute("INSERT INTO attestation_nonces (nonce_hash, purpose, vm_name, expires_at, consumed_at, consumed_by) "
-                  "VALUES (:hash, 'register', 'tdx-agent-001', 0, 0, 'earlier')",
-                  {{"hash", to_hex(sha256(from_hex(c.registration.challenge.nonce).value()))}});
+    c.cp->execute(
+        "INSERT INTO attestation_nonces (nonce_hash, purpose, vm_name, expires_at, consumed_at, consumed_by) "
+        "VALUES (:hash, 'register', 'tdx-agent-001', 0, 0, 'earlier')",
+        {{"hash", to_hex(sha256(from_hex(c.registration.challenge.nonce).value()))}});
   });
   const Fault other_data = request_fault("report_data_mismatch", 403, [](RegistrationCase& c) {
     auto claims = c.claims();
     claims.vm_name = "another-vm";
     c.quote_for(claims);
   });
-  const Fault debug = evidence_fault("td_debug_enabled", [](EmulatedEvidence& e) { e.spec.td_attributes |= attestation::kTdDebug; });
-  const Fault broken = evidence_fault("quote_signature_invalid", [](EmulatedEvidence& e) {
-    e.spec.fault = attestation::QuoteFault::broken_signature;
-  });
-  const Fault untrusted = evidence_fault("mrtd_untrusted", [](EmulatedEvidence& e) { e.spec.measurements.mrtd[0] ^= 1; });
-  const Fault old = evidence_fault("tcb_not_acceptable", [](EmulatedEvidence& e) { e.spec.tee_tcb_svn = attestation::kOutOfDateTcbSvn; });
-  const Fault other_boot = evidence_fault("rtmr_mismatch", [](EmulatedEvidence& e) { e.spec.measurements.rtmrs[1][0] ^= 1; });
-  const Fault bad_log = request_fault("event_log_malformed", 400, [](RegistrationCase& c) { c.registration.request.evidence.event_log = "AQID"; });
+  const Fault debug =
+      evidence_fault("td_debug_enabled", [](EmulatedEvidence& e) { e.spec.td_attributes |= attestation::kTdDebug; });
+  const Fault broken = evidence_fault(
+      "quote_signature_invalid", [](EmulatedEvidence& e) { e.spec.fault = attestation::QuoteFault::broken_signature; });
+  const Fault untrusted =
+      evidence_fault("mrtd_untrusted", [](EmulatedEvidence& e) { e.spec.measurements.mrtd[0] ^= 1; });
+  const Fault old = evidence_fault("tcb_not_acceptable",
+                                   [](EmulatedEvidence& e) { e.spec.tee_tcb_svn = attestation::kOutOfDateTcbSvn; });
+  const Fault other_boot =
+      evidence_fault("rtmr_mismatch", [](EmulatedEvidence& e) { e.spec.measurements.rtmrs[1][0] ^= 1; });
+  const Fault bad_log = request_fault("event_log_malformed", 400,
+                                      [](RegistrationCase& c) { c.registration.request.evidence.event_log = "AQID"; });
   const Fault no_audit = request_fault("audit_unavailable", 503, [](RegistrationCase& c) {
-    c.cp->execute("CREATE TRIGGER broken BEFORE INSERT ON attestation_audit WHEN NEW.result = 'accepted' "
-                  "BEGIN SELECT RAISE(ABORT, 'broken'); END");
+    c.cp->execute(
+        "CREATE TRIGGER broken BEFORE INSERT ON attestation_audit WHEN NEW.result = 'accepted' "
+        "BEGIN SELECT RAISE(ABORT, 'broken'); END");
   });
   const auto token = [](std::string code, standins::IntelTaToken wrong) {
-    return Fault{.code = std::move(code), .status = 403, .environment = with_intel_ta(),
+    return Fault{.code = std::move(code),
+                 .status = 403,
+                 .environment = with_intel_ta(),
                  .intel_ta = [wrong = std::move(wrong)](IntelTa& ita) { ita.set_token(wrong); }};
   };
   const standins::IntelTaToken other_rtmr{.tdx_overrides = {{"tdx_rtmr2", '"' + std::string(96, '0') + '"'}}};
   const standins::IntelTaToken foreign_other_rtmr{.foreign_signature = true, .tdx_overrides = other_rtmr.tdx_overrides};
 
-  const std::pair<Fault, Fault> neighbours[] = {
-      {no_nonce, bad_policy},      {bad_policy, not_tdx},  {not_tdx, unknown},   {unknown, other_signature},
-      {other_signature, replayed}, {replayed, other_data}, {other_data, debug},  {debug, broken},
-      {token("ita_signature_invalid", foreign_other_rtmr), {}},
-      {token("ita_quote_mismatch", other_rtmr), untrusted},
-      {broken, untrusted},         {untrusted, old},       {old, other_boot},    {other_boot, bad_log},
-      {bad_log, no_audit}};
+  const std::pair<Fault, Fault> neighbours[] = {{no_nonce, bad_policy},
+                                                {bad_policy, not_tdx},
+                                                {not_tdx, unknown},
+                                                {unknown, other_signature},
+                                                {other_signature, replayed},
+                                                {replayed, other_data},
+                                                {other_data, debug},
+                                                {debug, broken},
+                                                {token("ita_signature_invalid", foreign_other_rtmr), {}},
+                                                {token("ita_quote_mismatch", other_rtmr), untrusted},
+                                                {broken, untrusted},
+                                                {untrusted, old},
+                                                {old, other_boot},
+                                                {other_boot, bad_log},
+                                                {bad_log, no_audit}};
   for (const auto& [earlier, later] : neighbours) {
     SCOPED_TRACE("and " + later.code);
     Fault second = later;
@@ -86,9 +106,11 @@ TEST(RegistrationOrder, OfTwoFaultsTheEarlierStepsIsTold) {
 // covers: S01_REG_017
 TEST(RegistrationOrder, AStepThatThrowsRefuses) {
   using enum VerificationStep;
-  for (const VerificationStep broken : {policy, quote, challenge, nonce, report_data, td_attributes, verifiers, mrtd, event_log}) {
+  for (const VerificationStep broken :
+       {policy, quote, challenge, nonce, report_data, td_attributes, verifiers, mrtd, event_log}) {
     SCOPED_TRACE(static_cast<int>(broken));
-    const Fault fault{.code = "internal_verification_error", .status = 500,
+    const Fault fault{.code = "internal_verification_error",
+                      .status = 500,
                       .before_step = [=](RegistrationCase&, VerificationStep step) {
                         if (step == broken) throw std::runtime_error("injected");
                       }};
@@ -102,10 +124,10 @@ TEST(RegistrationOrder, TheDeadlineEndsTheVerificationAtEachStep) {
   using enum VerificationStep;
   for (const VerificationStep slow : {policy, challenge, report_data, verifiers, mrtd, event_log}) {
     SCOPED_TRACE(static_cast<int>(slow));
-    const Fault fault{.code = "verifier_timeout", .status = 503,
-                      .before_step = [=](RegistrationCase& c, VerificationStep step) {
-                        if (step == slow) c.cp->clock.advance(Seconds(60));
-                      }};
+    const Fault fault{
+        .code = "verifier_timeout", .status = 503, .before_step = [=](RegistrationCase& c, VerificationStep step) {
+          if (step == slow) c.cp->clock.advance(Seconds(60));
+        }};
     RegistrationCase tried({fault});
     expect_refusal(tried, fault);
   }
@@ -114,12 +136,12 @@ TEST(RegistrationOrder, TheDeadlineEndsTheVerificationAtEachStep) {
 // covers: S01_FAIL_002
 TEST(RegistrationOrder, MoreVerificationsThanAreAllowedAtOnceAreBusy) {
   TestAnswer second;
-  RegistrationCase tried({{.environment = {{"EE_VERIFY_MAX_CONCURRENCY", "1"}},
-                           .before_step = [&](RegistrationCase& c, VerificationStep) {
-                             c.quiet = true;
-                             const EmulatedAgent other("tdx-agent-002", c.random);
-                             second = c.cp->register_agent(other);
-                           }}});
+  RegistrationCase tried(
+      {{.environment = {{"EE_VERIFY_MAX_CONCURRENCY", "1"}}, .before_step = [&](RegistrationCase& c, VerificationStep) {
+          c.quiet = true;
+          const EmulatedAgent other("tdx-agent-002", c.random);
+          second = c.cp->register_agent(other);
+        }}});
   EXPECT_EQ(tried.send().status, 201);
   EXPECT_EQ(second.status, 503);
   EXPECT_EQ(second.code(), "verifier_busy");
@@ -130,14 +152,14 @@ TEST(RegistrationOrder, MoreVerificationsThanAreAllowedAtOnceAreBusy) {
 
 // covers: S01_FAIL_003
 TEST(RegistrationOrder, ATrustRowThatChangesBeforeTheTransactionIsAskedAgain) {
-  const Fault fault{.code = "policy_changed_retry", .status = 409,
-                    .before_step = [](RegistrationCase& c, VerificationStep step) {
-                      if (step != VerificationStep::event_log) return;
-                      const auto mrtd = to_hex(attestation::EmulatedMeasurements::defaults(attestation::EmulatedRole::agent).mrtd);
-                      const TestAnswer changed = c.cp->admin("POST", "/api/v1/admin/trusted-mrtds",
-                          R"({"mrtd":")" + mrtd + R"(","kind":"agent","note":"","profiles":[]})");
-                      ASSERT_EQ(changed.status, 201) << changed.body;
-                    }};
+  const Fault fault{
+      .code = "policy_changed_retry", .status = 409, .before_step = [](RegistrationCase& c, VerificationStep step) {
+        if (step != VerificationStep::event_log) return;
+        const auto mrtd = to_hex(attestation::EmulatedMeasurements::defaults(attestation::EmulatedRole::agent).mrtd);
+        const TestAnswer changed = c.cp->admin("POST", "/api/v1/admin/trusted-mrtds",
+                                               R"({"mrtd":")" + mrtd + R"(","kind":"agent","note":"","profiles":[]})");
+        ASSERT_EQ(changed.status, 201) << changed.body;
+      }};
   RegistrationCase tried({fault});
   tried.cp->admin("GET", "/api/v1/admin/trusted-mrtds");  // signed in before
   expect_refusal(tried, fault);
@@ -146,7 +168,8 @@ TEST(RegistrationOrder, ATrustRowThatChangesBeforeTheTransactionIsAskedAgain) {
 // covers: S01_AUD_006
 TEST(RegistrationOrder, NothingIsAcceptedWithoutItsAuditRow) {
   RegistrationCase tried;
-  tried.cp->execute("CREATE TRIGGER broken BEFORE INSERT ON attestation_audit BEGIN SELECT RAISE(ABORT, 'broken'); END");
+  tried.cp->execute(
+      "CREATE TRIGGER broken BEFORE INSERT ON attestation_audit BEGIN SELECT RAISE(ABORT, 'broken'); END");
   const TestAnswer answer = tried.send();
   EXPECT_EQ(answer.status, 503);
   EXPECT_EQ(answer.code(), "audit_unavailable");
@@ -187,11 +210,11 @@ TEST(RegistrationBinding, ASignatureByOrOverSomethingElseIsRefusedAndTheNonceSta
   const std::string path = "/api/v1/agents/register", body = json::write(tried.registration.request);
   const std::string id = tried.registration.challenge.challenge_id;
   const EmulatedAgent other("tdx-agent-001", tried.random);
-  const std::string signatures[] = {other.sign_request("POST", path, id, body),
-                                    tried.agent.sign_request("PUT", path, id, body),
-                                    tried.agent.sign_request("POST", path + "/", id, body),
-                                    tried.agent.sign_request("POST", path, "01900000-0000-7000-8000-000000000000", body),
-                                    tried.agent.sign_request("POST", path, id, body + " ")};
+  const std::string signatures[] = {
+      other.sign_request("POST", path, id, body), tried.agent.sign_request("PUT", path, id, body),
+      tried.agent.sign_request("POST", path + "/", id, body),
+      tried.agent.sign_request("POST", path, "01900000-0000-7000-8000-000000000000", body),
+      tried.agent.sign_request("POST", path, id, body + " ")};
   for (const std::string& signature : signatures) {
     const TestAnswer answer = tried.cp->call("POST", path, body, {{"X-EE-Agent-Signature", signature}});
     EXPECT_EQ(answer.status, 403);
@@ -269,7 +292,8 @@ TEST(RegistrationToken, TokensAreRefusedOrDemanded) {
   const Fault shown = request_fault("invalid_bootstrap_token", 403, [](RegistrationCase& c) {
     c.registration.request.bootstrap_token = new_credential(CredentialKind::boot, c.random).value().text.reveal();
   });
-  const Fault absent{.code = "bootstrap_token_required", .status = 403, .environment = {{"EE_AGENT_REQUIRE_BOOTSTRAP_TOKEN", "1"}}};
+  const Fault absent{
+      .code = "bootstrap_token_required", .status = 403, .environment = {{"EE_AGENT_REQUIRE_BOOTSTRAP_TOKEN", "1"}}};
   expect_each_refused({shown, absent});
 }
 

@@ -22,15 +22,17 @@ namespace layout = attestation::layout;
 constexpr std::size_t kSignatureData = layout::header::kSize + layout::body::kSize10;
 
 Fault altered(std::string code, std::size_t offset, std::uint8_t value) {
-  return {.code = std::move(code), .status = 400,
-          .request = [=](RegistrationCase& tried) { tried.change_quote(offset, value); }};
+  return {.code = std::move(code), .status = 400, .request = [=](RegistrationCase& tried) {
+            tried.change_quote(offset, value);
+          }};
 }
 Fault claimed(std::string code, int status, std::function<void(RegistrationCase&)> change, bool audited = true) {
   return {.code = std::move(code), .status = status, .request = std::move(change), .audited = audited};
 }
 Fault quoted(std::string code, std::function<void(EmulatedEvidence&)> change, int status = 403,
              TestControlPlane::Environment environment = {}) {
-  return {.code = std::move(code), .status = status, .environment = std::move(environment), .evidence = std::move(change)};
+  return {
+      .code = std::move(code), .status = status, .environment = std::move(environment), .evidence = std::move(change)};
 }
 std::string replaced(std::string text, std::string_view from, std::string_view to) {
   const std::size_t at = text.find(from);
@@ -49,14 +51,23 @@ TEST(RegistrationMatrix, AdmitsTheRegistrationThatHasNoFault) {
 // covers: S01_REG_002
 TEST(RegistrationMatrix, RefusesInFrontOfThePipelineWithoutAuditRows) {
   expect_each_refused({
-      claimed("nonce_missing", 400, [](RegistrationCase& c) { c.registration.request.nonce.reset(); }, false),
-      claimed("nonce_missing", 400, [](RegistrationCase& c) { c.registration.request.nonce = ""; }, false),
-      claimed("nonce_missing", 400, [](RegistrationCase& c) { c.registration.request.challenge.reset(); }, false),
-      claimed("quote_missing", 400, [](RegistrationCase& c) { c.registration.request.evidence.quote.reset(); }, false),
-      claimed("quote_missing", 400, [](RegistrationCase& c) { c.registration.request.evidence.quote = ""; }, false),
-      claimed("invalid_request", 400, [](RegistrationCase& c) { c.registration.request.sealing_key = to_base64(ByteVector(32)); }, false),
-      claimed("invalid_request", 400, [](RegistrationCase& c) { c.registration.request.signing_key = "AAAA"; }, false),
-      claimed("invalid_request", 400, [](RegistrationCase& c) { c.registration.request.evidence.quote = "%%%"; }, false),
+      claimed(
+          "nonce_missing", 400, [](RegistrationCase& c) { c.registration.request.nonce.reset(); }, false),
+      claimed(
+          "nonce_missing", 400, [](RegistrationCase& c) { c.registration.request.nonce = ""; }, false),
+      claimed(
+          "nonce_missing", 400, [](RegistrationCase& c) { c.registration.request.challenge.reset(); }, false),
+      claimed(
+          "quote_missing", 400, [](RegistrationCase& c) { c.registration.request.evidence.quote.reset(); }, false),
+      claimed(
+          "quote_missing", 400, [](RegistrationCase& c) { c.registration.request.evidence.quote = ""; }, false),
+      claimed(
+          "invalid_request", 400,
+          [](RegistrationCase& c) { c.registration.request.sealing_key = to_base64(ByteVector(32)); }, false),
+      claimed(
+          "invalid_request", 400, [](RegistrationCase& c) { c.registration.request.signing_key = "AAAA"; }, false),
+      claimed(
+          "invalid_request", 400, [](RegistrationCase& c) { c.registration.request.evidence.quote = "%%%"; }, false),
   });
 }
 
@@ -85,11 +96,11 @@ TEST(RegistrationMatrix, RefusesQuotesThatCannotBeEvaluated) {
       altered("quote_certification_unsupported", kSignatureData + signature_data::kFixedEnd + 32, 1),
       altered("quote_malformed", kSignatureData + signature_data::Length::offset, 0xff),
       claimed("quote_malformed", 400, [](RegistrationCase& c) { c.set_quote(ByteVector(100)); }),
-      {.code = "quote_body_unsupported", .status = 400,
+      {.code = "quote_body_unsupported",
+       .status = 400,
        .evidence = [](EmulatedEvidence& e) { e.spec.form = QuoteForm::v5_td_1_0; },
        .request = [](RegistrationCase& c) { c.change_quote(body_descriptor::Type::offset, 4); }},
-      {.code = "quote_emulated_refused", .status = 403,
-       .environment = with_intel_ta({{"EE_ALLOW_EMULATED_TDX", "0"}})},
+      {.code = "quote_emulated_refused", .status = 403, .environment = with_intel_ta({{"EE_ALLOW_EMULATED_TDX", "0"}})},
   });
 }
 
@@ -104,10 +115,10 @@ TEST(RegistrationMatrix, RefusesWhatIsNotBoundToTheChallengeAndTheKeys) {
                 c.registration.request.challenge = other.challenge;
                 c.registration.request.nonce = other.nonce;
               }),
-      claimed("pop_signature_invalid", 403,
-              [](RegistrationCase& c) { c.registration.challenge.challenge_id = "01900000-0000-7000-8000-000000000000"; }),
-      claimed("report_data_mismatch", 403,
-              [](RegistrationCase& c) { c.set_quote(emulated_quote()); }),
+      claimed(
+          "pop_signature_invalid", 403,
+          [](RegistrationCase& c) { c.registration.challenge.challenge_id = "01900000-0000-7000-8000-000000000000"; }),
+      claimed("report_data_mismatch", 403, [](RegistrationCase& c) { c.set_quote(emulated_quote()); }),
   });
 }
 
@@ -123,7 +134,8 @@ TEST(RegistrationMatrix, AChallengeCountsUntilItExpiresAndNotOneMillisecondMore)
 
 // covers: S01_REG_005, S01_NON_009
 TEST(RegistrationMatrix, ANonceIsBurnedByALaterFailure) {
-  RegistrationCase tried({quoted("tcb_not_acceptable", [](EmulatedEvidence& e) { e.spec.tee_tcb_svn = attestation::kOutOfDateTcbSvn; })});
+  RegistrationCase tried(
+      {quoted("tcb_not_acceptable", [](EmulatedEvidence& e) { e.spec.tee_tcb_svn = attestation::kOutOfDateTcbSvn; })});
   EXPECT_EQ(tried.send().code(), "tcb_not_acceptable");
   tried.cp->clock.advance(Milliseconds(1));  // rows of the audit are in the order of time
   const TestAnswer again = tried.send();
@@ -155,16 +167,17 @@ TEST(RegistrationMatrix, RefusesTdAttributes) {
 // covers: S01_POL_001
 TEST(RegistrationMatrix, RefusesADebugTdInEveryMode) {
   for (const char* mode : {"strict", "warn", "disabled"})
-    expect_each_refused({quoted("td_debug_enabled",
-                                [](EmulatedEvidence& e) { e.spec.td_attributes |= attestation::kTdDebug; }, 403,
-                                {{"TCB_ENFORCEMENT_MODE", mode}, {"RTMR_ENFORCEMENT_MODE", mode}})});
+    expect_each_refused(
+        {quoted("td_debug_enabled", [](EmulatedEvidence& e) { e.spec.td_attributes |= attestation::kTdDebug; }, 403,
+                {{"TCB_ENFORCEMENT_MODE", mode}, {"RTMR_ENFORCEMENT_MODE", mode}})});
 }
 
 TEST(RegistrationMatrix, RefusesWhatTheBuiltInVerifierRefusesOfAQuote) {
   using namespace layout::qe_report;
   expect_each_refused({
       quoted("quote_signature_invalid", [](EmulatedEvidence& e) { e.spec.fault = QuoteFault::broken_signature; }),
-      quoted("qe_report_signature_invalid", [](EmulatedEvidence& e) { e.spec.fault = QuoteFault::broken_qe_signature; }),
+      quoted("qe_report_signature_invalid",
+             [](EmulatedEvidence& e) { e.spec.fault = QuoteFault::broken_qe_signature; }),
       quoted("qe_report_binding_invalid", [](EmulatedEvidence& e) { e.spec.fault = QuoteFault::broken_qe_binding; }),
       quoted("pck_chain_untrusted", [](EmulatedEvidence& e) { e.options.key_label = "somebody else"; }),
       quoted("pck_chain_invalid",
@@ -213,11 +226,14 @@ TEST(RegistrationMatrix, RefusesWhenCollateralRefusesOrIsBad) {
              [](EmulatedEvidence& e) {
                e.change_tcb_info = [](std::string& json) { json = replaced(json, "EE0000000001", "EE0000000002"); };
              }),
-      quoted("collateral_expired", [](EmulatedEvidence& e) { e.options.issued_at -= std::chrono::days(31); }, 503),
+      quoted(
+          "collateral_expired", [](EmulatedEvidence& e) { e.options.issued_at -= std::chrono::days(31); }, 503),
       quoted("crl_invalid", with_collateral([](EmulatedCollateral& all) { all.pck_crl = {0x30, 0x00}; }), 503),
       quoted("crl_invalid", with_collateral([](EmulatedCollateral& all) { all.root_ca_crl = {0x30, 0x00}; }), 503),
-      quoted("tcb_info_signature_invalid", with_collateral([](EmulatedCollateral& all) { all.tcb_info_signature[0] ^= 1; }), 503),
-      quoted("qe_identity_signature_invalid", with_collateral([](EmulatedCollateral& all) { all.qe_identity_signature[0] ^= 1; }), 503),
+      quoted("tcb_info_signature_invalid",
+             with_collateral([](EmulatedCollateral& all) { all.tcb_info_signature[0] ^= 1; }), 503),
+      quoted("qe_identity_signature_invalid",
+             with_collateral([](EmulatedCollateral& all) { all.qe_identity_signature[0] ^= 1; }), 503),
       {.code = "fmspc_unknown", .status = 403, .collateral = ErrorCode::fmspc_unknown},
       {.code = "collateral_unavailable", .status = 503, .collateral = ErrorCode::collateral_unavailable},
       {.code = "collateral_rollback", .status = 503, .collateral = ErrorCode::collateral_rollback},
@@ -230,7 +246,9 @@ TEST(RegistrationMatrix, RefusesByPolicy) {
   expect_each_refused({
       quoted("mrtd_untrusted", [](EmulatedEvidence& e) { e.spec.measurements.mrtd[0] ^= 1; }),
       quoted("mrtd_wrong_kind",
-             [](EmulatedEvidence& e) { e.spec.measurements = EmulatedMeasurements::defaults(EmulatedRole::control_plane); }),
+             [](EmulatedEvidence& e) {
+               e.spec.measurements = EmulatedMeasurements::defaults(EmulatedRole::control_plane);
+             }),
       quoted("tcb_not_acceptable", out_of_date),
       quoted("tcb_advisory_denied", out_of_date, 403,
              {{"ALLOWED_TCB_STATUSES", "UpToDate,OutOfDate"}, {"EE_DENIED_ADVISORIES", "INTEL-SA-99999"}}),
@@ -246,8 +264,12 @@ TEST(RegistrationMatrix, RefusesRevokedAndUnsupportedPlatformsInEveryMode) {
   for (const char* mode : {"strict", "warn", "disabled"}) {
     const TestControlPlane::Environment environment = {{"TCB_ENFORCEMENT_MODE", mode}};
     expect_each_refused({
-        quoted("tcb_revoked", [](EmulatedEvidence& e) { e.options.levels[0].status = attestation::TcbStatus::Revoked; }, 403, environment),
-        quoted("tcb_not_supported", [](EmulatedEvidence& e) { e.spec.tee_tcb_svn = attestation::kUnsupportedTcbSvn; }, 403, environment),
+        quoted(
+            "tcb_revoked", [](EmulatedEvidence& e) { e.options.levels[0].status = attestation::TcbStatus::Revoked; },
+            403, environment),
+        quoted(
+            "tcb_not_supported", [](EmulatedEvidence& e) { e.spec.tee_tcb_svn = attestation::kUnsupportedTcbSvn; }, 403,
+            environment),
     });
   }
 }
@@ -265,7 +287,8 @@ TEST(RegistrationMatrix, RefusesByLogs) {
       claimed("event_log_mismatch", 403, log(maker.log())),
       claimed("workload_unknown", 403,
               [](RegistrationCase& c) {
-                c.registration.request.evidence.workload_log = std::vector<agent_api::WorkloadLogEntry>{{.op = "deploy", .payload = "{}"}};
+                c.registration.request.evidence.workload_log =
+                    std::vector<agent_api::WorkloadLogEntry>{{.op = "deploy", .payload = "{}"}};
               }),
   });
 }

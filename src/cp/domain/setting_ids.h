@@ -7,16 +7,16 @@ namespace ee::cp {
 #define EE_SETTINGS(X)                                                                                                 \
   X(cloudflare_account_id)                                                                                             \
   X(cloudflare_zone_id)                                                                                                \
-  X(cloudflare_api_token) X(cloudflare_domain) X(cloudflare_api_url) X(cloudflare_timeout_seconds) X(                  \
-      cloudflare_protected_tunnels) X(cloudflare_tunnel_mode) X(cloudflare_max_tunnels) X(cloudflare_calls_per_5min)   \
-      X(cloudflare_orphan_sweep) X(auth_admin_password_hash) X(auth_password_login_enabled) X(                         \
-          auth_admin_github_logins) X(auth_admin_github_ids) X(auth_session_ttl_seconds) X(auth_session_idle_seconds)  \
-          X(auth_cache_max) X(auth_cache_ttl_ms) X(attestation_tcb_mode) X(attestation_rtmr_mode) X(                   \
-              attestation_allowed_tcb_statuses) X(attestation_denied_advisories) X(attestation_nonce_ttl_seconds)      \
-              X(attestation_agent_refresh_seconds) X(attestation_agent_max_age_seconds) X(                             \
-                  attestation_cp_to_agent_mode) X(attestation_signature_mode) X(attestation_cp_refresh_seconds)        \
-                  X(attestation_verifier_mode) X(attestation_ita_minter) X(attestation_event_log_mode) X(              \
-                      attestation_require_sept_ve_disable) X(attestation_allow_migratable)                             \
+  X(cloudflare_api_token)                                                                                              \
+  X(cloudflare_domain) X(cloudflare_api_url) X(cloudflare_timeout_seconds) X(cloudflare_protected_tunnels) X(          \
+      cloudflare_tunnel_mode) X(cloudflare_max_tunnels) X(cloudflare_calls_per_5min) X(cloudflare_orphan_sweep)        \
+      X(auth_admin_password_hash) X(auth_password_login_enabled) X(auth_admin_github_logins) X(                        \
+          auth_admin_github_ids) X(auth_session_ttl_seconds) X(auth_session_idle_seconds) X(auth_cache_max)            \
+          X(auth_cache_ttl_ms) X(attestation_tcb_mode) X(attestation_rtmr_mode) X(attestation_allowed_tcb_statuses) X( \
+              attestation_denied_advisories) X(attestation_nonce_ttl_seconds) X(attestation_agent_refresh_seconds)     \
+              X(attestation_agent_max_age_seconds) X(attestation_cp_to_agent_mode) X(attestation_signature_mode) X(    \
+                  attestation_cp_refresh_seconds) X(attestation_verifier_mode) X(attestation_ita_minter)               \
+                  X(attestation_event_log_mode) X(attestation_require_sept_ve_disable) X(attestation_allow_migratable) \
                       X(attestation_allow_service_td) X(attestation_quote_max_bytes) X(                                \
                           attestation_verify_timeout_seconds) X(attestation_verify_max_concurrency) X(intel_ta_issuer) \
                           X(intel_ta_audience) X(intel_ta_jwks_url) X(intel_ta_jwks_ttl_seconds)                       \

@@ -17,7 +17,8 @@ class AgentServiceTest : public AgentFixture {
  protected:
   std::vector<std::string> names(const AgentScope& scope, const AgentFilter& filter = {}) {
     std::vector<std::string> out;
-    for (const auto& agent : service_.list(scope, filter, {}).value().items) out.push_back(agent.vm_name);
+    const auto page = service_.list(scope, filter, {});
+    for (const auto& agent : page.value().items) out.push_back(agent.vm_name);
     return out;
   }
 };

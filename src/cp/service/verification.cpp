@@ -90,9 +90,10 @@ class EvidenceVerifier::Run {
       return fail(ErrorCode::ita_token_missing);
     if (!wants_token && claim_.evidence.intel_ta_token) return fail(ErrorCode::ita_token_not_allowed);
     if (claim_.evidence.kind != (wants_token ? agent_api::EvidenceKind::ita : agent_api::EvidenceKind::dcap))
-      return fail(Error{.code = ErrorCode::invalid_request,
-                        .fields = {{.field = "evidence.kind", .code = "not_in_enum",
-                                    .detail = "a kind that the challenge accepts"}}});
+      return fail(
+          Error{.code = ErrorCode::invalid_request,
+                .fields = {
+                    {.field = "evidence.kind", .code = "not_in_enum", .detail = "a kind that the challenge accepts"}}});
     return {};
   }
 
@@ -264,10 +265,9 @@ class EvidenceVerifier::Run {
 };
 
 Result<void> EvidenceVerifier::take_slot(const VerificationLimits& limits, const std::stop_token& stop) {
-  const SteadyTime give_up = parts_.clock.steady_now() + kSlotWait;
   std::unique_lock lock(slots_mutex_);
   const bool got =
-      slot_free_.wait_until(lock, stop, give_up, [&] { return in_flight_.load() < limits.max_concurrency; });
+      slot_free_.wait_for(lock, stop, kSlotWait, [&] { return in_flight_.load() < limits.max_concurrency; });
   if (!got) return fail(Error{.code = ErrorCode::verifier_busy, .retry_after = Seconds(5)});
   ++in_flight_;
   return {};
