@@ -119,6 +119,7 @@ TEST(RateLimiter, NeverAllowsMoreThanTheBurstToManyThreads) {
   std::atomic<int> count = 0;
   {
     std::vector<std::jthread> threads;
+    threads.reserve(8);
     for (int t = 0; t < 4; ++t) threads.emplace_back([&] { count += allowed(limiter, "k", 500); });
   }
   EXPECT_EQ(count, 1000);

@@ -86,6 +86,7 @@ TEST(ServerLifecycle, ServesManyConnectionsOnSeveralIoThreads) {
   std::atomic<int> good = 0;
   {
     std::vector<std::jthread> threads;
+    threads.reserve(8);
     for (int t = 0; t < 6; ++t)
       threads.emplace_back([&] {
         for (int i = 0; i < 10; ++i) {

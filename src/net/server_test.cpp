@@ -207,7 +207,7 @@ TEST(Server, SaysContinueOnlyWhenTheBodyIsWanted) {
 TEST(Server, CompressesWhatIsWorthIt) {
   TestServer test;
   const std::string body(5000, 'x');
-  const auto add = [&](const std::string& name, Response response) {
+  const auto add = [&](const std::string& name, const Response& response) {
     for (const bool fast : {true, false})
       test.app.routes["GET /" + name + (fast ? "/fast" : "")] = {.info = {.fast = fast},
                                                                  .handler = [response](Request&&) { return response; }};

@@ -111,7 +111,7 @@ class Gate {
     wake_.notify_all();
   }
   /// Waits until the gate opens; false when `stop` fired first.
-  bool pass(std::stop_token stop) {
+  bool pass(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
     ++waiting_;
     wake_.notify_all();

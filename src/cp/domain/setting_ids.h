@@ -3,6 +3,7 @@
 
 namespace ee::cp {
 
+// clang-format off: the formatter never settles on the continuation lines of this macro.
 /// Every setting of the registry. The name is the key with `_` for the dot.
 #define EE_SETTINGS(X)                                                                                                 \
   X(cloudflare_account_id)                                                                                             \
@@ -38,6 +39,8 @@ namespace ee::cp {
                                                                                   X(ops_audit_retention_days) X(       \
                                                                                       ops_cors_origins)                \
                                                                                       X(ops_rate_limit_scale_percent)
+
+// clang-format on
 
 enum class Setting : std::uint16_t {
 #define EE_SETTING_ID(name) name,
