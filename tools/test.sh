@@ -15,6 +15,13 @@ jobs=$(nproc)
 step "format and include directions"
 LINT_FAST=1 tools/lint.sh
 
+step "npm packages of the interoperability test"
+if command -v npm >/dev/null; then
+  (cd tests/jose_interop && npm ci --silent --no-audit --no-fund) || echo "npm ci failed: the test skips and says so"
+else
+  echo "no npm here: the test skips and says so"
+fi
+
 step "build with AddressSanitizer and UBSan"
 cmake --preset asan >/dev/null
 ninja -C build/asan | tail -n 1

@@ -12,7 +12,7 @@ namespace ee::testing {
 class TempDir {
  public:
   TempDir() {
-    const char* keep = std::getenv("EE_TEST_ARTIFACTS");
+    const char* keep = std::getenv("EE_TEST_ARTIFACTS");  // NOLINT(concurrency-mt-unsafe): no test sets it
     keep_ = keep != nullptr;
     std::string pattern =
         (keep_ ? std::filesystem::path(keep) : std::filesystem::temp_directory_path()) / "ee-test-XXXXXX";
