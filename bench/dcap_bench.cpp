@@ -115,6 +115,7 @@ int main(int argc, char** argv) {
                                        "--benchmark_report_aggregates_only=false"};
   for (int i = 1; i < argc; ++i) defaults.emplace_back(argv[i]);
   std::vector<char*> arguments;
+  arguments.reserve(defaults.size());
   for (std::string& each : defaults) arguments.push_back(each.data());
   int count = static_cast<int>(arguments.size());
   benchmark::Initialize(&count, arguments.data());

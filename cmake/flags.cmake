@@ -2,7 +2,9 @@
 set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+# Position independent executables; there are no shared libraries, so one flag fits all and one precompiled header too.
+add_compile_options(-fPIE)
+add_link_options(-pie)
 
 set(EE_OPTIMIZE "-O0 -g1" CACHE STRING "optimisation and debug flags")
 set(EE_SANITIZE "" CACHE STRING "comma list for -fsanitize=")
@@ -42,7 +44,9 @@ endif()
 
 find_program(EE_CCACHE ccache)
 if(EE_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${EE_CCACHE})
+  # What was compiled in another checkout counts here too; precompiled headers need the sloppiness (ccache's manual).
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+    CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${EE_CCACHE})
 endif()
 find_program(EE_MOLD mold)
 if(EE_MOLD)

@@ -27,7 +27,8 @@ void judge(std::string_view json) {
   platform.pcesvn = 0xffff;
   ee::ByteArray<16> svn;
   svn.fill(0xff);
-  (void)evaluate_platform(info, platform, svn);
+  const auto unknown = evaluate_platform(info, platform, svn);
+  if (unknown) ee::require(!info.module_identities.empty());
   svn[1] = 0;
   const auto verdict = evaluate_platform(info, platform, svn);
   // A platform with the highest numbers there are reaches the first level, unless that asks for module version 1.

@@ -5,7 +5,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools/install-packages.sh
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 cmake --preset bench >/dev/null
 ninja -C build/bench ee-cp agent_load dcap_bench http_server_load | tail -n 1
 bin=build/bench

@@ -7,8 +7,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools/install-packages.sh
 started=$SECONDS
 step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - started)); }
-# What was compiled in another checkout counts here too.
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 export EE_TEST_VECTORS=${EE_TEST_VECTORS:-$PWD/../shared/vectors}
 jobs=$(nproc)
 

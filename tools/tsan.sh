@@ -3,7 +3,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools/install-packages.sh
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 cmake --preset tsan >/dev/null
 ninja -C build/tsan ee_common_test ee_db_test ee_net_test | tail -n 1
 for program in ee_common_test ee_db_test ee_net_test; do

@@ -260,13 +260,15 @@ std::expected<LoadedConfig, ConfigFailure> load_config(const ConfigInputs& input
   AgentConfig config;
   for (const auto& [key, text] : inputs.flags) merger.add_text(Source::flags, "--" + key, key, text);
   add_environment(merger, inputs, config);
-  std::vector<SourceDocument> documents = inputs.documents;
-  std::ranges::stable_sort(documents, {}, &SourceDocument::source);
-  const auto count = [&](Source source) { return std::ranges::count(documents, source, &SourceDocument::source); };
+  const auto count = [&](Source source) {
+    return std::ranges::count(inputs.documents, source, &SourceDocument::source);
+  };
   if (count(Source::config_disk) > 0 && count(Source::metadata) > 0)
     return std::unexpected(ConfigFailure{
         .slug = "config_ambiguous", .problems = {"both a config disk and instance metadata hold a configuration"}});
-  for (const SourceDocument& document : documents) merger.add_document(document);
+  for (const Source source : {Source::file, Source::config_disk, Source::metadata})
+    for (const SourceDocument& document : inputs.documents)
+      if (document.source == source) merger.add_document(document);
   drop_host_pins(merger);
 
   for (const auto& [name, chosen] : merger.chosen) {

@@ -188,7 +188,7 @@ TEST(ParseQuote, NamesTheFirstWrongHeaderFieldWhenSeveralAre) {
 
 // covers: S01_QUO_003
 TEST(ParseQuote, RefusesWrongBodyTypesAndSizes) {
-  for (const std::uint64_t type : {0, 1, 4, 0x0103}) {
+  for (const std::uint64_t type : {0U, 1U, 4U, 0x0103U}) {
     ByteVector raw = emulated_quote({.form = QuoteForm::v5_td_1_5});
     put(raw, 48, type, 2);
     EXPECT_EQ(slug(error_of(raw)), "quote_body_unsupported") << type;

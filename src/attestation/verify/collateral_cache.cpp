@@ -108,7 +108,7 @@ Result<Collateral> CollateralCache::get(const std::string& fmspc, CaKind ca, Utc
 }
 
 Result<CollateralCache::Piece> CollateralCache::piece(const Request& request) {
-  const Piece known = memory_.use(request.key.text(), request.now);
+  Piece known = memory_.use(request.key.text(), request.now);
   if (!known || request.now >= known->row.next_update_at) return wait_for_piece(request);
   if (is_fresh(*known, request.refresh, request.now)) return known;
   if (!memory_.may_look_further(request.key.text(), request.now)) return known;
@@ -131,7 +131,7 @@ Result<CollateralCache::Piece> CollateralCache::wait_for_piece(const Request& re
   const std::string name = request.key.text();
   const auto turn = turns_.take(name, request.stop);
   if (!turn) return fail(ErrorCode::collateral_unavailable, "given up while waiting");
-  const Piece known = memory_.find(name);
+  Piece known = memory_.find(name);
   if (known && request.now < known->row.next_update_at) return known;
   if (auto failure = memory_.failure(name, request.now)) return pass_on(*failure);
   auto stored = load(request);
@@ -194,7 +194,7 @@ Result<void> CollateralCache::check_rollback(const Request& request, const Colla
     if (!stored) return std::unexpected(stored.error());
     if (*stored && is_rollback(candidate, **stored)) return fail(ErrorCode::collateral_rollback, name);
   }
-  const Piece known = memory_.find(candidate.cache_key);
+  Piece known = memory_.find(candidate.cache_key);
   if (known && is_rollback(candidate, known->row)) return fail(ErrorCode::collateral_rollback, candidate.cache_key);
   return {};
 }
@@ -237,7 +237,7 @@ Result<CollateralCache::Piece> CollateralCache::verify(const Request& request, C
   return std::make_shared<const CollateralPiece>(std::move(piece));
 }
 
-CollateralRefresh CollateralCache::refresh_due(UtcTime now, int max_items, std::stop_token stop) {
+CollateralRefresh CollateralCache::refresh_due(UtcTime now, int max_items, const std::stop_token& stop) {
   CollateralRefresh report;
   const Seconds period = parts_.policy().refresh;
   for (const Piece& piece : memory_.candidates(now - kUsedWithin, now)) {

@@ -54,7 +54,7 @@ class CollateralCache final : public CollateralSource {
 
   /// One pass of the background job: fetches up to `max_items` pieces that are no longer fresh and were used within
   /// the last 7 days.
-  CollateralRefresh refresh_due(UtcTime now, int max_items, std::stop_token stop);
+  CollateralRefresh refresh_due(UtcTime now, int max_items, const std::stop_token& stop);
 
   std::vector<CollateralState> states() const { return memory_.states(); }
 

@@ -176,6 +176,7 @@ TEST_F(Cache, FetchesOnceForManyCallers) {
   publisher_.hold();
   std::atomic<int> good = 0;
   std::vector<std::jthread> callers;
+  callers.reserve(6);
   for (int i = 0; i < 6; ++i)
     callers.emplace_back([&] { good += cache->get(kFmspc, CaKind::platform, kNow, {}).has_value() ? 1 : 0; });
   publisher_.wait_for_fetches(1);

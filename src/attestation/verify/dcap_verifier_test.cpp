@@ -277,9 +277,11 @@ TEST(DcapVerifier, MayBeUsedByManyThreads) {
   const std::vector<std::string> wanted = {"UpToDate", "OutOfDate", "quote_signature_invalid"};
   const Collateral collateral = evidence[0].collateral();
   std::vector<Quote> quotes;
+  quotes.reserve(evidence.size());
   for (const EmulatedEvidence& each : evidence) quotes.push_back(each.quote());
-  std::vector<std::jthread> threads;
   std::vector<int> wrong(4, 0);
+  std::vector<std::jthread> threads;
+  threads.reserve(wrong.size());
   for (std::size_t t = 0; t < wrong.size(); ++t)
     threads.emplace_back([&, t] {
       for (std::size_t i = 0; i < 60; ++i) {

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 namespace ee::attestation {
 namespace {
 
@@ -68,14 +71,18 @@ TEST(SplitSignedDer, WantsEcdsaWithSha256AndNothingElse) {
   ByteVector longer = good;
   longer.push_back(0);
   EXPECT_FALSE(split_signed_der(longer));
-  for (const std::string& wrong : {part + std::string("300a06082a8648ce3d040303") + signature,      // SHA-384
-                                   part + std::string("300c06082a8648ce3d0403020500") + signature,  // NULL parameters
-                                   part + algorithm + "0309013006020101020102",                     // unused bits
-                                   part + algorithm + "030a00300702020001020102",  // a scalar not in its shortest form
-                                   part + algorithm + "0309003006020181020102",    // a negative one
-                                   part + algorithm + "030a0030060201010201020" + "0",  // something left over
-                                   part + algorithm, algorithm + signature, std::string()})
-    EXPECT_FALSE(split_signed_der(whole(wrong))) << wrong;
+  const std::vector<std::string> wrong = {
+      part + "300a06082a8648ce3d040303" + signature,      // SHA-384
+      part + "300c06082a8648ce3d0403020500" + signature,  // NULL parameters
+      part + algorithm + "0309013006020101020102",        // unused bits
+      part + algorithm + "030a00300702020001020102",      // a scalar not in its shortest form
+      part + algorithm + "0309003006020181020102",        // a negative one
+      part + algorithm + "030a00300602010102010200",      // something left over
+      part + algorithm,
+      algorithm + signature,
+      "",
+  };
+  for (const std::string& contents : wrong) EXPECT_FALSE(split_signed_der(whole(contents))) << contents;
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ TEST(Memo, DropsTheLeastRecentlyUsed) {
 TEST(Memo, StaysBoundedUnderManyThreads) {
   Memo<int> memo(8);
   std::vector<std::jthread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&memo, t] {
       for (int i = 0; i < 500; ++i) {

@@ -25,7 +25,7 @@ class Client : public ::testing::Test {
     return result ? "ok" : std::string(slug(result.error().code));
   }
   /// Answers with these statuses in turn; the last one for good.
-  void answer_with(std::vector<int> statuses, std::string retry_after = {}) {
+  void answer_with(const std::vector<int>& statuses, const std::string& retry_after = {}) {
     http_.set_answer(
         [statuses, retry_after, call = std::make_shared<std::size_t>(0)](const HttpClientRequest& request) {
           const int status = statuses[std::min(*call, statuses.size() - 1)];

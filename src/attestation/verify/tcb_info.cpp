@@ -46,10 +46,11 @@ std::vector<TcbLevel> read_levels(const Fields& document) {
          .tdx_components = read_components(tcb, "tdxtcbcomponents"),
          .verdict = read_verdict(level, kPlatformStatuses)});
   }
+  // Of levels with the same needs the worst comes first.
   const auto order = [](const TcbLevel& level) {
-    return std::tie(level.sgx_components, level.pcesvn, level.tdx_components);
+    return std::tie(level.sgx_components, level.pcesvn, level.tdx_components, level.verdict.status);
   };
-  std::ranges::stable_sort(levels, std::ranges::greater{}, order);
+  std::ranges::sort(levels, std::ranges::greater{}, order);
   return levels;
 }
 

@@ -226,7 +226,7 @@ TEST(TcbInfo, SortsLevelsWithTheHighestFirst) {
       {.sgx_components = {1}, .pcesvn = 10, .tdx_components = {2}},
       {.sgx_components = {1, 1}, .pcesvn = 1, .tdx_components = {1}},
   };
-  options.module_levels = {{.isvsvn = 2}, {.isvsvn = 7}, {.isvsvn = 5}};
+  options.module_levels = {{.isvsvn = 2}, {.isvsvn = 7}, {.isvsvn = 5}, {.isvsvn = 7, .status = TcbStatus::OutOfDate}};
   const auto document = parse_tcb_info(emulator::make_tcb_info(options));
   ASSERT_TRUE(document && document->contents);
   std::vector<std::string> order;
@@ -236,7 +236,9 @@ TEST(TcbInfo, SortsLevelsWithTheHighestFirst) {
   EXPECT_EQ(order, (std::vector<std::string>{"2.0/1/1", "1.1/1/1", "1.0/10/2", "1.0/10/1", "1.0/9/9"}));
   std::vector<int> isvsvns;
   for (const IsvLevel& level : document->contents->module_identities[0].levels) isvsvns.push_back(level.isvsvn);
-  EXPECT_EQ(isvsvns, (std::vector<int>{7, 5, 2}));
+  EXPECT_EQ(isvsvns, (std::vector<int>{7, 7, 5, 2}));
+  EXPECT_EQ(document->contents->module_identities[0].levels[0].verdict.status, TcbStatus::OutOfDate)
+      << "of equals the worst";
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <tuple>
 
 namespace ee::attestation {
 namespace {
@@ -53,7 +54,9 @@ std::vector<IsvLevel> read_isv_levels(const Fields& identity) {
     const std::int64_t isvsvn = level.object("tcb").integer("isvsvn", 0, std::numeric_limits<std::uint16_t>::max());
     levels.push_back({.isvsvn = static_cast<std::uint16_t>(isvsvn), .verdict = read_verdict(level, kIsvStatuses)});
   }
-  std::ranges::stable_sort(levels, std::ranges::greater{}, &IsvLevel::isvsvn);
+  // Of levels with the same number the worst comes first.
+  const auto order = [](const IsvLevel& level) { return std::tie(level.isvsvn, level.verdict.status); };
+  std::ranges::sort(levels, std::ranges::greater{}, order);
   return levels;
 }
 

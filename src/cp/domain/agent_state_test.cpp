@@ -15,7 +15,6 @@ using Q = QuarantineReason;
 
 constexpr S kAllStates[] = {S::undeployed,  S::deploying, S::deployed, S::undeploying,
                             S::quarantined, S::deleting,  S::deleted};
-constexpr S kLiveStates[] = {S::undeployed, S::deploying, S::deployed, S::undeploying, S::quarantined};
 constexpr E kAllEvents[] = {E::claim,
                             E::report_running,
                             E::push_refused,

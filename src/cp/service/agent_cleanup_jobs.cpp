@@ -10,7 +10,7 @@ constexpr Seconds kKeepRevoked{7 * 86400};
 constexpr std::int64_t kPurgeChunk = 1000;
 
 /// Calls `chunk` until it does less than a whole one.
-Result<std::int64_t> in_chunks(db::Database& database, std::stop_token stop,
+Result<std::int64_t> in_chunks(db::Database& database, const std::stop_token& stop,
                                const std::function<Result<std::int64_t>(db::Transaction&)>& chunk) {
   std::int64_t total = 0;
   while (!stop.stop_requested()) {
@@ -24,7 +24,7 @@ Result<std::int64_t> in_chunks(db::Database& database, std::stop_token stop,
 
 }  // namespace
 
-Result<JobSummary> StaleCleanup::run(std::stop_token stop) {
+Result<JobSummary> StaleCleanup::run(const std::stop_token& stop) {
   JobSummary summary;
   const UtcTime now = clock_.now();
   if (now - started_at_ < kStartGrace) return summary;
@@ -56,7 +56,7 @@ Result<JobSummary> StaleCleanup::run(std::stop_token stop) {
   return summary;
 }
 
-Result<JobSummary> purge_tombstones(db::Database& database, const Clock& clock, std::stop_token stop) {
+Result<JobSummary> purge_tombstones(db::Database& database, const Clock& clock, const std::stop_token& stop) {
   const UtcTime now = clock.now();
   const auto tombstones = in_chunks(database, stop, [&](db::Transaction& tx) {
     return AgentStore().purge_tombstones(tx, now - kKeepTombstones, kPurgeChunk);

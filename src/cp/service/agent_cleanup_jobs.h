@@ -25,7 +25,7 @@ class StaleCleanup {
         started_at_(clock.now()) {}
 
   /// Counts: `deleted`.
-  Result<JobSummary> run(std::stop_token stop);
+  Result<JobSummary> run(const std::stop_token& stop);
 
  private:
   db::Database& database_;
@@ -39,6 +39,6 @@ class StaleCleanup {
 
 /// Job `agent_tombstone_purge`: tombstones older than 30 days and credentials revoked more than 7 days ago go, 1,000
 /// per transaction. Counts: `tombstones`, `credentials`.
-Result<JobSummary> purge_tombstones(db::Database& database, const Clock& clock, std::stop_token stop);
+Result<JobSummary> purge_tombstones(db::Database& database, const Clock& clock, const std::stop_token& stop);
 
 }  // namespace ee::cp

@@ -7,7 +7,7 @@ namespace {
 constexpr std::size_t kWriteChunk = 500;
 }
 
-Result<JobSummary> AttestationAges::run(std::stop_token stop) {
+Result<JobSummary> AttestationAges::run(const std::stop_token& stop) {
   JobSummary summary;
   const UtcTime now = clock_.now();
   // Evidence does not age at all (dev).
@@ -40,7 +40,7 @@ Result<JobSummary> AttestationAges::run(std::stop_token stop) {
   return summary;
 }
 
-Result<AttestationAges::Plan> AttestationAges::plan(UtcTime now, std::stop_token stop) {
+Result<AttestationAges::Plan> AttestationAges::plan(UtcTime now, const std::stop_token& stop) {
   const AgentSettings settings = settings_();
   Plan plan;
   UtcTime after_due = UtcTime::min();
@@ -67,7 +67,7 @@ void AttestationAges::judge(const DirectoryRow& row, UtcTime now, const AgentSet
   if (age > settings.attestation_max_age && told && now - *told >= kTimeToRefresh) plan.fail.push_back(row.id);
 }
 
-Result<std::int64_t> AttestationAges::mark(const std::vector<AgentId>& ids, std::stop_token stop,
+Result<std::int64_t> AttestationAges::mark(const std::vector<AgentId>& ids, const std::stop_token& stop,
                                            const std::function<Result<Mark>(db::Transaction&, const AgentId&)>& one) {
   std::int64_t marked = 0;
   for (std::size_t from = 0; from < ids.size() && !stop.stop_requested(); from += kWriteChunk) {
@@ -90,7 +90,8 @@ Result<std::int64_t> AttestationAges::mark(const std::vector<AgentId>& ids, std:
 }
 
 /// One transaction each: a failure takes the agent's deployment with it.
-Result<std::int64_t> AttestationAges::fail_all(const std::vector<AgentId>& ids, UtcTime now, std::stop_token stop) {
+Result<std::int64_t> AttestationAges::fail_all(const std::vector<AgentId>& ids, UtcTime now,
+                                               const std::stop_token& stop) {
   const AgentSettings settings = settings_();
   const AgentActor actor{.actor = "system:agent_attestation_ages"};
   std::int64_t failed = 0;

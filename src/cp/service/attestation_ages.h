@@ -32,7 +32,7 @@ class AttestationAges {
         settings_(std::move(settings)) {}
 
   /// Counts: `asked`, `stale`, `failed`.
-  Result<JobSummary> run(std::stop_token stop);
+  Result<JobSummary> run(const std::stop_token& stop);
 
  private:
   struct Plan {
@@ -40,12 +40,12 @@ class AttestationAges {
     std::vector<AgentId> stale;
     std::vector<AgentId> fail;
   };
-  Result<Plan> plan(UtcTime now, std::stop_token stop);
+  Result<Plan> plan(UtcTime now, const std::stop_token& stop);
   void judge(const DirectoryRow& row, UtcTime now, const AgentSettings& settings, Plan& plan) const;
   using Mark = std::optional<DirectoryRow>;
-  Result<std::int64_t> mark(const std::vector<AgentId>& ids, std::stop_token stop,
+  Result<std::int64_t> mark(const std::vector<AgentId>& ids, const std::stop_token& stop,
                             const std::function<Result<Mark>(db::Transaction&, const AgentId&)>& one);
-  Result<std::int64_t> fail_all(const std::vector<AgentId>& ids, UtcTime now, std::stop_token stop);
+  Result<std::int64_t> fail_all(const std::vector<AgentId>& ids, UtcTime now, const std::stop_token& stop);
 
   db::Database& database_;
   Directory& directory_;

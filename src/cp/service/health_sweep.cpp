@@ -18,7 +18,7 @@ HealthSweep::HealthSweep(db::Database& database, Directory& directory, LiveMap& 
       settings_(std::move(settings)),
       started_at_(clock.now()) {}
 
-Result<JobSummary> HealthSweep::run(std::stop_token stop) {
+Result<JobSummary> HealthSweep::run(const std::stop_token& stop) {
   JobSummary summary;
   const UtcTime now = clock_.now();
   if (now - started_at_ < kStartGrace) return summary;
@@ -37,7 +37,7 @@ Result<JobSummary> HealthSweep::run(std::stop_token stop) {
   return summary;
 }
 
-Result<std::vector<DirectoryEntryPtr>> HealthSweep::silent_agents(UtcTime now, std::stop_token stop) {
+Result<std::vector<DirectoryEntryPtr>> HealthSweep::silent_agents(UtcTime now, const std::stop_token& stop) {
   const AgentSettings settings = settings_();
   const auto limit_of = [&](const DirectoryEntry& entry) {
     const auto seen = live_.seen(entry.id);
@@ -68,7 +68,7 @@ Result<std::vector<DirectoryEntryPtr>> HealthSweep::silent_agents(UtcTime now, s
 }
 
 Result<std::int64_t> HealthSweep::mark(const std::vector<DirectoryEntryPtr>& silent, UtcTime now,
-                                       std::stop_token stop) {
+                                       const std::stop_token& stop) {
   std::int64_t marked = 0;
   for (std::size_t from = 0; from < silent.size() && !stop.stop_requested(); from += kWriteChunk) {
     const auto to = std::min(silent.size(), from + kWriteChunk);

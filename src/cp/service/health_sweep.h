@@ -27,12 +27,12 @@ class HealthSweep {
               AgentSettingsSource settings);
 
   /// Counts: `silent`, `marked`.
-  Result<JobSummary> run(std::stop_token stop);
+  Result<JobSummary> run(const std::stop_token& stop);
 
  private:
   /// Of the agents that memory has not heard of for too long, those that the table has not heard of either.
-  Result<std::vector<DirectoryEntryPtr>> silent_agents(UtcTime now, std::stop_token stop);
-  Result<std::int64_t> mark(const std::vector<DirectoryEntryPtr>& silent, UtcTime now, std::stop_token stop);
+  Result<std::vector<DirectoryEntryPtr>> silent_agents(UtcTime now, const std::stop_token& stop);
+  Result<std::int64_t> mark(const std::vector<DirectoryEntryPtr>& silent, UtcTime now, const std::stop_token& stop);
 
   db::Database& database_;
   Directory& directory_;

@@ -1,5 +1,7 @@
 #include "cp/service/heartbeat.h"
 
+#include <tuple>
+
 #include "cp/domain/agent_changes.h"
 
 namespace ee::cp {
@@ -78,7 +80,7 @@ DirectoryEntryPtr HeartbeatService::write_through(const AgentId& agent, Director
   }
   if (!health_changed && !report) return entry;
   // Errors are dropped on purpose: the directory still has the old value, so the next beat comes here again.
-  if (health_changed) (void)write_health(agent, *entry, request, merged.health.status, now);
+  if (health_changed) std::ignore = write_health(agent, *entry, request, merged.health.status, now);
   if (report && write_report(agent, request.workload, now)) live_.workload_applied(entry->id, request.workload);
   const auto fresh = directory_.find(entry->id);
   return fresh != nullptr ? fresh : entry;

@@ -4,7 +4,7 @@
 
 namespace ee::cp {
 
-Result<JobSummary> LiveFlusher::flush(std::stop_token stop) {
+Result<JobSummary> LiveFlusher::flush(const std::stop_token& stop) {
   JobSummary summary;
   std::int64_t rows = 0;
   std::int64_t transactions = 0;

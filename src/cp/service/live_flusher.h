@@ -23,7 +23,7 @@ class LiveFlusher {
 
   /// Writes what is dirty at the start of the call. A chunk that fails is dirty again, and the pass ends with its
   /// error; the next one goes on.
-  Result<JobSummary> flush(std::stop_token stop);
+  Result<JobSummary> flush(const std::stop_token& stop);
   bool wants_flush() const { return live_.dirty() >= kWakeAt; }
 
   /// 0 normally; up to kMaxIntervalRaise while flushes lag.

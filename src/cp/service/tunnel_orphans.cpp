@@ -1,6 +1,7 @@
 #include "cp/service/tunnel_orphans.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "cp/domain/tunnel_names.h"
 #include "cp/store/audit_log_store.h"
@@ -80,7 +81,7 @@ CfResult<void> TunnelOrphans::remove_record(const RecordResource& resource, cons
 void TunnelOrphans::note_removed(const std::string& actor, const std::string& type, const std::string& id) {
   parts_.count("remove_orphan", "ok");
   // It is gone whether or not this can be written.
-  (void)parts_.database.run_write([&](db::Transaction& tx) -> Result<void> {
+  std::ignore = parts_.database.run_write([&](db::Transaction& tx) -> Result<void> {
     const auto written = AuditLogStore().append(
         tx, {.actor = actor, .action = "tunnel_orphan_deleted", .object_type = type, .object_id = id},
         parts_.clock.now(), parts_.random);
@@ -89,7 +90,7 @@ void TunnelOrphans::note_removed(const std::string& actor, const std::string& ty
   });
 }
 
-Result<JobSummary> TunnelOrphans::sweep(std::stop_token stop) {
+Result<JobSummary> TunnelOrphans::sweep(const std::stop_token& stop) {
   JobSummary summary;
   const TunnelSettings settings = parts_.settings();
   if (!settings.configured || settings.orphan_sweep == OrphanSweep::off) return summary;

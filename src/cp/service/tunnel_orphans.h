@@ -49,7 +49,7 @@ class TunnelOrphans {
 
   /// Job `cloudflare_orphan_sweep`: with `delete` removes orphans that the last sweep has seen too, with `report` only
   /// counts. Counts: `tunnels`, `records` (orphans seen), `deleted`, `failed`.
-  Result<JobSummary> sweep(std::stop_token stop);
+  Result<JobSummary> sweep(const std::stop_token& stop);
 
   struct Deleted {
     std::vector<std::string> deleted = {};

@@ -1,6 +1,7 @@
 #include "cp/service/tunnel_provisioner.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "cp/domain/tunnel_names.h"
 #include "cp/service/tunnel_removal.h"
@@ -302,7 +303,7 @@ void TunnelProvisioner::undo(const Work& work) {
   const bool unwanted = !*row || !may_have_a_tunnel(**row);
   if (!unwanted) return;
   // A failure is left to the clean-up of the row and to the orphan sweep: both find things by name.
-  (void)remove_tunnel_resources(parts_, tunnel_resources_of(work.row), work.context);
+  std::ignore = remove_tunnel_resources(parts_, tunnel_resources_of(work.row), work.context);
 }
 
 }  // namespace ee::cp

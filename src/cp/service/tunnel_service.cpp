@@ -46,7 +46,8 @@ TunnelService::TunnelService(TunnelParts parts, std::function<void()> on_work)
 Result<std::string> TunnelService::free_hostname(db::Transaction& tx, const AgentRow& row,
                                                  const std::string& domain) const {
   for (const std::string& label : host_labels(row.vm_name, row.id, parts_.settings().reserved_labels)) {
-    std::string hostname = label + "." + domain;
+    std::string hostname = label;
+    hostname.append(".").append(domain);
     const auto holder = agents_.find_by_hostname(tx, hostname);
     if (!holder) return std::unexpected(holder.error());
     if (!*holder || (*holder)->id == row.id) return hostname;
@@ -91,7 +92,7 @@ AgentRow TunnelService::provision_now(const AgentRow& row, Milliseconds patience
   const cloudflare::CallContext context{.deadline = parts_.clock.steady_now() + patience};
   const auto outcome = provisioner_.provision(row.id, context);
   if (outcome == TunnelProvisioner::Outcome::failed) wake();
-  const auto now_stored =
+  auto now_stored =
       parts_.database.read<std::optional<AgentRow>>([&](db::Transaction& tx) { return agents_.get(tx, row.id); });
   // Another registration may have come meanwhile: this answer speaks of its own.
   if (!now_stored || !*now_stored || (*now_stored)->registration_id != row.registration_id) return row;
@@ -113,7 +114,7 @@ Result<std::vector<TunnelService::Item>> TunnelService::due_items() {
   });
 }
 
-std::string TunnelService::work_on(const Item& item, std::stop_token stop) {
+std::string TunnelService::work_on(const Item& item, const std::stop_token& stop) {
   const cloudflare::CallContext context{
       .stop = stop, .deadline = parts_.clock.steady_now() + kTunnelWork, .wait_for_budget = true};
   if (item.clean_up) {
@@ -135,7 +136,7 @@ std::string TunnelService::work_on(const Item& item, std::stop_token stop) {
   return "failed";
 }
 
-Result<JobSummary> TunnelService::run_worker(std::stop_token stop) {
+Result<JobSummary> TunnelService::run_worker(const std::stop_token& stop) {
   JobSummary summary;
   const auto items = due_items();
   if (!items) return std::unexpected(items.error());

@@ -37,7 +37,7 @@ class TunnelService {
 
   /// Job `tunnel_worker`: provisioning, then clean-up, each what is due. Counts: `ready`, `removed`, `failed`, `quota`,
   /// `stuck` (agents that have waited for their clean-up for a day).
-  Result<JobSummary> run_worker(std::stop_token stop);
+  Result<JobSummary> run_worker(const std::stop_token& stop);
 
   TunnelOrphans& orphans() { return orphans_; }
   TunnelSettings settings() const { return parts_.settings(); }
@@ -50,7 +50,7 @@ class TunnelService {
  private:
   struct Item;
   Result<std::vector<Item>> due_items();
-  std::string work_on(const Item& item, std::stop_token stop);
+  std::string work_on(const Item& item, const std::stop_token& stop);
   Result<std::string> free_hostname(db::Transaction& tx, const AgentRow& row, const std::string& domain) const;
 
   TunnelParts parts_;
