@@ -1,5 +1,5 @@
 # One precompiled header for every target, under clang only: it loads them lazily, which halves a build. g++ gains little
-# from one, so its builds (make run, make bench, what ships) also show that each file includes what it uses.
+# from one, so its builds (make bench, what ships) also show that each file includes what it uses.
 # Not CMake's own: that one names absolute paths, and then ccache knows nothing of what another checkout has built.
 set(ee_use_precompiled OFF)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND EE_TESTS)

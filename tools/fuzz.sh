@@ -12,9 +12,14 @@ ninja -C build/fuzz "${targets[@]/%/_fuzz}" | tail -n 1
 for target in "${targets[@]}"; do
   mkdir -p "build/fuzz-corpus/$target" build/fuzz-findings
   echo "== $target, ${FUZZ_SECONDS:-60} s"
-  "build/fuzz/fuzz/${target}_fuzz" -max_total_time="${FUZZ_SECONDS:-60}" -timeout=5 -rss_limit_mb=2048 -max_len=65536 \
-    -artifact_prefix="build/fuzz-findings/$target-" -print_final_stats=1 "build/fuzz-corpus/$target" "fuzz/corpus/$target" \
-    2>&1 | grep -E 'stat::number_of_executed_units|ERROR|SUMMARY|Test unit written' || true
-  [ "${PIPESTATUS[0]}" = 0 ] || { echo "finding in $target: see build/fuzz-findings" >&2; exit 1; }
+  log=build/fuzz-findings/$target.log
+  if ! "build/fuzz/fuzz/${target}_fuzz" -max_total_time="${FUZZ_SECONDS:-60}" -timeout=5 -rss_limit_mb=2048 -max_len=65536 \
+    -artifact_prefix="build/fuzz-findings/$target-" -print_final_stats=1 "build/fuzz-corpus/$target" "fuzz/corpus/$target" >"$log" 2>&1
+  then
+    tail -n 40 "$log" >&2
+    echo "finding in $target: see build/fuzz-findings" >&2
+    exit 1
+  fi
+  grep -E 'stat::number_of_executed_units' "$log"
 done
 echo "fuzz: ${#targets[@]} targets, no finding"

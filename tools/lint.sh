@@ -10,6 +10,6 @@ python3 tools/check_includes.py
 [ "${LINT_FAST:-0}" = 1 ] && exit 0
 # clang-tidy reads the compile commands of a clang configuration, so that it sees no option of g++ that it lacks.
 cmake -S . -B build/tidy -G Ninja -DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_EXPORT_COMPILE_COMMANDS=ON -DEE_OPTIMIZE="-O0 -g0" >/dev/null
-ninja -C build/tidy -t targets all 2>/dev/null | grep -o '^generated/[^:]*' | xargs -r ninja -C build/tidy >/dev/null
+ninja -C build/tidy -t targets all 2>/dev/null | grep -o '^generated/[^:]*' | xargs ninja -C build/tidy ee_precompiled >/dev/null
 mapfile -t units < <(git ls-files -co --exclude-standard '*.cpp')
 tools/tidy.py build/tidy "${units[@]}"

@@ -4,11 +4,11 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools/install-packages.sh
-bin=${EE_RUN_BIN:-build/bench}
+bin=${EE_RUN_BIN:-build/dev}
 if [ -z "${EE_RUN_BIN:-}" ]; then
-  cmake --preset bench >/dev/null
+  cmake --preset dev >/dev/null
   echo "building (the first time takes some minutes) ..."
-  ninja -C build/bench ee-cp ee-agent | tail -n 1
+  ninja -C build/dev ee-cp ee-agent | tail -n 1
 fi
 root=${EE_RUN_DIR:-build/run}
 port=${EE_RUN_PORT:-8080}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# make test: formatter and include directions, the whole suite under AddressSanitizer and UBSan (fuzz corpora included), a
-# scan of everything it left for secrets, and make run as a user would. ThreadSanitizer and clang-tidy are targets of
-# their own: make tsan, make lint.
+# make test: everything that CI runs.
+#   formatter, include directions    the suite under AddressSanitizer and UBSan, fuzz corpora included
+#   the concurrent parts under ThreadSanitizer    a scan of what the suite left behind for secrets
+#   what ships, built by g++ without the emulator    clang-tidy    make run as a user would
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools/install-packages.sh
@@ -13,11 +14,13 @@ jobs=$(nproc)
 step "format and include directions"
 LINT_FAST=1 tools/lint.sh
 
-step "npm packages of the interoperability test"
+step "npm packages of the interoperability tests"
 if command -v npm >/dev/null; then
-  (cd tests/jose_interop && npm ci --silent --no-audit --no-fund) || echo "npm ci failed: the test skips and says so"
+  for folder in tests/*/package-lock.json; do
+    (cd "$(dirname "$folder")" && npm ci --silent --no-audit --no-fund) || echo "npm ci failed: the test skips and says so"
+  done
 else
-  echo "no npm here: the test skips and says so"
+  echo "no npm here: the tests skip and say so"
 fi
 
 step "build with AddressSanitizer and UBSan"
@@ -36,9 +39,18 @@ echo "${skips:-  nothing}"
 step "no secret in what the suite left behind"
 python3 tests/secret_scan.py build/asan/artifacts
 
-step "make run, with the programs just built"
+step "ThreadSanitizer"
+tools/tsan.sh
+
+step "what ships: g++, optimised, without the emulator"
+tools/check-release.sh
+
+step "clang-tidy"
+tools/lint.sh
+
+step "make run"
 run_dir=$(mktemp -d)
-EE_RUN_BIN=build/asan EE_RUN_DIR=$run_dir EE_RUN_PORT=18080 EE_RUN_AGENT_PORT=18088 EE_RUN_ONCE=1 tools/run.sh | grep -v -i password
+EE_RUN_DIR=$run_dir EE_RUN_PORT=18080 EE_RUN_AGENT_PORT=18088 EE_RUN_ONCE=1 tools/run.sh | grep -v -i password
 python3 tests/secret_scan.py "$run_dir"
 rm -rf "$run_dir"
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs clang-tidy over the files given, on all cores, and skips those whose inputs have not changed since they were clean.
 
-The stamp of a file is the hash of .clang-tidy, its compile command and the preprocessed list of its headers' contents, so a
-changed header checks again every file that includes it. Stamps live in the build folder: a clean checkout checks all.
+The stamp of a file is the hash of .clang-tidy, its compile command and the contents of the project's headers that it includes,
+with no path of this checkout in it, so that what was clean in another checkout counts here too, as with ccache. Stamps are empty
+files in $EE_TIDY_CACHE, by default ~/.cache/easyenclave-tidy; those unused for 30 days go.
 usage: tidy.py BUILD_DIR FILE..."""
 import concurrent.futures
 import hashlib
@@ -12,40 +13,48 @@ import pathlib
 import shlex
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+STAMPS = pathlib.Path(os.environ.get("EE_TIDY_CACHE") or pathlib.Path.home() / ".cache" / "easyenclave-tidy")
 
 
 def stamp_of(command: dict) -> str:
     words = shlex.split(command["command"])
-    words = [w for w in words if w not in ("ccache", "/usr/bin/ccache")]
-    cut = words.index("-o")
-    listing = subprocess.run(words[:cut] + ["-MM", "-MG", command["file"]], capture_output=True, text=True, cwd=command["directory"])
-    digest = hashlib.sha256((ROOT / ".clang-tidy").read_bytes() + command["command"].encode())
+    words = words[next(i for i, word in enumerate(words) if "clang++" in word) :]
+    words = words[: words.index("-o")]
+    # The project's own headers only: what is in /usr changes with the version that the command line names.
+    listing = subprocess.run(
+        words + ["-MM", "-MG", command["file"]], capture_output=True, text=True, cwd=command["directory"], check=True
+    )
+    digest = hashlib.sha256((ROOT / ".clang-tidy").read_bytes())
+    digest.update((ROOT / "cmake" / "precompiled.h").read_bytes())
+    digest.update(" ".join(words).replace(str(ROOT), "").encode())
     for name in listing.stdout.replace("\\\n", " ").split()[1:]:
         path = pathlib.Path(command["directory"], name)
         if path.is_file():
-            digest.update(path.read_bytes())
+            digest.update(os.path.relpath(path, ROOT).encode() + path.read_bytes())
     return digest.hexdigest()
 
 
 def check(build: pathlib.Path, command: dict) -> tuple[str, bool, str]:
     name = os.path.relpath(command["file"], ROOT)
-    stamps = build / "tidy-stamps"
-    stamps.mkdir(exist_ok=True)
-    stamp = stamp_of(command)
-    record = stamps / name.replace("/", "__")
-    if record.is_file() and record.read_text() == stamp:
+    record = STAMPS / stamp_of(command)
+    if record.is_file():
+        record.touch()
         return name, True, ""
     done = subprocess.run(["clang-tidy-19", "--quiet", "-p", str(build), command["file"]], capture_output=True, text=True)
-    ok = done.returncode == 0
-    if ok:
-        record.write_text(stamp)
-    return name, ok, done.stdout
+    if done.returncode == 0:
+        record.touch()
+    return name, done.returncode == 0, done.stdout
 
 
 def main() -> int:
     build = pathlib.Path(sys.argv[1]).resolve()
+    STAMPS.mkdir(parents=True, exist_ok=True)
+    for old in STAMPS.iterdir():
+        if time.time() - old.stat().st_mtime > 30 * 86400:
+            old.unlink(missing_ok=True)
     commands = {c["file"]: c for c in json.loads((build / "compile_commands.json").read_text())}
     wanted = [commands[str(ROOT / f)] for f in sys.argv[2:] if str(ROOT / f) in commands]
     failed = 0

@@ -55,6 +55,7 @@ struct TlsTest : ::testing::Test {
 };
 
 TEST_F(TlsTest, ServesOverTls) {
+  test.app.routes["POST /echo"].info.max_body_bytes = 1024UL * 1024;
   start();
   CurlHttpClient client;
   EXPECT_TRUE(test.server->url().starts_with("https://127.0.0.1:"));
@@ -62,7 +63,6 @@ TEST_F(TlsTest, ServesOverTls) {
   const auto answer = client.send({.url = test.server->url() + "/", .ca_file = certificate});
   ASSERT_TRUE(answer) << to_string(answer.error());
   EXPECT_EQ(answer->body, "hello");
-  test.app.routes["POST /echo"].info.max_body_bytes = 1024UL * 1024;
   const std::string body(500'000, 'x');
   EXPECT_EQ(
       client.send({.method = "POST", .url = test.server->url() + "/echo", .body = body, .ca_file = certificate})->body,
