@@ -37,10 +37,25 @@ std::vector<Endpoint> endpoints_of(const boost::json::value& document, bool admi
 
 class ApiTable : public ::testing::Test {
  protected:
+  struct Registered {
+    std::string id;
+    std::string credential;
+  };
+  Registered registered_agent() {
+    const EmulatedAgent agent("tdx-agent-001", random);
+    const auto registration = cp.prepare(agent);
+    const auto admitted = json::read<agent_api::RegisterAnswer>(cp.send(agent, registration).body).value();
+    const std::string secrets =
+        open_sealed("easyenclave.seal.1:registration:" + admitted.agent_id + ":" + registration.challenge.challenge_id,
+                    from_base64(admitted.sealed.ciphertext).value(), agent.sealing_key())
+            ->reveal();
+    return {.id = admitted.agent_id, .credential = secrets.substr(21, secrets.find('"', 21) - 21)};
+  }
   boost::json::value document() { return boost::json::parse(cp.call("GET", "/openapi.json").body); }
   TestAnswer try_it(const Endpoint& endpoint, std::vector<HttpHeader> headers) {
     return cp.call(endpoint.method, endpoint.path, endpoint.has_body ? "{}" : "", std::move(headers));
   }
+  SystemRandom random;
   TestControlPlane cp;
 };
 
@@ -73,15 +88,7 @@ TEST_F(ApiTable, EveryAdminRouteWithoutCredentialIs401) {
 
 // covers: S05_SEC_02 (agents)
 TEST_F(ApiTable, EveryAdminRouteWithAnAgentsCredentialIs403) {
-  SystemRandom random;
-  const EmulatedAgent agent("tdx-agent-001", random);
-  const auto registration = cp.prepare(agent);
-  const auto admitted = json::read<agent_api::RegisterAnswer>(cp.send(agent, registration).body).value();
-  const std::string secrets =
-      open_sealed("easyenclave.seal.1:registration:" + admitted.agent_id + ":" + registration.challenge.challenge_id,
-                  from_base64(admitted.sealed.ciphertext).value(), agent.sealing_key())
-          ->reveal();
-  const std::string credential = secrets.substr(21, secrets.find('"', 21) - 21);
+  const std::string credential = registered_agent().credential;
   for (const Endpoint& endpoint : endpoints_of(document(), true)) {
     const TestAnswer answer = try_it(endpoint, {{"Authorization", "Bearer " + credential}});
     EXPECT_EQ(answer.status, 403) << endpoint.method << " " << endpoint.path << answer.body;
@@ -91,6 +98,38 @@ TEST_F(ApiTable, EveryAdminRouteWithAnAgentsCredentialIs403) {
   const TestAnswer other = cp.call("POST", "/api/v1/agents/00000000-0000-7000-8000-0000000000ff/heartbeat", "{}",
                                    {{"Authorization", "Bearer " + credential}});
   EXPECT_EQ(other.code(), "agent_mismatch");
+}
+
+// A known caller that is not allowed is written down, equal refusals once a minute (04 section 12).
+TEST_F(ApiTable, RefusedCallsOfAKnownCallerAreAuditedAndFolded) {
+  const Registered agent = registered_agent();
+  const std::vector<HttpHeader> headers = {{"Authorization", "Bearer " + agent.credential}};
+  const auto rows = [&](const std::string& column) {
+    return cp.values<std::string>("SELECT " + column +
+                                  " FROM audit_log WHERE action='authorization_refused' ORDER BY at, id");
+  };
+  for (int i = 0; i < 5; ++i)
+    EXPECT_EQ(cp.call("GET", "/api/v1/admin/settings/agents.stale_hours", "", headers, "192.0.2.9").status, 403);
+  EXPECT_EQ(rows("actor"), std::vector<std::string>{"agent:" + agent.id});
+  EXPECT_EQ(rows("result"), std::vector<std::string>{"refused"});
+  EXPECT_EQ(rows("reason_code"), std::vector<std::string>{"admin_required"});
+  EXPECT_EQ(rows("object_id"), std::vector<std::string>{"GET /api/v1/admin/settings/{key}"});
+  EXPECT_EQ(rows("client_address"), std::vector<std::string>{"192.0.2.9"});
+  EXPECT_EQ(rows("detail"), std::vector<std::string>{R"({"folded":0})"});
+
+  EXPECT_EQ(cp.call("GET", "/api/v1/admin/jobs", "", headers).status, 403);
+  EXPECT_EQ(rows("actor").size(), 2U) << "another route is another refusal";
+  cp.clock.advance(Seconds(60));
+  EXPECT_EQ(cp.call("GET", "/api/v1/admin/settings/agents.tick", "", headers).status, 403);
+  ASSERT_EQ(rows("detail").size(), 3U);
+  EXPECT_EQ(rows("detail").back(), R"({"folded":4})");
+
+  // Not about what the caller may do: no row.
+  EXPECT_EQ(cp.call("GET", "/api/v1/admin/jobs").code(), "unauthenticated");
+  EXPECT_EQ(cp.call("GET", "/api/v1/admin/jobs", "", {{"Authorization", "Bearer nonsense"}}).code(),
+            "invalid_credential");
+  EXPECT_EQ(cp.admin("GET", "/api/v1/admin/settings/agents.nothing").status, 404);
+  EXPECT_EQ(rows("actor").size(), 3U);
 }
 
 // covers: S05_SEC_03, S04_AUTH_SESS_009
@@ -176,7 +215,6 @@ TEST_F(ApiTable, TrustIsAddedChangedAndRemoved) {
 
 // covers: S02_OWN_006 (without deployments), S02_AGT_HB_011
 TEST_F(ApiTable, ADeletedAgentIsGoneAndItsCredentialSaysSo) {
-  SystemRandom random;
   const EmulatedAgent agent("tdx-agent-001", random);
   const auto admitted = json::read<agent_api::RegisterAnswer>(cp.register_agent(agent).body).value();
   const std::string path = "/api/v1/agents/" + admitted.agent_id;

@@ -205,6 +205,7 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
                                                                         .random = world.random,
                                                                         .settings = auth,
                                                                         .metrics = parts.metrics});
+  parts.refusals = std::make_unique<RefusalAudit>(*parts.database, world.clock, world.random, parts.metrics);
   return {};
 }
 

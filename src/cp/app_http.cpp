@@ -17,7 +17,16 @@ ApiHooks hooks(App::Parts& parts) {
                 return std::ranges::find(snapshot->list(Setting::ops_cors_origins), origin) !=
                        snapshot->list(Setting::ops_cors_origins).end();
               },
-          .observe = [&parts](const net::AccessRecord& record) { parts.counters->request(record); }};
+          .observe = [&parts](const net::AccessRecord& record) { parts.counters->request(record); },
+          .refused =
+              [&parts](const Route& route, const Call& call, const Error& error) {
+                parts.refusals->record({.actor = call.principal.actor(),
+                                        .method = route.method,
+                                        .route = route.pattern,
+                                        .reason = error.code,
+                                        .request_id = call.request.request_id,
+                                        .client_address = call.request.client_address});
+              }};
 }
 
 void make_contexts(App::Parts& parts) {

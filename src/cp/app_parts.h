@@ -37,6 +37,7 @@
 #include "cp/service/heartbeat.h"
 #include "cp/service/live_flusher.h"
 #include "cp/service/live_map.h"
+#include "cp/service/refusal_audit.h"
 #include "cp/service/registration.h"
 #include "cp/service/settings.h"
 #include "cp/service/trust_service.h"
@@ -69,6 +70,7 @@ struct App::Parts {
   std::unique_ptr<CredentialCache> credentials;
   std::unique_ptr<Authenticator> authenticator;
   std::unique_ptr<AdminSessions> sessions;
+  std::unique_ptr<RefusalAudit> refusals;
 
   // evidence
   std::unique_ptr<attestation::QuoteSource> quotes;

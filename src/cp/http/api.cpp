@@ -122,8 +122,6 @@ net::Response Api::handle(net::Request&& request) {
   Call call{.request = request};
   auto answered = run(route, call);
   net::Response response = answered ? std::move(*answered) : error_answer(answered.error(), request.request_id);
-  if (!answered && hooks_.refused && call.principal.kind != PrincipalKind::anonymous)
-    hooks_.refused(call, answered.error());
   if (call.principal.kind != PrincipalKind::anonymous) response.principal = call.principal.actor();
   return response;
 }
@@ -136,8 +134,11 @@ Result<net::Response> Api::run(const Route& route, Call& call) {
     auto principal = authenticator_.authenticate(credentials_of(request));
     if (!principal) return std::unexpected(principal.error());
     call.principal = *principal;
-    if (auto allowed = check_access(route.access, call.principal, request.param("agent_id")); !allowed)
+    if (auto allowed = check_access(route.access, call.principal, request.param("agent_id")); !allowed) {
+      if (hooks_.refused && call.principal.kind != PrincipalKind::anonymous)
+        hooks_.refused(route, call, allowed.error());
       return std::unexpected(allowed.error());
+    }
     if (route.rate != RateClass::none) {
       if (const auto refused = limits_.take(route.rate, call.principal.actor()))
         return rate_limited_answer(*refused, request.request_id);

@@ -17,8 +17,8 @@ struct ApiHooks {
   std::function<bool(std::string_view origin)> allows_origin = {};
   /// After each answer: access log and metrics.
   std::function<void(const net::AccessRecord&)> observe = {};
-  /// Somebody known was refused: for the audit log.
-  std::function<void(const Call&, const Error&)> refused = {};
+  /// A known caller is not allowed to use this route: for the audit log. Runs on the worker that answers.
+  std::function<void(const Route&, const Call&, const Error&)> refused = {};
 };
 
 /// The control plane's HTTP application: finds the route, takes from the rate bucket, authenticates, applies the access
