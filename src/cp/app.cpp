@@ -176,6 +176,10 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
   if (auto loaded = parts.settings->load(); !loaded)
     return refuse(kExitDatabase, "settings cannot be read: " + loaded.error().detail);
   if (const auto violations = parts.settings->start_violations(); !violations.empty()) return refuse(violations);
+  if (auto audited =
+          parts.settings->audit_relaxed_policies({.name = "system:start", .request_id = {}, .client_address = {}});
+      !audited)
+    return refuse(kExitDatabase, "a relaxed policy cannot be audited: " + audited.error().detail);
 
   auto keys = load_identity_keys(config, database_directory(config),
                                  parts.snapshot()->seconds(Setting::attestation_nonce_ttl_seconds), world.clock.now(),

@@ -22,6 +22,10 @@ constexpr std::string_view kComponent = "settings";
 constexpr std::array<std::string_view, 4> kGuardrailSlugs = {"strict_policy_required", "verifier_missing",
                                                              "cloudflare_missing", "insecure_base_url"};
 
+/// Policies with a mode, by their label.
+constexpr std::array<std::pair<const char*, Setting>, 2> kPolicyModes = {
+    {{"tcb", Setting::attestation_tcb_mode}, {"rtmr", Setting::attestation_rtmr_mode}}};
+
 std::vector<std::string> registry_keys() {
   std::vector<std::string> keys;
   for (const SettingSpec& spec : settings_registry()) keys.emplace_back(spec.key);
@@ -73,6 +77,8 @@ class SettingsService::Impl {
         violations_(metrics.counter("ee_guardrail_violations_total",
                                     "Stored settings that broke a guardrail and are not used.",
                                     {{"slug", {kGuardrailSlugs.begin(), kGuardrailSlugs.end()}}})),
+        relaxed_(metrics.gauge("ee_policy_relaxed", "1 while the mode of a policy is not strict.",
+                               {{"policy", {kPolicyModes[0].first, kPolicyModes[1].first}}})),
         cache_(
             std::make_shared<SettingsSnapshot>(resolve_settings({}, environment_, context_), StoredSettings{}, 0),
             config.settings_ttl, clock, [this] { return read(); },
@@ -84,6 +90,7 @@ class SettingsService::Impl {
   Result<void> load() {
     if (auto loaded = cache_.load(); !loaded) return loaded;
     start_violations_ = cache_.current()->resolved().violations;
+    tell_relaxed(*cache_.current());
     return {};
   }
   const std::vector<GuardrailViolation>& start_violations() const { return start_violations_; }
@@ -109,6 +116,12 @@ class SettingsService::Impl {
       if (!after) return after;
       if (auto audited = audit_change(tx, spec, value, **before, **after, actor); !audited)
         return std::unexpected(std::move(audited.error()));
+      auto now_relaxed = relaxed(**after);
+      std::erase_if(now_relaxed, [known = relaxed(**before)](const GuardrailViolation& policy) {
+        return std::ranges::find(known, policy) != known.end();
+      });
+      if (auto audited = audit_relaxed(tx, now_relaxed, **after, actor); !audited)
+        return std::unexpected(std::move(audited.error()));
       return after;
     });
     if (!fresh) {
@@ -117,6 +130,19 @@ class SettingsService::Impl {
     }
     cache_.replace(*fresh);
     return view(spec, **fresh);
+  }
+
+  /// What is weaker than it should be when the process starts; the warnings are `announce`'s.
+  Result<void> audit_relaxed_at_start(const Actor& actor) {
+    const SettingsPtr now = cache_.current();
+    const auto policies = relaxed(*now);
+    if (policies.empty()) return {};
+    const auto written = database_.write<bool>([&](db::Transaction& tx) -> Result<bool> {
+      if (auto done = audit_relaxed(tx, policies, *now, actor); !done) return std::unexpected(std::move(done.error()));
+      return true;
+    });
+    if (!written) return std::unexpected(written.error());
+    return {};
   }
 
  private:
@@ -179,6 +205,21 @@ class SettingsService::Impl {
     if (!written) return std::unexpected(written.error());
     return {};
   }
+  std::vector<GuardrailViolation> relaxed(const SettingsSnapshot& settings) const {
+    return relaxed_policies(settings.resolved().values, context_);
+  }
+  Result<void> audit_relaxed(db::Transaction& tx, const std::vector<GuardrailViolation>& policies,
+                             const SettingsSnapshot& settings, const Actor& actor) const {
+    for (const GuardrailViolation& policy : policies) {
+      const SettingSpec& spec = setting_spec(*policy.setting);
+      AuditEntry row = entry(std::string(policy.slug), spec, actor);
+      row.detail =
+          boost::json::serialize(boost::json::object{{"value", shown_value(settings.resolved().values.at(spec.id))}});
+      if (auto written = audit_.append(tx, row, clock_.now(), random_); !written)
+        return std::unexpected(std::move(written.error()));
+    }
+    return {};
+  }
   void audit_refusal(const SettingSpec& spec, const Error& error, const Actor& actor) {
     AuditEntry row = entry("guardrail_refused", spec, actor);
     row.result = AuditResult::refused;
@@ -207,7 +248,19 @@ class SettingsService::Impl {
     }
     told_ = unused;
   }
+  /// Whoever relaxed it, here or on another replica; once per policy, until it is strict again.
+  void tell_relaxed(const SettingsSnapshot& now) {
+    const std::lock_guard lock(told_mutex_);
+    auto policies = relaxed(now);
+    for (const GuardrailViolation& policy : policies)
+      if (std::ranges::find(told_relaxed_, policy) == told_relaxed_.end())
+        log::warn(kComponent, "a policy is relaxed",
+                  {{"key", setting_spec(*policy.setting).key}, {"detail", policy.detail}});
+    told_relaxed_ = std::move(policies);
+    for (const auto& [label, setting] : kPolicyModes) relaxed_.with({label}).set(now.text(setting) == "strict" ? 0 : 1);
+  }
   void announce(const SettingsSnapshot& now) {
+    tell_relaxed(now);
     for (const auto& listener : listeners_) listener(now);
   }
   void count_failure(const Error& error) {
@@ -223,6 +276,7 @@ class SettingsService::Impl {
   const metrics::Counter reload_failures_;
   const metrics::Family<metrics::Gauge> invalid_;
   const metrics::Family<metrics::Counter> violations_;
+  const metrics::Family<metrics::Gauge> relaxed_;
   SettingsStore store_;
   AuditLogStore audit_;
   ByteArray<32> fingerprint_key_{};
@@ -230,6 +284,7 @@ class SettingsService::Impl {
   std::vector<std::function<void(const SettingsSnapshot&)>> listeners_;
   std::mutex told_mutex_;
   std::vector<UnusedSetting> told_;
+  std::vector<GuardrailViolation> told_relaxed_;
   SettingsCache cache_;  // last: its thread uses all of the above
 };
 
@@ -239,6 +294,9 @@ SettingsService::SettingsService(const Config& config, db::Database& database, C
 SettingsService::~SettingsService() = default;
 
 Result<void> SettingsService::load() { return impl_->load(); }
+Result<void> SettingsService::audit_relaxed_policies(const Actor& actor) {
+  return impl_->audit_relaxed_at_start(actor);
+}
 std::vector<GuardrailViolation> SettingsService::start_violations() const { return impl_->start_violations(); }
 SettingsPtr SettingsService::snapshot() { return impl_->cache().get(); }
 Milliseconds SettingsService::stale_for() const { return impl_->cache().failing_for(); }

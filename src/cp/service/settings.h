@@ -67,6 +67,10 @@ class SettingsService {
   /// them.
   std::vector<GuardrailViolation> start_violations() const;
 
+  /// At a start, after `load`: an audit row `policy_relaxed` for each policy that is weaker than it should be and
+  /// allowed to be (05 section 1.3). A change that relaxes one writes its own. Errors: of the database.
+  Result<void> audit_relaxed_policies(const Actor& actor);
+
   /// The settings in force. Older than the TTL it starts a reload in the background and is answered at once; only when
   /// no reload has worked for 12 TTLs the caller waits for one, at most kMaxWait.
   SettingsPtr snapshot();

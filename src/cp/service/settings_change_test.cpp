@@ -188,6 +188,53 @@ TEST_F(SettingsTest, AllowsAWeakValueInStagingOnlyWithTheSwitch) {
   EXPECT_EQ(put("attestation.tcb_mode", "\"disabled\"").error().code, ErrorCode::guardrail_violation);
 }
 
+// Of what staging may relax the operator is told, and the log of changes keeps it (05 section 1.3).
+TEST_F(SettingsTest, WarnsOfAndAuditsARelaxedPolicy) {
+  Config config = config_of(Stage::staging, production_environment());
+  config.allow_relaxed_policy = true;
+  config.settings[Setting::attestation_rtmr_mode] = std::string("warn");
+  const Actor system{.name = "system:start", .request_id = {}, .client_address = {}};
+  CaptureLogs logs;
+  start(config);
+  ASSERT_TRUE(service_->audit_relaxed_policies(system));
+  EXPECT_EQ(audit_text(), "policy_relaxed system:start attestation.rtmr_mode ok - {\"value\":\"warn\"}\n");
+  const auto warnings = [&](std::string_view of) {
+    return std::ranges::count_if(logs->lines(), [&](const std::string& line) {
+      return line.find("a policy is relaxed") != std::string::npos && line.find(of) != std::string::npos &&
+             line.find("warn") != std::string::npos;
+    });
+  };
+  EXPECT_EQ(warnings("attestation.rtmr_mode"), 1);
+  EXPECT_EQ(metric("ee_policy_relaxed{policy=\"rtmr\"}"), 1);
+  EXPECT_EQ(metric("ee_policy_relaxed{policy=\"tcb\"}"), 0);
+
+  ASSERT_TRUE(put("attestation.tcb_mode", "\"warn\""));
+  ASSERT_TRUE(put("agents.stale_hours", "7")) << "changes nothing about the policies";
+  ASSERT_TRUE(put("attestation.tcb_mode", "\"strict\""));
+  const std::string admin(kAdmin.name);
+  EXPECT_EQ(audit_text(),
+            "policy_relaxed system:start attestation.rtmr_mode ok - {\"value\":\"warn\"}\n"
+            "setting_changed " +
+                admin +
+                " attestation.tcb_mode ok - {\"before\":\"strict\",\"after\":\"warn\"}\n"
+                "policy_relaxed " +
+                admin +
+                " attestation.tcb_mode ok - {\"value\":\"warn\"}\n"
+                "setting_changed " +
+                admin +
+                " agents.stale_hours ok - {\"before\":24,\"after\":7}\n"
+                "setting_changed " +
+                admin + " attestation.tcb_mode ok - {\"before\":\"warn\",\"after\":\"strict\"}\n");
+  EXPECT_EQ(warnings("attestation.tcb_mode"), 1);
+  EXPECT_EQ(metric("ee_policy_relaxed{policy=\"tcb\"}"), 0);
+
+  service_.reset();
+  start(Stage::production);
+  const std::string before = audit_text();
+  ASSERT_TRUE(service_->audit_relaxed_policies(system));
+  EXPECT_EQ(audit_text(), before) << "nothing is relaxed";
+}
+
 // covers: S05_GRD_11
 TEST_F(SettingsTest, S05_GRD_11_DoesNotUseAGuardedRowThatWasPutStraightIntoTheDatabase) {
   CaptureLogs logs;
