@@ -32,33 +32,18 @@ bool accepts_json(std::string_view accept) {
   return false;
 }
 
-}  // namespace
-
-Result<void> check_access(Access access, const Principal& principal, std::string_view agent_id) {
-  if (access == Access::open) return {};
-  if (principal.kind == PrincipalKind::anonymous) return fail(ErrorCode::unauthenticated);
-  const bool is_session = principal.kind == PrincipalKind::session;
-  const bool is_admin = is_session && principal.is_admin;
-  const bool is_that_agent =
-      principal.kind == PrincipalKind::agent && principal.agent_id && principal.agent_id->str() == agent_id;
-  switch (access) {
-    case Access::open:
-    case Access::signed_in: return {};
-    case Access::session:
-      if (!is_session) return fail(ErrorCode::admin_required, "this route is for signed-in people");
-      return {};
-    case Access::admin:
-      if (!is_admin) return fail(ErrorCode::admin_required);
-      return {};
-    case Access::own_agent:
-      if (!is_that_agent) return fail(ErrorCode::agent_mismatch);
-      return {};
-    case Access::agent_or_admin:
-      if (is_admin || is_that_agent) return {};
-      return fail(is_session ? ErrorCode::agent_not_found : ErrorCode::agent_mismatch);
-  }
-  std::abort();
+/// Reads and writes are counted by who makes them: all keys of an account together.
+std::string rate_key(const Call& call) {
+  if (call.principal.kind == PrincipalKind::anonymous) return net::rate_limit_key(call.request.client_address);
+  if (call.principal.kind == PrincipalKind::account) return "account:" + call.principal.account_id->str();
+  return call.principal.actor();
 }
+
+PathIds ids_of(const net::Request& request) {
+  return {.agent_id = request.param("agent_id"), .account_id = request.param("account_id")};
+}
+
+}  // namespace
 
 Result<void> check_media_types(const net::Request& request, bool has_json_body) {
   if (const auto coding = request.header("Content-Encoding"); coding && !net::equal_ignoring_case(*coding, "identity"))
@@ -80,6 +65,7 @@ Api::Api(std::vector<Route> routes, Authenticator& authenticator, RateLimits& li
   for (const Route& route : routes_) {
     const std::size_t index = router_.add(std::string(route.method) + " " + std::string(route.pattern));
     require(index == infos_.size() && static_cast<bool>(route.handle));
+    require(access_problem(route.rule(), route.pattern).empty());
     infos_.push_back({.route_template = std::string(route.pattern),
                       .max_body_bytes = route.max_body_bytes,
                       .handler_timeout = route.timeout,
@@ -134,13 +120,13 @@ Result<net::Response> Api::run(const Route& route, Call& call) {
     auto principal = authenticator_.authenticate(credentials_of(request));
     if (!principal) return std::unexpected(principal.error());
     call.principal = *principal;
-    if (auto allowed = check_access(route.access, call.principal, request.param("agent_id")); !allowed) {
+    if (auto allowed = check_access(route.rule(), call.principal, ids_of(request)); !allowed) {
       if (hooks_.refused && call.principal.kind != PrincipalKind::anonymous)
         hooks_.refused(route, call, allowed.error());
       return std::unexpected(allowed.error());
     }
     if (route.rate != RateClass::none) {
-      if (const auto refused = limits_.take(route.rate, call.principal.actor()))
+      if (const auto refused = limits_.take(route.rate, rate_key(call)))
         return rate_limited_answer(*refused, request.request_id);
     }
   }

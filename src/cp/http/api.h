@@ -25,7 +25,8 @@ struct ApiHooks {
 /// rule of the route table, calls the handler, and turns errors into problem answers. Thread-safe.
 class Api final : public net::Application {
  public:
-  /// `routes` is the whole table; a pattern that stands in it twice is a broken invariant. The references outlive this.
+  /// `routes` is the whole table; a pattern that stands in it twice, or an access rule that cannot stand at its
+  /// pattern, is a broken invariant: the process does not start. The references outlive this.
   Api(std::vector<Route> routes, Authenticator& authenticator, RateLimits& limits, ApiHooks hooks);
 
   const std::vector<Route>& routes() const { return routes_; }
@@ -47,10 +48,6 @@ class Api final : public net::Application {
   RateLimits& limits_;
   ApiHooks hooks_;
 };
-
-/// Whether `principal` may use a route, `agent_id` being its `{agent_id}`. Errors: unauthenticated, admin_required,
-/// agent_mismatch, agent_not_found.
-Result<void> check_access(Access access, const Principal& principal, std::string_view agent_id);
 
 /// Form of a request that a JSON route takes: content type, no content coding, an acceptable answer. Errors:
 /// unsupported_media_type, not_acceptable.

@@ -28,17 +28,21 @@ std::string operation_id(const Route& route) {
   return id;
 }
 
+/// One entry for each kind of credential that the access rule has a place for.
 bj::array security_of(Access access) {
   const auto need = [](const char* scheme) { return bj::object{{scheme, bj::array{}}}; };
-  switch (access) {
-    case Access::open: return {};
-    case Access::signed_in:
-    case Access::agent_or_admin: return {need("agent_credential"), need("session_token"), need("session_cookie")};
-    case Access::session:
-    case Access::admin: return {need("session_token"), need("session_cookie")};
-    case Access::own_agent: return {need("agent_credential")};
+  const AccessRow& row = access_row(access);
+  bj::array schemes;
+  if (access == Access::open) return schemes;
+  if (row.anonymous != Grant::no) schemes.push_back(bj::object{});
+  if (row.key != Grant::no) schemes.push_back(need("api_key"));
+  if (row.agent != Grant::no) schemes.push_back(need("agent_credential"));
+  if (row.oidc != Grant::no) schemes.push_back(need("github_oidc"));
+  if (row.admin != Grant::no || row.user != Grant::no) {
+    schemes.push_back(need("session_token"));
+    schemes.push_back(need("session_cookie"));
   }
-  std::abort();
+  return schemes;
 }
 
 bj::array parameters_of(const Route& route) {
@@ -110,6 +114,8 @@ bj::object security_schemes() {
     return bj::object{{"type", "http"}, {"scheme", "bearer"}, {"bearerFormat", format}, {"description", description}};
   };
   return {{"agent_credential", bearer("ee_agent_*", "Given, sealed, to an agent when it registers.")},
+          {"api_key", bearer("ee_live_*", "Shown once when an account or a key is made.")},
+          {"github_oidc", bearer("JWT", "The token of a GitHub Actions job, for this installation's audience.")},
           {"session_token", bearer("ee_sess_*", "Given by POST /admin/login in token mode.")},
           {"session_cookie",
            {{"type", "apiKey"},

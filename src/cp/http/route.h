@@ -7,20 +7,11 @@
 
 #include "common/json.h"
 #include "cp/domain/principal.h"
+#include "cp/http/access.h"
 #include "net/http.h"
 #include "net/server.h"
 
 namespace ee::cp {
-
-/// Who may call a route. No default: a route without a rule does not compile.
-enum class Access : std::uint8_t {
-  open,            ///< everybody; credentials are not looked at
-  signed_in,       ///< any principal but anonymous
-  session,         ///< an admin or user session
-  admin,           ///< an admin session
-  own_agent,       ///< the agent credential of `{agent_id}`
-  agent_or_admin,  ///< the agent credential of `{agent_id}`, or an admin session
-};
 
 /// Which token buckets a request takes from (05 section 13.5; 01 section 6.4; 02 section 4.2).
 enum class RateClass : std::uint8_t { none, challenge, registration, own_quote, agent, read, write, admin };
@@ -64,13 +55,18 @@ struct Route {
   RateClass rate;
   Handler handle;
   RouteDoc doc;
-  // Beside the rule: what the server must know.
+  // Beside the access rule: what a key must be allowed to, and whether a suspended account may still do it.
+  Scope scope = Scope::read;
+  bool when_suspended = false;
+  // What the server must know.
   FastHandler fast = {};
   std::size_t max_body_bytes = 64UL * 1024;
   bool outside = false;   ///< waits for outside services
   bool reserved = false;  ///< in the reserved share of the in-flight bound
   net::Shed shed = net::Shed::second;
   Milliseconds timeout{30'000};
+
+  AccessRule rule() const { return {.access = access, .scope = scope, .when_suspended = when_suspended}; }
 };
 
 template <class T>
