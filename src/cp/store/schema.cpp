@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
@@ -15,9 +16,47 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kAppendOnlyTables = {"audit_log", "attestation_audit"};
 
+/// What a trigger of the ledger refuses: at `event` on `table`, when `condition` holds (empty: always).
+struct LedgerGuard {
+  std::string_view name, event, table, condition, message;
+};
+/// 04 section 6.1. A foreign key keeps lines from being without a header; these do the rest. Those on INSERT of a known
+/// row keep `INSERT OR REPLACE` from deleting past the others on a connection without `recursive_triggers`.
+constexpr std::array<LedgerGuard, 9> kLedgerGuards = {{
+    {"transactions_no_update", "UPDATE", "transactions", "", "ledger_append_only"},
+    {"transactions_no_delete", "DELETE", "transactions", "", "ledger_append_only"},
+    {"transactions_no_replace", "INSERT", "transactions",
+     "EXISTS (SELECT 1 FROM transactions WHERE id = NEW.id OR rowid = NEW.rowid)", "ledger_append_only"},
+    {"transactions_sealed", "INSERT", "transactions", "EXISTS (SELECT 1 FROM ledger_groups WHERE id = NEW.group_id)",
+     "ledger_group_sealed"},
+    {"transactions_line_once", "INSERT", "transactions",
+     "EXISTS (SELECT 1 FROM transactions WHERE group_id = NEW.group_id AND line_no = NEW.line_no)",
+     "ledger_append_only"},
+    {"ledger_groups_no_update", "UPDATE", "ledger_groups", "", "ledger_append_only"},
+    {"ledger_groups_no_delete", "DELETE", "ledger_groups", "", "ledger_append_only"},
+    {"ledger_groups_no_replace", "INSERT", "ledger_groups",
+     "EXISTS (SELECT 1 FROM ledger_groups WHERE id = NEW.id OR idempotency_key = NEW.idempotency_key OR rowid = "
+     "NEW.rowid)",
+     "ledger_append_only"},
+    {"ledger_groups_balanced", "INSERT", "ledger_groups",
+     "(SELECT COALESCE(SUM(amount_micros), 1) <> 0 OR COUNT(*) <> NEW.line_count FROM transactions WHERE group_id = "
+     "NEW.id)",
+     "ledger_unbalanced"},
+}};
+
+void add_ledger_guards(std::map<std::string, std::string>& all) {
+  for (const LedgerGuard& guard : kLedgerGuards) {
+    const std::string when = guard.condition.empty() ? "" : fmt::format("WHEN {} ", guard.condition);
+    all[std::string(guard.name)] =
+        fmt::format("CREATE TRIGGER {} BEFORE {} ON {} {}BEGIN SELECT RAISE(ABORT, '{}'); END", guard.name, guard.event,
+                    guard.table, when, guard.message);
+  }
+}
+
 /// Name and text of each trigger for SQLite.
 std::map<std::string, std::string> guards() {
   std::map<std::string, std::string> all;
+  add_ledger_guards(all);
   for (const std::string_view table : kAppendOnlyTables) {
     std::string name = fmt::format("{}_no_update", table);
     all[name] =
@@ -52,6 +91,10 @@ std::optional<db::StartError> set_guards(db::SqliteConnection& connection, std::
 }
 
 }  // namespace
+
+bool is_ledger_guard(std::string_view name) {
+  return std::ranges::any_of(kLedgerGuards, [&](const LedgerGuard& guard) { return guard.name == name; });
+}
 
 std::expected<SchemaReport, db::StartError> prepare_schema(db::SqliteDatabase& database,
                                                            const db::DatabaseIdentity& identity, const Clock& clock,

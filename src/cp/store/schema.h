@@ -2,6 +2,7 @@
 #include <expected>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "db/migrations.h"
@@ -22,12 +23,16 @@ struct SchemaReport {
   std::vector<std::string> restored_guards;
 };
 
+/// Whether a guard protects the ledger: its loss is audited as `ledger_guard_missing`.
+bool is_ledger_guard(std::string_view name);
+
 /// Brings the schema up to date and sets its guards. What a program does once, before anything else uses the database.
 /// Errors: see db::migrate.
 ///
 /// Guards are triggers that keep what must not be rewritten: rows of `audit_log` and `attestation_audit` are never
-/// updated, and deleted only when they are older than 90 days (the least that retention may keep). They are no part of
-/// the migrations because the two engines write triggers differently.
+/// updated, and deleted only when they are older than 90 days (the least that retention may keep); the ledger's rows
+/// are never changed or deleted, a sealed group takes no line, and a header needs all its lines, summing to zero. They
+/// are no part of the migrations because the two engines write triggers differently.
 std::expected<SchemaReport, db::StartError> prepare_schema(db::SqliteDatabase& database,
                                                            const db::DatabaseIdentity& identity, const Clock& clock,
                                                            Random& random);
