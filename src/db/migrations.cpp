@@ -19,6 +19,7 @@ namespace ee::db {
 namespace {
 constexpr int kBackupsKept = 3;
 constexpr std::string_view kNowToken = "@now_ms@";
+constexpr std::string_view kWithoutRowidToken = "@without_rowid@";
 constexpr std::string_view kNowOfSqlite = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS BIGINT)";
 
 constexpr const char* kBookkeeping = R"sql(
@@ -34,12 +35,17 @@ BOOST_DESCRIBE_STRUCT(AppliedMigration, (), (version, checksum))
 
 std::string checksum_of(const Migration& migration) { return to_hex(sha256(bytes_of(migration.sql))); }
 
+void replace_all(std::string& text, std::string_view token, std::string_view by) {
+  for (auto at = text.find(token); at != std::string::npos; at = text.find(token, at)) {
+    text.replace(at, token.size(), by);
+    at += by.size();
+  }
+}
+
 std::string for_sqlite(std::string_view sql) {
   std::string text(sql);
-  for (auto at = text.find(kNowToken); at != std::string::npos; at = text.find(kNowToken, at)) {
-    text.replace(at, kNowToken.size(), kNowOfSqlite);
-    at += kNowOfSqlite.size();
-  }
+  replace_all(text, kNowToken, kNowOfSqlite);
+  replace_all(text, kWithoutRowidToken, "WITHOUT ROWID");
   return text;
 }
 

@@ -16,8 +16,9 @@ namespace ee::db {
 class SqliteConnection;
 class SqliteDatabase;
 
-/// One step of the schema. `sql` may hold several statements and the token `@now_ms@`; it may not begin or end a
-/// transaction. Versions run from 1 without a gap; a published text never changes.
+/// One step of the schema. `sql` may hold several statements and the tokens `@now_ms@` (the time) and
+/// `@without_rowid@` (after a table whose rows lie in its primary key, where the engine has that); it may not begin or
+/// end a transaction. Versions run from 1 without a gap; a published text never changes.
 struct Migration {
   int version = 0;
   std::string_view name;

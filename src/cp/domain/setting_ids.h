@@ -38,7 +38,22 @@ namespace ee::cp {
                                                                               X(ops_backup_keep)                       \
                                                                                   X(ops_audit_retention_days) X(       \
                                                                                       ops_cors_origins)                \
-                                                                                      X(ops_rate_limit_scale_percent)
+                                                                                      X(ops_rate_limit_scale_percent)      \
+  X(billing_enabled) \
+  X(billing_contributor_pool_bps) \
+  X(billing_platform_account_id) \
+  X(billing_operator_share_bps) \
+  X(billing_settle_delay_seconds) \
+  X(billing_batch_rows) \
+  X(billing_max_hours_per_tick) \
+  X(billing_warn_hours) \
+  X(billing_grace_seconds) \
+  X(billing_max_overdraft) \
+  X(billing_usage_detail_days) \
+  X(deploy_min_prepaid_hours) \
+  X(capacity_price_month_tiny) \
+  X(capacity_price_month_standard) \
+  X(capacity_price_month_llm)
 
 // clang-format on
 

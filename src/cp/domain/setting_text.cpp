@@ -7,6 +7,7 @@
 
 #include "common/env_config.h"
 #include "common/json.h"
+#include "common/money.h"
 #include "common/require.h"
 #include "common/url.h"
 #include "common/utf8.h"
@@ -68,6 +69,16 @@ std::expected<void, SettingProblem> check_list(const SettingSpec& spec, const st
   return {};
 }
 
+std::expected<void, SettingProblem> check_amount(const SettingSpec& spec, UsdMicros amount) {
+  if (amount.value < spec.min)
+    return problem("below_min",
+                   fmt::format("{} is below the minimum {}", to_usd_text(amount), to_usd_text({spec.min})));
+  if (amount.value > spec.max)
+    return problem("above_max",
+                   fmt::format("{} is above the maximum {}", to_usd_text(amount), to_usd_text({spec.max})));
+  return {};
+}
+
 std::expected<void, SettingProblem> check_number(const SettingSpec& spec, std::int64_t number) {
   if (number < spec.min) return problem("below_min", fmt::format("{} is below the minimum {}", number, spec.min));
   if (number > spec.max) return problem("above_max", fmt::format("{} is above the maximum {}", number, spec.max));
@@ -90,6 +101,8 @@ ParsedSetting checked(const SettingSpec& spec, SettingValue value, const Setting
     good = check_list(spec, *items);
   } else if (const auto* number = std::get_if<std::int64_t>(&value)) {
     good = check_number(spec, *number);
+  } else if (const auto* amount = std::get_if<UsdMicros>(&value)) {
+    good = check_amount(spec, *amount);
   }
   if (!good) return std::unexpected(good.error());
   if (spec.check_in_stage != nullptr) {
@@ -109,6 +122,11 @@ ParsedSetting parse_text(const SettingSpec& spec, std::string_view text, const S
       const auto number = parse_integer(text);
       if (!number) return problem("wrong_type", "must be an integer");
       return checked(spec, *number, context);
+    }
+    case SettingType::usd: {
+      const auto amount = parse_usd(text);
+      if (!amount) return problem("wrong_type", "must be a decimal number with at most six places");
+      return checked(spec, *amount, context);
     }
     case SettingType::boolean: {
       const auto flag = parse_flag(text);
@@ -141,6 +159,7 @@ ParsedSetting parse_json_setting(const SettingSpec& spec, const bj::value& value
     case SettingType::str:
     case SettingType::url:
     case SettingType::enumeration:
+    case SettingType::usd:
     case SettingType::secret: {
       const auto* text = value.if_string();
       if (text == nullptr) return problem("wrong_type", "must be a string");
@@ -172,6 +191,7 @@ std::string stored_text(const SettingValue& value) {
   if (const auto* text = std::get_if<std::string>(&value)) return *text;
   if (const auto* number = std::get_if<std::int64_t>(&value)) return std::to_string(*number);
   if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
+  if (const auto* amount = std::get_if<UsdMicros>(&value)) return to_usd_text(*amount);
   if (const auto* secret = std::get_if<Secret>(&value)) return secret->reveal();
   return json::write(std::get<std::vector<std::string>>(value));
 }
@@ -180,6 +200,7 @@ bj::value shown_value(const SettingValue& value) {
   if (const auto* text = std::get_if<std::string>(&value)) return bj::value(bj::string_view(*text));
   if (const auto* number = std::get_if<std::int64_t>(&value)) return *number;
   if (const auto* flag = std::get_if<bool>(&value)) return *flag;
+  if (const auto* amount = std::get_if<UsdMicros>(&value)) return bj::value(bj::string_view(to_usd_text(*amount)));
   if (const auto* items = std::get_if<std::vector<std::string>>(&value)) {
     bj::array out;
     for (const std::string& item : *items) out.emplace_back(bj::string_view(item));

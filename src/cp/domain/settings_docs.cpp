@@ -31,6 +31,7 @@ std::string bounds_text(const SettingSpec& spec) {
     case SettingType::integer:
     case SettingType::sec:
       return fmt::format("{}..{}{}{}", spec.min, spec.max, spec.unit.empty() ? "" : " ", spec.unit);
+    case SettingType::usd: return fmt::format("{}..{} US dollars", to_usd_text({spec.min}), to_usd_text({spec.max}));
     case SettingType::boolean: return "true, false";
     case SettingType::enumeration: return fmt::format("{}", fmt::join(spec.allowed, ", "));
     case SettingType::list:

@@ -19,6 +19,7 @@ std::vector<SettingSpec> make_registry() {
   rows::add_intel(made);
   rows::add_agents(made);
   rows::add_ops(made);
+  rows::add_billing(made);
   std::ranges::sort(made, {}, &SettingSpec::id);
   for (std::size_t i = 0; i < made.size(); ++i)
     require(static_cast<std::size_t>(made[i].id) == i && made[i].fallback != nullptr);
@@ -35,6 +36,7 @@ std::string_view to_string(SettingType type) {
     case SettingType::enumeration: return "enum";
     case SettingType::list: return "list";
     case SettingType::url: return "url";
+    case SettingType::usd: return "usd";
     case SettingType::sec: return "sec";
     case SettingType::secret: return "secret";
   }
@@ -79,6 +81,7 @@ std::int64_t SettingValues::integer(Setting id) const { return held<std::int64_t
 bool SettingValues::flag(Setting id) const { return held<bool>(at(id)); }
 const std::vector<std::string>& SettingValues::list(Setting id) const { return held<std::vector<std::string>>(at(id)); }
 const Secret& SettingValues::secret(Setting id) const { return held<Secret>(at(id)); }
+UsdMicros SettingValues::usd(Setting id) const { return held<UsdMicros>(at(id)); }
 
 std::vector<SettingConflict> setting_conflicts(const SettingValues& values) {
   std::vector<SettingConflict> out;
@@ -99,6 +102,8 @@ std::vector<SettingConflict> setting_conflicts(const SettingValues& values) {
            "three times agents.health_interval_seconds");
   at_least(Setting::agents_lost_after_seconds, number(Setting::agents_silence_seconds) + 1,
            Setting::agents_silence_seconds, "above agents.silence_seconds");
+  at_least(Setting::billing_settle_delay_seconds, number(Setting::agents_lost_after_seconds) + 60,
+           Setting::agents_lost_after_seconds, "60 above agents.lost_after_seconds");
   at_least(Setting::attestation_agent_max_age_seconds, 3 * number(Setting::attestation_agent_refresh_seconds),
            Setting::attestation_agent_refresh_seconds, "three times attestation.agent_refresh_seconds");
   return out;

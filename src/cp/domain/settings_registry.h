@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/money.h"
 #include "common/secret.h"
 #include "cp/domain/setting_ids.h"
 #include "cp/domain/stage.h"
@@ -15,11 +16,11 @@
 namespace ee::cp {
 
 /// `sec` is an integer number of seconds. The names are those that the API shows.
-enum class SettingType : std::uint8_t { str, integer, boolean, enumeration, list, url, sec, secret };
+enum class SettingType : std::uint8_t { str, integer, boolean, enumeration, list, url, usd, sec, secret };
 std::string_view to_string(SettingType type);
 
-/// str, enumeration, url: std::string; integer, sec: std::int64_t; list: items; secret: Secret.
-using SettingValue = std::variant<std::string, std::int64_t, bool, std::vector<std::string>, Secret>;
+/// str, enumeration, url: std::string; integer, sec: std::int64_t; usd: UsdMicros; list: items; secret: Secret.
+using SettingValue = std::variant<std::string, std::int64_t, bool, std::vector<std::string>, Secret, UsdMicros>;
 
 /// What defaults and bounds depend on, fixed at start.
 struct SettingsContext {
@@ -42,7 +43,7 @@ struct SettingSpec {
   SettingType type = SettingType::str;
   std::string_view env;  ///< the environment variable; it, with `_FILE`, and under the stage's prefix if `provider`
   std::string_view description;
-  /// integer, sec: bounds. str, url, secret: `max` bytes. list: number of items.
+  /// integer, sec: bounds; usd: the same in micro-dollars. str, url, secret: `max` bytes. list: number of items.
   std::int64_t min = 0;
   std::int64_t max = 0;
   std::vector<std::string_view> allowed = {};  ///< of an enumeration, or of the items of a list; empty: any
@@ -83,6 +84,7 @@ class SettingValues {
   bool flag(Setting id) const;
   const std::vector<std::string>& list(Setting id) const;
   const Secret& secret(Setting id) const;
+  UsdMicros usd(Setting id) const;
 
  private:
   std::vector<SettingValue> values_;

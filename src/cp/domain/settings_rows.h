@@ -99,6 +99,14 @@ inline Row integer(Setting id, Text key, std::int64_t min, std::int64_t max, Tex
 inline Row seconds(Setting id, Text key, std::int64_t min, std::int64_t max, Text env, Text description) {
   return Row(id, key, SettingType::sec, env, description).bounds(min, max).in("seconds");
 }
+/// Bounds in micro-dollars.
+inline Row usd(Setting id, Text key, std::int64_t min, std::int64_t max, Text env, Text description) {
+  return Row(id, key, SettingType::usd, env, description).bounds(min, max).in("USD");
+}
+template <std::int64_t Micros>
+SettingValue amount(const SettingsContext&) {
+  return UsdMicros{Micros};
+}
 inline Row boolean(Setting id, Text key, Text env, Text description) {
   return Row(id, key, SettingType::boolean, env, description);
 }
@@ -130,5 +138,6 @@ void add_attestation(Rows& rows);
 void add_intel(Rows& rows);
 void add_agents(Rows& rows);
 void add_ops(Rows& rows);
+void add_billing(Rows& rows);
 
 }  // namespace ee::cp::rows

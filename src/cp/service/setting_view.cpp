@@ -10,6 +10,7 @@ void add_bounds(SettingView& view, const SettingSpec& spec) {
   switch (spec.type) {
     case SettingType::integer:
     case SettingType::sec:
+    case SettingType::usd:
     case SettingType::list:
       view.min = spec.min;
       view.max = spec.max;

@@ -37,6 +37,7 @@ class SettingsSnapshot {
   bool flag(Setting id) const { return resolved_.values.flag(id); }
   const std::vector<std::string>& list(Setting id) const { return resolved_.values.list(id); }
   const Secret& secret(Setting id) const { return resolved_.values.secret(id); }
+  UsdMicros usd(Setting id) const { return resolved_.values.usd(id); }
 
   /// Rises with every change in the database; 0 before there was one.
   std::int64_t version() const { return version_; }

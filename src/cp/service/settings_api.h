@@ -19,7 +19,7 @@ namespace ee::cp {
 struct SettingView {
   std::string key = {};
   std::string group = {};
-  std::string type = {};  ///< str, int, bool, enum, list, url, sec, secret
+  std::string type = {};  ///< str, int, bool, enum, list, url, usd, sec, secret
   boost::json::value value = {};
   boost::json::value default_ = {};
   SettingSource source = SettingSource::default_;
@@ -28,7 +28,7 @@ struct SettingView {
   bool is_set = false;  ///< a secret: there is one; else: database or environment gives it
   std::optional<std::string> fingerprint = {};
   bool restart_required = false;
-  std::optional<std::int64_t> min = {};  ///< of a number, or of the number of items
+  std::optional<std::int64_t> min = {};  ///< of a number (usd: micro-dollars), or of the number of items
   std::optional<std::int64_t> max = {};  ///< the same; bytes of a text
   std::optional<std::vector<std::string>> enum_ = {};
   std::optional<std::string> unit = {};

@@ -43,7 +43,7 @@ CREATE TABLE usage_charges (
   pool_micros BIGINT NOT NULL,
   group_id TEXT NOT NULL,
   PRIMARY KEY (account_id, hour_start_at, segment_id)
-);
+) @without_rowid@;
 
 CREATE TABLE usage_daily (
   account_id TEXT NOT NULL,
@@ -72,3 +72,8 @@ CREATE TABLE billing_meta (
   halted INTEGER NOT NULL DEFAULT 0,
   halted_reason TEXT
 );
+
+-- The first rate card, in force from the beginning (04 section 7.1); `first_rate_card()` in the code is the same.
+INSERT INTO rate_cards (version, effective_at, card, created_at, created_by, reason) VALUES (1, 0,
+  '{"vcpu_hour_micros":40000,"memory_gib_hour_micros":5000,"gpu_hour_micros":500000,"storage_gib_month_micros":100000,"sla_milli":{"adhoc":1000,"five_nines":3000,"four_nines":2000,"three_nines":1500},"machine_class_milli":{"default":1000,"h100":10000},"datacenter_milli":{"*":1000}}',
+  @now_ms@, 'system:migration', 'the first rate card');
