@@ -50,7 +50,7 @@ std::optional<Parsed> parse_head(std::string_view in) {
   std::size_t length = 0;
   for (std::size_t at = in.find("\r\n"); at < end; at = in.find("\r\n", at + 2)) {
     const std::string_view line = in.substr(at + 2, 15);
-    if (::strncasecmp(line.data(), "content-length:", 15) == 0) {
+    if (line.size() == 15 && ::strncasecmp(line.data(), "content-length:", line.size()) == 0) {
       std::size_t from = at + 17;
       while (in[from] == ' ') ++from;
       std::from_chars(in.data() + from, in.data() + end, length);

@@ -67,12 +67,11 @@ class Signals {
     sigset_t set = ending();
     ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
-    std::thread([source = stop_] {
+    std::thread([source = stop_]() mutable {
       sigset_t waited = ending();
       int signal = 0;
       ::sigwait(&waited, &signal);
-      auto stop = source;
-      stop.request_stop();
+      source.request_stop();
       ::sigwait(&waited, &signal);
       ::_exit(128 + signal);
     }).detach();

@@ -23,7 +23,7 @@ namespace ee::agent {
 class Duties {
  public:
   struct Hooks {
-    std::function<void(std::optional<Secret>)> set_tunnel_token = [](std::optional<Secret>) {};
+    std::function<void(std::optional<Secret>)> set_tunnel_token = [](const std::optional<Secret>&) {};
     /// None of the control plane's keys is trusted any more: it must be verified again.
     std::function<void()> keys_untrusted = [] {};
   };

@@ -204,7 +204,7 @@ std::optional<std::string> find_program(const std::string& name, const std::stri
 
 Result<std::unique_ptr<Subprocess>> PosixSubprocessLauncher::start(const SubprocessSpec& spec) {
   require(!spec.argv.empty());
-  const char* path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe): nothing here changes the environment
+  const char* path = std::getenv("PATH");
   const auto file = find_program(spec.argv.front(), path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
   if (!file) return fail(ErrorCode::internal_error, fmt::format("{}: no such program", spec.argv.front()));
   auto output = Pipe::make();

@@ -15,7 +15,7 @@ namespace ee::agent {
 namespace {
 
 std::string variable(const char* name) {
-  const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nothing here changes the environment
+  const char* value = std::getenv(name);
   return value != nullptr ? value : "";
 }
 

@@ -112,7 +112,7 @@ std::string verdict_of_log(Bytes raw) {
 }
 
 void write_or_check(const std::string& target, const Seeds& seeds, std::string (*verdict_of)(Bytes)) {
-  const char* const to = std::getenv("EE_WRITE_FUZZ_CORPUS");  // NOLINT(concurrency-mt-unsafe): nothing sets it
+  const char* const to = std::getenv("EE_WRITE_FUZZ_CORPUS");
   if (to != nullptr) {
     fs::create_directories(fs::path(to) / target);
     for (const auto& [name, bytes] : seeds)

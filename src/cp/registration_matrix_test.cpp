@@ -16,7 +16,6 @@ using attestation::EmulatedMeasurements;
 using attestation::EmulatedRole;
 using attestation::QuoteFault;
 using attestation::QuoteForm;
-using cp::VerificationStep;
 namespace layout = attestation::layout;
 
 constexpr std::size_t kSignatureData = layout::header::kSize + layout::body::kSize10;

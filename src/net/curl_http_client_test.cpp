@@ -159,13 +159,13 @@ TEST_F(ClientTest, SendsNothingThatCouldSplitTheRequest) {
 
 TEST_F(ClientTest, IgnoresProxiesOfTheEnvironment) {
   test.start();
-  ::setenv("http_proxy", "http://127.0.0.1:1", 1);  // NOLINT(concurrency-mt-unsafe): no other thread reads it
-  ::setenv("all_proxy", "http://127.0.0.1:1", 1);   // NOLINT(concurrency-mt-unsafe)
+  ::setenv("http_proxy", "http://127.0.0.1:1", 1);
+  ::setenv("all_proxy", "http://127.0.0.1:1", 1);
 
   EXPECT_TRUE(client.send({.url = url("/")}));
 
-  ::unsetenv("http_proxy");  // NOLINT(concurrency-mt-unsafe)
-  ::unsetenv("all_proxy");   // NOLINT(concurrency-mt-unsafe)
+  ::unsetenv("http_proxy");
+  ::unsetenv("all_proxy");
 }
 
 TEST_F(ClientTest, SpeaksOverUnixSockets) {

@@ -18,8 +18,7 @@ namespace {
 constexpr int kBacklog = 4096;
 
 std::string failure(const std::string& bind, const char* step) {
-  return "cannot listen on " + bind + ": " + step + ": " +
-         std::strerror(errno);  // NOLINT(concurrency-mt-unsafe): start-up
+  return "cannot listen on " + bind + ": " + step + ": " + std::strerror(errno);
 }
 
 struct HostPort {

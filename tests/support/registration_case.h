@@ -29,13 +29,13 @@ struct Fault {
 };
 
 /// Settings under which quotes go to the stand-in of Intel Trust Authority.
-inline TestControlPlane::Environment with_intel_ta(TestControlPlane::Environment more = {}) {
+inline TestControlPlane::Environment with_intel_ta(const TestControlPlane::Environment& more = {}) {
   TestControlPlane::Environment out = {{"EE_ATTESTATION_VERIFIER_MODE", "ita"},
                                        {"ITA_API_URL", "https://ita.example"},
                                        {"ITA_API_KEY", "test-api-key"},
                                        {"ITA_ISSUER", "https://issuer.example"},
                                        {"ITA_JWKS_URL", "https://ita.example/certs"}};
-  for (auto& [name, value] : more) out[name] = value;
+  for (const auto& [name, value] : more) out[name] = value;
   return out;
 }
 

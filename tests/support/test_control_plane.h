@@ -84,8 +84,8 @@ class TestControlPlane {
   std::filesystem::path database_path() const { return dir_ / "cp.db"; }
 
   /// Each call comes from an address of its own unless `address` says otherwise.
-  TestAnswer call(std::string method, std::string path, std::string body = "", std::vector<HttpHeader> headers = {},
-                  std::string address = "") {
+  TestAnswer call(std::string method, const std::string& path, std::string body = "",
+                  std::vector<HttpHeader> headers = {}, std::string address = "") {
     const std::uint64_t number = calls_++;
     if (address.empty())
       address = "10." + std::to_string(number / 65536 % 256) + "." + std::to_string(number / 256 % 256) + "." +
@@ -141,8 +141,7 @@ class TestControlPlane {
     wanted.nonce = out.challenge.nonce;
     wanted.signing_key = to_base64(agent.signing_key().public_key());
     wanted.sealing_key = to_base64(agent.sealing_key().public_key());
-    wanted.evidence.quote =
-        agent.evidence(attestation::Purpose::register_, nonce, kOrigin, std::move(spec)).quote_base64;
+    wanted.evidence.quote = agent.evidence(attestation::Purpose::register_, nonce, kOrigin, spec).quote_base64;
     wanted.capacity = {.vcpus = 4, .memory_mib = 4096, .disk_mib = 80000, .gpu_count = 0};
     return out;
   }
@@ -154,7 +153,7 @@ class TestControlPlane {
                 address);
   }
   TestAnswer register_agent(const EmulatedAgent& agent, attestation::EmulatedQuoteSpec spec = {}) {
-    return send(agent, prepare(agent, std::move(spec)));
+    return send(agent, prepare(agent, spec));
   }
 
   /// One column of all rows.
