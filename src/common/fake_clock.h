@@ -34,10 +34,14 @@ class FakeClock final : public Clock {
     --sleepers_;
     return !stop.stop_requested();
   }
+  bool await_deadline(SteadyTime deadline, std::stop_token stop) override {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, stop, [&] { return steady_ >= deadline; });
+    return !stop.stop_requested();
+  }
   void advance(Milliseconds by) {
     const std::lock_guard lock(mutex_);
     move(by);
-    wake_.notify_all();
   }
   /// Moves the UTC clock alone, as an administrator or a lying host does.
   void set_utc(UtcTime now) {
@@ -58,6 +62,7 @@ class FakeClock final : public Clock {
   void move(Milliseconds by) {
     now_ += by;
     steady_ += by;
+    wake_.notify_all();
   }
   mutable std::mutex mutex_;
   std::condition_variable_any wake_;

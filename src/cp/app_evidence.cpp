@@ -61,11 +61,11 @@ std::shared_ptr<att::CollateralSource> collateral_source(App::Parts& parts) {
   return parts.collateral_cache;
 }
 
-Result<TokenVerdict> token_verdict(App::Parts& parts, const att::Quote& quote, Bytes preimage,
-                                   const std::optional<std::string>& agent_token, const std::stop_token& stop) {
+Result<TokenVerdict> token_verdict(App::Parts& parts, const TokenRequest& asked) {
   const IntelTaConfig config = views::intel_ta(parts.snapshot()->resolved().values);
-  const auto verdict = agent_token ? parts.intel_ta->verify(*agent_token, quote, preimage, config, stop)
-                                   : parts.intel_ta->appraise(quote, preimage, config, "", stop);
+  const auto verdict =
+      asked.agent_token ? parts.intel_ta->verify(*asked.agent_token, asked.quote, asked.preimage, config, asked.stop)
+                        : parts.intel_ta->appraise(asked.quote, asked.preimage, config, asked.request_id, asked.stop);
   if (!verdict) return std::unexpected(verdict.error());
   return TokenVerdict{.tcb = {.status = verdict->claims.tcb_status, .advisories = verdict->claims.advisory_ids},
                       .token_sha256 = verdict->token_sha256,
@@ -108,19 +108,18 @@ void build_evidence(App::Parts& parts) {
   parts.intel_ta = std::make_unique<IntelTa>(world.http, world.clock, world.random, parts.metrics);
   parts.challenges = std::make_unique<ChallengeService>(parts.keys->challenge, parts.config.public_url,
                                                         parts.keys->signing, world.clock, world.random);
-  parts.verifier = std::make_unique<EvidenceVerifier>(EvidenceVerifier::Parts{
-      .database = *parts.database,
-      .challenges = *parts.challenges,
-      .trust = *parts.trust,
-      .dcap = parts.dcap,
-      .collateral = *parts.collateral,
-      .token = [&parts](const att::Quote& quote, Bytes preimage, const std::optional<std::string>& token, UtcTime,
-                        std::stop_token stop) { return token_verdict(parts, quote, preimage, token, stop); },
-      .policy = [&parts] { return policy_in_force(parts); },
-      .limits = [&parts] { return views::verification(parts.snapshot()->resolved().values); },
-      .restored_at = [&parts] { return parts.restored_at; },
-      .clock = world.clock,
-      .before_step = world.before_verification_step});
+  parts.verifier = std::make_unique<EvidenceVerifier>(
+      EvidenceVerifier::Parts{.database = *parts.database,
+                              .challenges = *parts.challenges,
+                              .trust = *parts.trust,
+                              .dcap = parts.dcap,
+                              .collateral = *parts.collateral,
+                              .token = [&parts](const TokenRequest& asked) { return token_verdict(parts, asked); },
+                              .policy = [&parts] { return policy_in_force(parts); },
+                              .limits = [&parts] { return views::verification(parts.snapshot()->resolved().values); },
+                              .restored_at = [&parts] { return parts.restored_at; },
+                              .clock = world.clock,
+                              .before_step = world.before_verification_step});
 }
 
 }  // namespace ee::cp

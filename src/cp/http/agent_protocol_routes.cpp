@@ -13,6 +13,8 @@ using agent_api::RegisterRequest;
 
 constexpr std::size_t kRegisterMaxBytes = 1024UL * 1024;
 constexpr std::size_t kHeartbeatMaxBytes = 16UL * 1024;
+/// Longer than the longest verification (120 s), the wait for its turn and the tunnel's 8 s.
+constexpr Seconds kRegistrationTimeout{135};
 constexpr std::size_t kStatusMaxBytes = 64UL * 1024;
 
 net::Response signed_answer(int status, std::string body, const BodySignature& signature) {
@@ -128,7 +130,7 @@ void add_agent_protocol_routes(std::vector<Route>& table, AgentProtocolRoutes& c
                            {200, "The agent was known: registered again.", answer_schema<RegisterAnswer>()}}},
        .max_body_bytes = kRegisterMaxBytes,
        .outside = true,
-       .timeout = Milliseconds(75'000)});
+       .timeout = kRegistrationTimeout});
   table.push_back({.method = "POST",
                    .pattern = "/api/v1/agents/{agent_id}/heartbeat",
                    .access = Access::own_agent,

@@ -20,6 +20,8 @@ namespace att = attestation;
 
 /// How long a registration waits for its tunnel before a job takes over (02, decision D5).
 constexpr Milliseconds kTunnelPatience{8000};
+/// When to come back after an attempt that could not be decided, unless its reason says otherwise.
+constexpr Seconds kUndecidedRetryAfter{5};
 /// Evidence that never falls due (dev, `attestation.agent_refresh_seconds` 0) is due in a hundred years.
 constexpr Seconds kNeverDue{3600LL * 24 * 36525};
 
@@ -74,6 +76,8 @@ Result<SignedAnswer> RegistrationService::register_agent(const agent_api::Regist
                              .vm_name = request.vm_name};
   auto answered = attempt_registration(request, transport, settings, attempt, started);
   const Milliseconds took = parts_.clock.now() - started;
+  if (!answered && error_info(answered.error().code).http_status == 503 && !answered.error().retry_after)
+    answered.error().retry_after = kUndecidedRetryAfter;
   if (!answered && attempt.audited && !is_counted_only(answered.error().code))
     audit_refusal(attempt, answered.error(), took);
   if (parts_.observe) parts_.observe(answered ? std::nullopt : std::optional(answered.error().code), took);

@@ -7,6 +7,7 @@
 
 #include "attestation/event_log.h"
 #include "common/crypto.h"
+#include "common/deadline_stop.h"
 #include "common/ed25519.h"
 #include "common/json.h"
 #include "common/log.h"
@@ -58,10 +59,10 @@ class EvidenceVerifier::Run {
     };
     for (const auto& [step, function] : steps) {
       if (parts_.before_step) parts_.before_step(step);
-      if (parts_.clock.steady_now() >= deadline_) return fail(ErrorCode::verifier_timeout);
+      if (is_late()) return fail(ErrorCode::verifier_timeout);
       if (auto done = (this->*function)(); !done) return std::unexpected(std::move(done.error()));
     }
-    if (parts_.clock.steady_now() >= deadline_) return fail(ErrorCode::verifier_timeout);
+    if (is_late()) return fail(ErrorCode::verifier_timeout);
     finish();
     return AcceptedEvidence{
         .quote = std::move(*quote_),
@@ -77,6 +78,7 @@ class EvidenceVerifier::Run {
 
  private:
   UtcTime now() const { return parts_.clock.now(); }
+  bool is_late() const { return parts_.clock.steady_now() >= deadline_; }
 
   Result<void> freeze_policy() {
     auto policy = parts_.policy();
@@ -167,15 +169,17 @@ class EvidenceVerifier::Run {
 
   Result<void> run_verifiers() {
     const att::VerifierMode mode = policy_->verifier_mode.get();
+    const DeadlineStop deadline(parts_.clock, deadline_, transport_.stop);
+    const std::stop_token stop = deadline.token();
     std::optional<Result<att::VerifierVerdict>> ita;
     std::optional<Result<att::VerifierVerdict>> dcap;
     // The token's verifier waits for the network, the other mostly for the processor: side by side.
     std::future<Result<att::VerifierVerdict>> asked;
     if (mode == att::VerifierMode::both)
-      asked = std::async(std::launch::async, [this] { return by_token(); });
+      asked = std::async(std::launch::async, [this, &stop] { return by_token(stop); });
     else if (mode == att::VerifierMode::ita)
-      ita.emplace(by_token());
-    if (mode != att::VerifierMode::ita) dcap.emplace(by_dcap());
+      ita.emplace(by_token(stop));
+    if (mode != att::VerifierMode::ita) dcap.emplace(by_dcap(stop));
     if (asked.valid()) ita.emplace(asked.get());
     auto combined = att::combine_verdicts(mode, std::move(ita), std::move(dcap));
     if (!combined.verdict) {
@@ -194,18 +198,28 @@ class EvidenceVerifier::Run {
     return {};
   }
 
-  Result<att::VerifierVerdict> by_dcap() {
+  /// What failed because the time is over says nothing else, whichever code the interrupted call came back with.
+  std::unexpected<Error> refusal_of(Error error) const {
+    if (is_late()) return fail(ErrorCode::verifier_timeout);
+    return std::unexpected(std::move(error));
+  }
+
+  Result<att::VerifierVerdict> by_dcap(const std::stop_token& stop) {
     const att::TrustAnchors anchors{.allow_emulator = policy_->emulation_allowed.get()};
-    auto result = parts_.dcap.verify(*quote_, parts_.collateral, anchors, now(), transport_.stop);
-    if (!result) return std::unexpected(std::move(result.error()));
+    auto result = parts_.dcap.verify(*quote_, parts_.collateral, anchors, now(), stop);
+    if (!result) return refusal_of(std::move(result.error()));
     dcap_fmspc_ = result->fmspc;
     collateral_next_update_ = result->collateral_next_update;
     return att::VerifierVerdict{.status = result->status, .advisories = result->advisories};
   }
 
-  Result<att::VerifierVerdict> by_token() {
-    auto verdict = parts_.token(*quote_, preimage_, claim_.evidence.intel_ta_token, now(), transport_.stop);
-    if (!verdict) return std::unexpected(std::move(verdict.error()));
+  Result<att::VerifierVerdict> by_token(const std::stop_token& stop) {
+    auto verdict = parts_.token({.quote = *quote_,
+                                 .preimage = preimage_,
+                                 .agent_token = claim_.evidence.intel_ta_token,
+                                 .request_id = transport_.request_id,
+                                 .stop = stop});
+    if (!verdict) return refusal_of(std::move(verdict.error()));
     token_sha256_ = verdict->token_sha256;
     jwks_stale_ = verdict->jwks_stale;
     return verdict->tcb;

@@ -65,15 +65,20 @@ struct TokenVerdict {
   std::string token_sha256;
   bool jwks_stale = false;
 };
-using TokenVerification = std::function<Result<TokenVerdict>(const attestation::Quote& quote, Bytes preimage,
-                                                             const std::optional<std::string>& agent_token, UtcTime now,
-                                                             std::stop_token stop)>;
+struct TokenRequest {
+  const attestation::Quote& quote;
+  Bytes preimage;
+  const std::optional<std::string>& agent_token;  ///< nothing: the control plane has one made
+  std::string_view request_id;                    ///< of the request that carries the evidence
+  std::stop_token stop = {};
+};
+using TokenVerification = std::function<Result<TokenVerdict>(const TokenRequest& request)>;
 
 /// The policy in force, frozen; errors: policy_invalid, those of the database.
 using PolicySource = std::function<Result<attestation::PolicySnapshot>()>;
 
 struct VerificationLimits {
-  Seconds deadline{60};              ///< `attestation.verify_timeout_seconds`
+  Seconds deadline{60};              ///< `attestation.verify_timeout_seconds`; waiting calls are stopped at it
   std::size_t max_concurrency = 16;  ///< `attestation.verify_max_concurrency`
   std::size_t quote_max_bytes = attestation::kQuoteMaxBytes;
 };
