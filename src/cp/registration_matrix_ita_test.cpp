@@ -42,7 +42,10 @@ TEST(RegistrationMatrixIta, AdmitsByATokenThatTheControlPlaneHadMade) {
   RegistrationCase tried({{.environment = with_intel_ta()}});
   const TestAnswer answer = tried.send();
   EXPECT_EQ(answer.status, 201) << answer.body;
-  EXPECT_EQ(tried.intel_ta->count("/appraisal/v2/attest"), 1U);
+  ASSERT_EQ(tried.intel_ta->count("/appraisal/v2/attest"), 1U);
+  const std::string request_id = tried.cp->values<std::string>("SELECT request_id FROM attestation_audit").front();
+  EXPECT_TRUE(request_id.starts_with("request-"));
+  EXPECT_EQ(tried.intel_ta->requests().front().request_id, request_id) << "both sides' logs can be laid side by side";
 }
 
 // covers: S01_REG_008..012, S01_REG_015
@@ -136,22 +139,29 @@ TEST(RegistrationMatrixIta, RefusesWhenThePcsCannotBeAsked) {
   }
 }
 
+// A request that does not answer the challenge fails step 1: 400, and no row of the audit.
 // covers: S01_REG_007, S01_REG_020
 TEST(RegistrationMatrixIta, ATokenIsDemandedOrForbiddenByWhoMintsIt) {
   expect_each_refused({
-      {.code = "ita_token_missing", .status = 400, .environment = with_intel_ta({{"EE_ITA_MINTER", "agent"}})},
+      {.code = "ita_token_missing",
+       .status = 400,
+       .environment = with_intel_ta({{"EE_ITA_MINTER", "agent"}}),
+       .audited = false},
       {.code = "ita_token_not_allowed",
        .status = 400,
        .environment = with_intel_ta(),
-       .request = [](RegistrationCase& c) { c.registration.request.evidence.intel_ta_token = "a.b.c"; }},
+       .request = [](RegistrationCase& c) { c.registration.request.evidence.intel_ta_token = "a.b.c"; },
+       .audited = false},
       {.code = "ita_token_not_allowed",
        .status = 400,
        .what = "built-in verifier",
-       .request = [](RegistrationCase& c) { c.registration.request.evidence.intel_ta_token = "a.b.c"; }},
+       .request = [](RegistrationCase& c) { c.registration.request.evidence.intel_ta_token = "a.b.c"; },
+       .audited = false},
       {.code = "invalid_request",
        .status = 400,
        .what = "a kind that the challenge does not accept",
-       .request = [](RegistrationCase& c) { c.registration.request.evidence.kind = agent_api::EvidenceKind::ita; }},
+       .request = [](RegistrationCase& c) { c.registration.request.evidence.kind = agent_api::EvidenceKind::ita; },
+       .audited = false},
       {.code = "ita_token_malformed",
        .status = 400,
        .environment = with_intel_ta({{"EE_ITA_MINTER", "agent"}}),

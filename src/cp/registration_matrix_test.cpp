@@ -70,6 +70,24 @@ TEST(RegistrationMatrix, RefusesInFrontOfThePipelineWithoutAuditRows) {
   });
 }
 
+TEST(RegistrationMatrix, RefusesARequestWithoutAReadableSignatureInFrontOfThePipeline) {
+  RegistrationCase tried;
+  const std::string path = "/api/v1/agents/register", body = json::write(tried.registration.request);
+  const std::vector<HttpHeader> headers[] = {{},
+                                             {{"X-EE-Agent-Signature", ""}},
+                                             {{"X-EE-Agent-Signature", "not base64"}},
+                                             {{"X-EE-Agent-Signature", to_base64(ByteVector(63))}}};
+  for (const auto& wrong : headers) {
+    const TestAnswer answer = tried.cp->call("POST", path, body, wrong);
+    EXPECT_EQ(answer.status, 400);
+    EXPECT_EQ(answer.code(), "invalid_request");
+    EXPECT_NE(answer.body.find("X-EE-Agent-Signature"), std::string::npos) << answer.body;
+  }
+  EXPECT_TRUE(tried.refusals().empty());
+  EXPECT_EQ(tried.used_nonces(), 0);
+  EXPECT_EQ(tried.send().status, 201) << "the challenge is still good";
+}
+
 TEST(RegistrationMatrix, TheEleventhAttemptOfOneAddressIsRateLimitedWithoutAuditRow) {
   RegistrationCase tried;
   tried.registration.request.nonce = "";

@@ -33,17 +33,28 @@ void describe_quote(const att::Quote& quote, AttestationAttempt& attempt) {
   attempt.td_attributes = to_hex(attributes);
 }
 
+/// The header with the request's signature, decoded. Errors: invalid_request.
+Result<ByteVector> signature_of(const EvidenceTransport& transport) {
+  auto signature = transport.signature ? from_base64(*transport.signature) : std::nullopt;
+  if (!signature || signature->size() != 64)
+    return fail(
+        Error{.code = ErrorCode::invalid_request,
+              .fields = {{.field = "X-EE-Agent-Signature", .code = "bad_format", .detail = "base64 of 64 bytes"}}});
+  return std::move(*signature);
+}
+
 }  // namespace
 
 /// One run of the pipeline: each step is a member, in the order of 01 section 8.
 class EvidenceVerifier::Run {
  public:
   Run(const Parts& parts, const VerificationLimits& limits, const EvidenceClaim& claim,
-      const EvidenceTransport& transport, AttestationAttempt& attempt)
+      const EvidenceTransport& transport, ByteVector signature, AttestationAttempt& attempt)
       : parts_(parts),
         limits_(limits),
         claim_(claim),
         transport_(transport),
+        signature_(std::move(signature)),
         attempt_(attempt),
         deadline_(parts.clock.steady_now() + limits.deadline) {}
 
@@ -86,6 +97,17 @@ class EvidenceVerifier::Run {
     policy_.emplace(std::move(*policy));
     attempt_.verifier_mode = boost::describe::enum_to_string(policy_->verifier_mode.get(), "");
     attempt_.policy_snapshot = att::to_json(*policy_, std::nullopt);
+    return check_form();
+  }
+
+  /// The rest of step 1, which needs the policy: a request that does not answer the challenge leaves no row.
+  Result<void> check_form() {
+    auto fits = check_kind();
+    if (!fits) attempt_.audited = false;
+    return fits;
+  }
+
+  Result<void> check_kind() const {
     const bool wants_token =
         policy_->ita_minter.get() == att::ItaMinter::agent && policy_->verifier_mode.get() != att::VerifierMode::dcap;
     if (wants_token && (!claim_.evidence.intel_ta_token || claim_.evidence.intel_ta_token->empty()))
@@ -124,14 +146,9 @@ class EvidenceVerifier::Run {
   }
 
   Result<void> check_request_signature() {
-    const auto signature = transport_.signature ? from_base64(*transport_.signature) : std::nullopt;
-    if (!signature || signature->size() != 64)
-      return fail(
-          Error{.code = ErrorCode::invalid_request,
-                .fields = {{.field = "X-EE-Agent-Signature", .code = "bad_format", .detail = "base64 of 64 bytes"}}});
     const ByteVector input =
         request_signature_input(transport_.method, transport_.path, challenge_.id, bytes_of(transport_.body));
-    if (!ed25519_verify(claim_.signing_key, input, *signature)) return fail(ErrorCode::pop_signature_invalid);
+    if (!ed25519_verify(claim_.signing_key, input, signature_)) return fail(ErrorCode::pop_signature_invalid);
     return {};
   }
 
@@ -263,6 +280,7 @@ class EvidenceVerifier::Run {
   const VerificationLimits& limits_;
   const EvidenceClaim& claim_;
   const EvidenceTransport& transport_;
+  const ByteVector signature_;
   AttestationAttempt& attempt_;
   SteadyTime deadline_;
   std::optional<att::PolicySnapshot> policy_;
@@ -292,6 +310,8 @@ Result<AcceptedEvidence> EvidenceVerifier::verify(const EvidenceClaim& claim, co
   if (!claim.challenge || claim.challenge->empty() || !claim.nonce || claim.nonce->empty())
     return fail(ErrorCode::nonce_missing);
   if (!claim.evidence.quote || claim.evidence.quote->empty()) return fail(ErrorCode::quote_missing);
+  auto signature = signature_of(transport);
+  if (!signature) return std::unexpected(std::move(signature.error()));
   const VerificationLimits limits = parts_.limits();
   if (auto slot = take_slot(limits, transport.stop); !slot) return std::unexpected(slot.error());
   struct Slot {
@@ -306,7 +326,7 @@ Result<AcceptedEvidence> EvidenceVerifier::verify(const EvidenceClaim& claim, co
   } release{*this};
   attempt.audited = true;
   try {
-    return Run(parts_, limits, claim, transport, attempt).run();
+    return Run(parts_, limits, claim, transport, std::move(*signature), attempt).run();
   } catch (const std::exception& thrown) {
     log::error("verification", "a step threw", {{"what", thrown.what()}});
     return fail(ErrorCode::internal_verification_error);

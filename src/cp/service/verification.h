@@ -120,7 +120,7 @@ class EvidenceVerifier {
 
   /// `attempt` gets what is known of the evidence as the steps find it, for the audit row; it is filled on failure too.
   /// Errors: every reason of steps 1 to 13. Those of step 1 that the schema cannot tell (`nonce_missing`,
-  /// `quote_missing`, `ita_token_missing`, `ita_token_not_allowed`) come first and set no `attempt.audited`.
+  /// `quote_missing`, `ita_token_missing`, `ita_token_not_allowed`, `invalid_request`) leave `attempt.audited` unset.
   Result<AcceptedEvidence> verify(const EvidenceClaim& claim, const EvidenceTransport& transport,
                                   AttestationAttempt& attempt);
 
