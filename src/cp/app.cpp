@@ -86,7 +86,7 @@ HealthSources health_sources(App::Parts& parts) {
   return {.writer_alive = [&parts] { return parts.database->health().alive; },
           .since_write_probe = [&parts] { return since(parts, parts.database->health().last_commit_at); },
           .settings_stale_for = [&parts] { return parts.settings->stale_for(); },
-          .jobs_ok = [] { return true; },
+          .jobs_ok = [&parts] { return !parts.jobs || parts.jobs->healthy(); },
           .attestation_on = [&parts] { return parts.own_attestation->available(); },
           .attestation_fresh =
               [&parts] {

@@ -65,7 +65,7 @@ class Gate {
   JobContext context_;
 };
 
-/// Passes on to another database; writes fail while `failing`.
+/// Passes on to another database; writes fail while `failing`, reads while `failing_reads`.
 class FailingDatabase final : public db::Database {
  public:
   explicit FailingDatabase(db::Database& inner) : inner_(inner) {}
@@ -74,9 +74,11 @@ class FailingDatabase final : public db::Database {
     return inner_.run_write(work);
   }
   Result<void> run_read(const std::function<Result<void>(db::Transaction&)>& work) override {
+    if (failing_reads) return fail(ErrorCode::database_unavailable, "made to fail");
     return inner_.run_read(work);
   }
   std::atomic<bool> failing = false;
+  std::atomic<bool> failing_reads = false;
 
  private:
   db::Database& inner_;

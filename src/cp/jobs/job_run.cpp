@@ -68,6 +68,7 @@ SteadyTime JobRunner::supervise_pass() {
   std::vector<std::shared_ptr<Run>> runs;
   {
     const std::lock_guard lock(mutex_);
+    supervised_at_ = parts_.clock.steady_now();
     runs = active_;
   }
   SteadyTime next = parts_.clock.steady_now() + kIdle;

@@ -15,6 +15,8 @@ namespace {
 constexpr Seconds kLookAtLeastEvery{5};  // other replicas and their leases show only in the database
 constexpr Seconds kLookAgainAfterError{1};
 constexpr Seconds kWakeAtMostEvery{1};
+constexpr Seconds kDeadAfter{60};  // both passes come round every 10 s at the latest
+constexpr std::int64_t kFailuresInARow = 3;
 
 std::vector<std::string> names_of(const std::vector<JobDefinition>& definitions) {
   std::vector<std::string> names;
@@ -68,6 +70,10 @@ Result<void> JobRunner::prepare() {
 
 Result<void> JobRunner::start() {
   if (auto prepared = prepare(); !prepared) return prepared;
+  {
+    const std::lock_guard lock(mutex_);
+    looked_at_ = supervised_at_ = parts_.clock.steady_now();
+  }
   scheduler_ = std::thread([this] { loop(&JobRunner::schedule_pass, scheduler_sleep_, stopping_); });
   supervisor_ = std::thread([this] { loop(&JobRunner::supervise_pass, supervisor_sleep_, supervisor_ending_); });
   return {};
@@ -177,6 +183,18 @@ Result<std::vector<JobState>> JobRunner::states() const {
   return states;
 }
 
+bool JobRunner::healthy() const {
+  const SteadyTime now = parts_.clock.steady_now();
+  const std::lock_guard lock(mutex_);
+  for (const auto& passed : {looked_at_, supervised_at_})
+    if (passed && now - *passed > kDeadAfter) return false;
+  if (singletons_fail_) return false;
+  if (std::ranges::any_of(active_, [](const auto& run) { return run->stuck.load(); })) return false;
+  return std::ranges::none_of(jobs_, [](const auto& item) {
+    return item.second->local() && item.second->row.consecutive_failures >= kFailuresInARow;
+  });
+}
+
 std::optional<std::map<std::string, JobRow>> JobRunner::singleton_rows() const {
   auto rows = parts_.database.read<std::vector<JobRow>>([&](db::Transaction& tx) { return store_.all(tx); });
   if (!rows) {
@@ -195,6 +213,14 @@ SteadyTime JobRunner::schedule_pass() {
   apply_wakes();
   const auto rows = singleton_rows();
   if (!rows) return parts_.clock.steady_now() + kLookAgainAfterError;
+  {
+    const std::lock_guard lock(mutex_);
+    looked_at_ = parts_.clock.steady_now();
+    singletons_fail_ = std::ranges::any_of(*rows, [&](const auto& item) {
+      const auto known = jobs_.find(item.first);
+      return known != jobs_.end() && !known->second->local() && item.second.consecutive_failures >= kFailuresInARow;
+    });
+  }
   for (Job* job : due_jobs(*rows)) try_start(*job);
   return next_look(*rows);
 }

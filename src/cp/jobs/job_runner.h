@@ -67,6 +67,9 @@ class JobRunner {
   Result<void> set_paused(const std::string& name, bool paused);
   /// All jobs, by name.
   Result<std::vector<JobState>> states() const;
+  /// For `/health`: somebody looks for due jobs and watches the runs, no run overstays its time-out, and no job has
+  /// failed three times in a row (of singletons as last read by `schedule_pass`). Never waits for the database.
+  bool healthy() const;
   bool knows(std::string_view name) const { return jobs_.contains(std::string(name)); }
 
   /// Starts what is due and has a free thread; when to look again at the latest.
@@ -113,6 +116,10 @@ class JobRunner {
   std::vector<std::shared_ptr<Run>> active_;
   std::size_t free_threads_;
   bool stopping_ = false;
+  bool singletons_fail_ = false;
+  // When the two passes last worked; nothing before the first.
+  std::optional<SteadyTime> looked_at_;
+  std::optional<SteadyTime> supervised_at_;
   bool supervisor_ending_ = false;
 
   Sleeper scheduler_sleep_;

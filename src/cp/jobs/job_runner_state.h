@@ -30,7 +30,7 @@ struct JobRunner::Run {
   SteadyTime deadline = {};
   SteadyTime next_renewal = {};
   SteadyTime renewed = {};
-  bool stuck = false;  // the supervisor's
+  std::atomic<bool> stuck = false;
   std::atomic<bool> timed_out = false;
   std::atomic<bool> lost = false;
   std::atomic<bool> cancelled = false;

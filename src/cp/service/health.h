@@ -35,7 +35,7 @@ struct HealthSources {
   std::function<bool()> writer_alive;                ///< the database's writer thread lives
   std::function<Milliseconds()> since_write_probe;   ///< since the last successful write probe
   std::function<Milliseconds()> settings_stale_for;  ///< how long reloads of settings have failed; 0: fine
-  std::function<bool()> jobs_ok;                     ///< no job is stuck
+  std::function<bool()> jobs_ok;                     ///< the runner lives, no job is stuck or fails again and again
   std::function<bool()> attestation_on;              ///< this machine makes quotes
   std::function<bool()> attestation_fresh;           ///< own quote not older than 3 refreshes
   std::function<Milliseconds()> loop_lag;            ///< of the HTTP server's io threads
