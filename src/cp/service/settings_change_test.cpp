@@ -83,7 +83,7 @@ TEST_F(SettingsTest, RefusesABadValueWithItsCode) {
   EXPECT_NE(conflict.error().detail.find("agents.silence_seconds must be at least 180"), std::string::npos);
   EXPECT_EQ(service_->snapshot()->version(), 0) << "nothing was stored";
   // The other side of the rule is moved first, then it fits.
-  ASSERT_TRUE(put("agents.lost_after_seconds", "400"));
+  ASSERT_TRUE(put("agents.lost_after_seconds", "240"));
   ASSERT_TRUE(put("agents.silence_seconds", "180"));
   ASSERT_TRUE(put("agents.health_interval_seconds", "60"));
   EXPECT_EQ(service_->reset("agents.silence_seconds", {}, kAdmin).error().code, ErrorCode::setting_invalid);
