@@ -7,7 +7,8 @@ namespace ee::cp {
 Actor actor_of(const Call& call) {
   return {.name = call.principal.actor(),
           .request_id = call.request.request_id,
-          .client_address = call.request.client_address};
+          .client_address = call.request.client_address,
+          .is_admin = call.principal.is_admin};
 }
 
 Result<std::optional<std::int64_t>> if_match_of(const net::Request& request) {

@@ -57,10 +57,8 @@ net::Response get_job_runs(AdminRoutes& context, const Call& call) {
 }
 
 net::Response post_job_run(AdminRoutes& context, const Call& call) {
-  const JobActor actor{.actor = call.principal.actor(),
-                       .request_id = call.request.request_id,
-                       .client_address = call.request.client_address};
-  return answer_of(context.jobs.run_now(std::string(call.request.param("name")), actor), 202, call.request.request_id);
+  return answer_of(context.jobs.run_now(std::string(call.request.param("name")), actor_of(call)), 202,
+                   call.request.request_id);
 }
 
 Result<std::optional<UtcTime>> time_of(const Query& query, std::string_view name) {

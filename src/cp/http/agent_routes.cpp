@@ -8,13 +8,6 @@
 namespace ee::cp {
 namespace {
 
-AgentActor agent_actor(const Call& call) {
-  return {.actor = call.principal.actor(),
-          .is_admin = call.principal.is_admin,
-          .request_id = call.request.request_id,
-          .client_address = call.request.client_address};
-}
-
 AgentId id_of(const Call& call) { return AgentId(std::string(call.request.param("agent_id"))); }
 
 template <class E>
@@ -81,7 +74,7 @@ net::Response delete_agent(AgentRoutes& context, const Call& call) {
   const auto force = query->flag("force");
   if (!force) return error_answer(force.error(), call.request.request_id);
   const auto removed = context.agents.remove(AgentScope::everything(), id_of(call), force->value_or(false),
-                                             DeleteReason::admin, agent_actor(call));
+                                             DeleteReason::admin, actor_of(call));
   if (!removed) return error_answer(removed.error(), call.request.request_id);
   return json_answer(202, AgentDeleting{.id = id_of(call).str(), .status = "deleting"});
 }
@@ -89,16 +82,16 @@ net::Response delete_agent(AgentRoutes& context, const Call& call) {
 net::Response reset_agent(AgentRoutes& context, const Call& call) {
   const auto wanted = json::read<AgentResetRequest>(call.request.body.empty() ? "{}" : call.request.body);
   if (!wanted) return error_answer(wanted.error(), call.request.request_id);
-  return answer_of(context.agents.reset(AgentScope::everything(), id_of(call), wanted->stop_workload.value_or(true),
-                                        agent_actor(call)),
-                   202, call.request.request_id);
+  return answer_of(
+      context.agents.reset(AgentScope::everything(), id_of(call), wanted->stop_workload.value_or(true), actor_of(call)),
+      202, call.request.request_id);
 }
 
 net::Response undeploy_agent(AgentRoutes& context, const Call& call) {
   const auto wanted = json::read<AgentUndeployRequest>(call.request.body.empty() ? "{}" : call.request.body);
   if (!wanted) return error_answer(wanted.error(), call.request.request_id);
   const auto changed =
-      context.agents.undeploy(AgentScope::everything(), id_of(call), wanted->reason.value_or(""), agent_actor(call));
+      context.agents.undeploy(AgentScope::everything(), id_of(call), wanted->reason.value_or(""), actor_of(call));
   if (!changed) return error_answer(changed.error(), call.request.request_id);
   return json_answer(*changed ? 202 : 200, AgentUndeployed{.changed = *changed});
 }

@@ -61,8 +61,8 @@ Result<JobRunList> JobAdmin::runs(const std::string& name, std::string_view limi
   return list;
 }
 
-Result<JobRunRequested> JobAdmin::run_now(const std::string& name, const JobActor& actor) {
-  const AuditEntry entry{.actor = actor.actor,
+Result<JobRunRequested> JobAdmin::run_now(const std::string& name, const Actor& actor) {
+  const AuditEntry entry{.actor = actor.name,
                          .action = "job_run_requested",
                          .object_type = "job",
                          .object_id = name,

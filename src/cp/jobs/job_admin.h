@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "cp/domain/cursor.h"
 #include "cp/jobs/job_runner.h"
+#include "cp/service/actor.h"
 
 namespace ee::cp {
 
@@ -73,13 +74,6 @@ struct JobRunRequested {
 BOOST_DESCRIBE_STRUCT(JobRunRequested, (), (name, run_requested_at))
 constexpr std::string_view json_name(json::For<JobRunRequested>) { return "JobRunRequested"; }
 
-/// Who asks, for the audit row.
-struct JobActor {
-  std::string actor;
-  std::string request_id;
-  std::string client_address;
-};
-
 /// What administrators do with jobs (05 section 4.3). Thread-safe; the references outlive it.
 class JobAdmin {
  public:
@@ -92,7 +86,7 @@ class JobAdmin {
   /// `invalid_cursor`.
   Result<JobRunList> runs(const std::string& name, std::string_view limit, std::string_view cursor) const;
   /// Errors: `job_unknown`, `job_running`.
-  Result<JobRunRequested> run_now(const std::string& name, const JobActor& actor);
+  Result<JobRunRequested> run_now(const std::string& name, const Actor& actor);
 
  private:
   JobRunner& runner_;

@@ -18,7 +18,7 @@ class JobControlTest : public JobTest {
                 {{"at", clock_.now() + std::chrono::days(1)}, {"name", name}});
   }
   CursorCodec cursors_{bytes_of("test")};
-  const JobActor actor_{.actor = "admin:s1", .request_id = "r1", .client_address = "192.0.2.1"};
+  const Actor actor_{.name = "admin:s1", .request_id = "r1", .client_address = "192.0.2.1"};
 };
 
 // covers: S05_JOB_09

@@ -43,7 +43,7 @@ Result<JobSummary> StaleCleanup::run(const std::stop_token& stop) {
     if (!last) return std::unexpected(last.error());
     if (*last && **last >= before) continue;  // another replica hears it
     const auto removed = service_.remove(AgentScope::everything(), id, false, DeleteReason::stale,
-                                         {.actor = "system:agent_stale_cleanup"});
+                                         {.name = "system:agent_stale_cleanup"});
     if (removed) {
       ++deleted;
     } else if (removed.error().code != ErrorCode::agent_has_deployment &&

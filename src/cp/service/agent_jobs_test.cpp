@@ -51,7 +51,7 @@ TEST_F(AgentJobsTest, StaleCleanupWaitsAfterAStartAndWorksInBatches) {
 
 TEST_F(AgentJobsTest, PurgeKeepsTombstonesThirtyDaysAndRevokedCredentialsSeven) {
   const AgentRow row = add(1);
-  ASSERT_TRUE(service_.remove(AgentScope::everything(), row.id, true, DeleteReason::admin, {.actor = "admin:s"}));
+  ASSERT_TRUE(service_.remove(AgentScope::everything(), row.id, true, DeleteReason::admin, {.name = "admin:s"}));
   ASSERT_TRUE(tunnels_.run_worker({}));
   ASSERT_EQ(get(row.id).status, AgentStatus::deleted);
   clock_.advance(Seconds(7 * 86400 + 1));

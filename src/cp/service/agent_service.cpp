@@ -8,6 +8,10 @@
 namespace ee::cp {
 namespace {
 
+std::optional<std::string> text_or_nothing(const std::string& text) {
+  return text.empty() ? std::nullopt : std::optional(text);
+}
+
 constexpr int kTries = 4;
 constexpr std::size_t kMaxReason = 200;
 
@@ -125,16 +129,16 @@ void AgentService::published(const AgentRow& row) {
     parts_.tunnels.wake();
 }
 
-Result<void> AgentService::audit(db::Transaction& tx, const AgentActor& actor, const std::string& action,
-                                 const AgentId& id, std::optional<std::string> reason_code, std::string detail) {
+Result<void> AgentService::audit(db::Transaction& tx, const Actor& actor, const std::string& action, const AgentId& id,
+                                 std::optional<std::string> reason_code, std::string detail) {
   const auto written = AuditLogStore().append(tx,
-                                              {.actor = actor.actor,
+                                              {.actor = actor.name,
                                                .action = action,
                                                .object_type = "agent",
                                                .object_id = id.str(),
                                                .reason_code = std::move(reason_code),
-                                               .request_id = actor.request_id,
-                                               .client_address = actor.client_address,
+                                               .request_id = text_or_nothing(actor.request_id),
+                                               .client_address = text_or_nothing(actor.client_address),
                                                .detail = std::move(detail)},
                                               parts_.clock.now(), parts_.random);
   if (!written) return std::unexpected(written.error());
@@ -142,7 +146,7 @@ Result<void> AgentService::audit(db::Transaction& tx, const AgentActor& actor, c
 }
 
 Result<void> AgentService::remove(const AgentScope& scope, const AgentId& id, bool force, DeleteReason reason,
-                                  const AgentActor& actor) {
+                                  const Actor& actor) {
   const auto row = change(scope, id, [&](db::Transaction& tx, const AgentRow& before, AgentRow& after) -> Result<bool> {
     const UtcTime now = parts_.clock.now();
     const auto effects = change_state(after, force ? AgentEvent::delete_forced : AgentEvent::delete_requested,
@@ -167,7 +171,7 @@ Result<void> AgentService::remove(const AgentScope& scope, const AgentId& id, bo
 }
 
 Result<AdminAgentObject> AgentService::reset(const AgentScope& scope, const AgentId& id, bool stop_workload,
-                                             const AgentActor& actor) {
+                                             const Actor& actor) {
   const auto row = change(scope, id, [&](db::Transaction& tx, const AgentRow& before, AgentRow& after) -> Result<bool> {
     const UtcTime now = parts_.clock.now();
     const AgentFacts facts = facts_of(before, parts_.live.workload_reported(key_of(id)));
@@ -191,7 +195,7 @@ Result<AdminAgentObject> AgentService::reset(const AgentScope& scope, const Agen
 }
 
 Result<bool> AgentService::undeploy(const AgentScope& scope, const AgentId& id, const std::string& reason,
-                                    const AgentActor& actor) {
+                                    const Actor& actor) {
   bool stopped = false;
   const auto row = change(scope, id, [&](db::Transaction& tx, const AgentRow& before, AgentRow&) -> Result<bool> {
     const auto asked = parts_.deployments.request_stop(tx, before, actor.is_admin, parts_.clock.now());
@@ -212,7 +216,7 @@ Result<bool> AgentService::undeploy(const AgentScope& scope, const AgentId& id, 
 }
 
 Result<AdminAgentObject> AgentService::set_draining(const AgentScope& scope, const AgentId& id, bool draining,
-                                                    const std::string& reason, const AgentActor& actor) {
+                                                    const std::string& reason, const Actor& actor) {
   const auto row = change(scope, id, [&](db::Transaction& tx, const AgentRow& before, AgentRow& after) -> Result<bool> {
     if (before.status == AgentStatus::deleting) return fail(ErrorCode::agent_deleting);
     if (before.draining == draining) return false;
@@ -230,7 +234,7 @@ Result<AdminAgentObject> AgentService::set_draining(const AgentScope& scope, con
 }
 
 Result<AgentRow> AgentService::fail_attestation(db::Transaction& tx, const AgentRow& agent,
-                                                const std::string& reason_code, const AgentActor& actor) {
+                                                const std::string& reason_code, const Actor& actor) {
   const UtcTime now = parts_.clock.now();
   AgentRow after = agent;
   const auto effects =

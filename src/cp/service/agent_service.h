@@ -7,6 +7,7 @@
 #include "common/credential_cache.h"
 #include "cp/domain/agent_changes.h"
 #include "cp/domain/cursor.h"
+#include "cp/service/actor.h"
 #include "cp/service/agent_object.h"
 #include "cp/service/deployment_hooks.h"
 #include "cp/service/directory.h"
@@ -27,14 +28,6 @@ struct AgentScope {
 
   static AgentScope everything() { return {.all = true, .account_id = {}, .github_owner_ids = {}}; }
   bool contains(const AgentRow& agent) const;
-};
-
-/// Who asks for a change, for the audit log.
-struct AgentActor {
-  std::string actor = {};  ///< `admin:<session>`, `account:<key>`, `system:<job>`, ...
-  bool is_admin = false;
-  std::optional<std::string> request_id = {};
-  std::optional<std::string> client_address = {};
 };
 
 /// What owners and admins do with agents. Thread-safe.
@@ -58,23 +51,21 @@ class AgentService {
   Result<AdminAgentObject> get(const AgentScope& scope, const AgentId& id);
 
   /// Asked for twice it is answered like once. Errors: `agent_not_found`, `agent_has_deployment` without `force`.
-  Result<void> remove(const AgentScope& scope, const AgentId& id, bool force, DeleteReason reason,
-                      const AgentActor& actor);
+  Result<void> remove(const AgentScope& scope, const AgentId& id, bool force, DeleteReason reason, const Actor& actor);
   /// Back to a clean state: deployment gone, streaks and back-off forgotten, tunnel tried again, fresh evidence asked
   /// for. Never makes a bad attestation good. Without `stop_workload` an agent that runs something keeps it.
   /// Errors: `agent_not_found`, `agent_deleting`.
-  Result<AdminAgentObject> reset(const AgentScope& scope, const AgentId& id, bool stop_workload,
-                                 const AgentActor& actor);
+  Result<AdminAgentObject> reset(const AgentScope& scope, const AgentId& id, bool stop_workload, const Actor& actor);
   /// Ends the agent's deployment. False: it runs none.
-  Result<bool> undeploy(const AgentScope& scope, const AgentId& id, const std::string& reason, const AgentActor& actor);
+  Result<bool> undeploy(const AgentScope& scope, const AgentId& id, const std::string& reason, const Actor& actor);
   /// No new assignments from now on, or again. Idempotent.
   Result<AdminAgentObject> set_draining(const AgentScope& scope, const AgentId& id, bool draining,
-                                        const std::string& reason, const AgentActor& actor);
+                                        const std::string& reason, const Actor& actor);
 
   /// The agent's attestation has failed for good: quarantine, deployment moved, tunnel removed, all in the caller's
   /// transaction. The row as it is then; the caller calls `published` after the COMMIT.
   Result<AgentRow> fail_attestation(db::Transaction& tx, const AgentRow& agent, const std::string& reason_code,
-                                    const AgentActor& actor);
+                                    const Actor& actor);
   /// After a COMMIT: memory follows, workers are woken.
   void published(const AgentRow& row);
 
@@ -82,7 +73,7 @@ class AgentService {
   using Change = std::function<Result<bool>(db::Transaction&, const AgentRow& before, AgentRow& after)>;
   /// Reads, lets `change` change (false: nothing to write), writes guarded, again when somebody was faster.
   Result<AgentRow> change(const AgentScope& scope, const AgentId& id, const Change& change);
-  Result<void> audit(db::Transaction& tx, const AgentActor& actor, const std::string& action, const AgentId& id,
+  Result<void> audit(db::Transaction& tx, const Actor& actor, const std::string& action, const AgentId& id,
                      std::optional<std::string> reason_code, std::string detail);
   Result<std::vector<AgentRow>> read_page(db::Transaction& tx, const AgentScope& scope, const AgentFilter& filter,
                                           const std::optional<AgentId>& after, std::int64_t limit);

@@ -9,7 +9,7 @@ namespace {
 
 using testing::make_agent;
 
-const AgentActor kAdmin{.actor = "admin:s1", .is_admin = true, .request_id = "r1", .client_address = "192.0.2.7"};
+const Actor kAdmin{.name = "admin:s1", .request_id = "r1", .client_address = "192.0.2.7", .is_admin = true};
 const AgentScope kAll = AgentScope::everything();
 const AccountId kAlice("0190a000-0000-7000-8000-00000000000a");
 
@@ -206,7 +206,7 @@ TEST_F(AgentServiceTest, FailedAttestationIsOneTransactionAndWakesTheTunnelWorke
   row.tunnel_id = "0190a000-0000-4000-8000-000000000099";
   add(row);
   const auto failed = database_->write<AgentRow>(
-      [&](db::Transaction& tx) { return service_.fail_attestation(tx, row, "mrtd_untrusted", {.actor = "agent:1"}); });
+      [&](db::Transaction& tx) { return service_.fail_attestation(tx, row, "mrtd_untrusted", {.name = "agent:1"}); });
   ASSERT_TRUE(failed);
   service_.published(*failed);
   const AgentRow stored = get(row.id);

@@ -93,7 +93,7 @@ Result<std::int64_t> AttestationAges::mark(const std::vector<AgentId>& ids, cons
 Result<std::int64_t> AttestationAges::fail_all(const std::vector<AgentId>& ids, UtcTime now,
                                                const std::stop_token& stop) {
   const AgentSettings settings = settings_();
-  const AgentActor actor{.actor = "system:agent_attestation_ages"};
+  const Actor actor{.name = "system:agent_attestation_ages"};
   std::int64_t failed = 0;
   for (const AgentId& id : ids) {
     if (stop.stop_requested()) break;

@@ -193,7 +193,7 @@ TEST_F(SettingsTest, WarnsOfAndAuditsARelaxedPolicy) {
   Config config = config_of(Stage::staging, production_environment());
   config.allow_relaxed_policy = true;
   config.settings[Setting::attestation_rtmr_mode] = std::string("warn");
-  const Actor system{.name = "system:start", .request_id = {}, .client_address = {}};
+  const Actor system{.name = "system:start"};
   CaptureLogs logs;
   start(config);
   ASSERT_TRUE(service_->audit_relaxed_policies(system));
