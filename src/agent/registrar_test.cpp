@@ -137,6 +137,7 @@ TEST_F(RegistrarTest, TrustsEveryKeyOfASignedAnswer) {
   EXPECT_EQ(registration->session.signers.keys().size(), 2U);
 }
 
+// covers: S01_BIND_003
 TEST_F(RegistrarTest, ChecksTheChallengeBeforeItMakesAQuote) {
   struct Row {
     const char* code;

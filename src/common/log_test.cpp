@@ -12,7 +12,7 @@
 namespace ee::log {
 namespace {
 
-// covers: S05_OPS_005 (line shape)
+// covers: S05_OPS_05 (line shape)
 TEST(Log, WritesOneJsonLineWithTheAgreedMembers) {
   CaptureLogs logs;
   {
@@ -109,7 +109,7 @@ TEST(LogContext, IgnoresAMalformedTraceparent) {
 }
 
 // Secrets by name and by shape, in every place that a record has.
-// covers: S04_AUTH_RED_001 (logs), S05_OPS_005 (redaction corpus)
+// covers: S04_AUTH_RED_001 (logs), S05_OPS_05 (redaction corpus)
 TEST(LogRedaction, KeepsSecretsOutOfEveryPlace) {
   const std::vector<std::string> secrets = {
       "ee_live_abcdefghijklmnop_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg2pz6nI",

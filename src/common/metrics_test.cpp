@@ -25,7 +25,7 @@ TEST(Metrics, PrintsTheTextFormat) {
     EXPECT_NE(text.find(line), std::string::npos) << line << "in\n" << text;
 }
 
-// covers: S05_OPS_003 (label values from closed sets)
+// covers: S05_OPS_02 (label values from closed sets)
 TEST(Metrics, CountsForeignLabelValuesAsOther) {
   Registry registry;
   const auto calls = registry.counter("ee_calls_total", "Calls.", {{"service", {"cloudflare"}}});

@@ -189,6 +189,7 @@ TEST(RegistrationMatrix, RefusesADebugTdInEveryMode) {
                 {{"TCB_ENFORCEMENT_MODE", mode}, {"RTMR_ENFORCEMENT_MODE", mode}})});
 }
 
+// covers: S02_AGT_REG_002 (with all of this file and of registration_matrix_ita_test.cpp)
 TEST(RegistrationMatrix, RefusesWhatTheBuiltInVerifierRefusesOfAQuote) {
   using namespace layout::qe_report;
   expect_each_refused({

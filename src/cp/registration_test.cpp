@@ -73,10 +73,16 @@ TEST_F(Registration, OneNonceUsedBySixteenCallersAdmitsExactlyOne) {
 }
 
 // covers: S01_NON_003
-TEST_F(Registration, AUsedNonceStaysUsedAfterARestart) {
+TEST(RegistrationRestart, AUsedNonceStaysUsed) {
+  TestControlPlane cp({.environment = {{"EE_SECRETS_KEY", to_base64(ByteArray<32>{1, 2, 3})}}});
+  SystemRandom random;
+  const EmulatedAgent agent("tdx-agent-001", random);
   const auto registration = cp.prepare(agent);
   ASSERT_EQ(cp.send(agent, registration).status, 201);
   EXPECT_EQ(cp.send(agent, registration).code(), "nonce_replayed");
+  cp.stop();
+  cp.start();
+  EXPECT_EQ(cp.send(agent, registration).code(), "nonce_replayed") << "the challenge itself is still good";
 }
 
 // covers: S01_NON_013
@@ -183,6 +189,7 @@ TEST_F(Registration, CapacityIsComparedWithTheNodeSize) {
 }
 
 // covers: S02_AGT_REG_008, S02_AGT_REG_005 (schema)
+// covers: S01_API_002
 TEST_F(Registration, UnknownAndMalformedFieldsAreNamed) {
   auto registration = cp.prepare(agent);
   std::string body = json::write(registration.request);

@@ -13,6 +13,7 @@ namespace ee::net {
 namespace {
 
 using ee::testing::RawClient;
+// covers: S05_OPS_03 (requests)
 TEST(ServerLifecycle, DrainsGracefully) {
   TestServer test;
   Gate gate;

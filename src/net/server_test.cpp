@@ -264,6 +264,7 @@ TEST(Server, AnswersOtherOriginsOnlyWhenAllowed) {
   EXPECT_EQ(answer_to(test, preflight + "https://evil.example.org\r\n\r\n").status, 404);
 }
 
+// covers: S05_HTTP_14
 TEST(Server, BelievesForwardingHeadersOfTrustedProxiesOnly) {
   const std::string request = get("/", "X-Forwarded-For: 203.0.113.9, 198.51.100.7\r\nX-Forwarded-Proto: https\r\n");
   TestServer direct;

@@ -39,7 +39,8 @@ void run_corpus(const Sender& send) {
   }
 }
 
-// covers: S05_HTTP_12
+// The corpus has 414 and 431 at their limits too.
+// covers: S05_HTTP_04, S05_HTTP_05, S05_HTTP_12
 TEST(Smuggling, EveryCaseIsReadAsOneThingOrRefused) {
   run_corpus([](ee::testing::RawClient& client, const std::string& bytes) { client.send(bytes); });
 }

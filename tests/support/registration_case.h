@@ -140,7 +140,9 @@ inline void expect_refusal(RegistrationCase& tried, const Fault& expected) {
   const TestAnswer answer = tried.send();
   EXPECT_EQ(answer.status, expected.status) << answer.body;
   EXPECT_EQ(answer.code(), expected.code) << answer.body;
-  if (expected.status == 503) EXPECT_FALSE(answer.header("Retry-After").empty());
+  if (expected.status == 503) {
+    EXPECT_FALSE(answer.header("Retry-After").empty());
+  }
   EXPECT_EQ(tried.cp->agents(), 0);
   EXPECT_EQ(tried.refusals(), expected.audited ? std::vector{expected.code} : std::vector<std::string>{});
 }

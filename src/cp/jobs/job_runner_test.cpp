@@ -182,7 +182,7 @@ TEST_F(JobRunnerTest, WorkThatIsCompleteWhenItsTimeEndsIsNotTimedOut) {
   EXPECT_EQ(row("a").last_outcome, JobOutcome::ok);
 }
 
-// covers: S05_JOB_05
+// covers: S05_JOB_05, S02_JOB_002
 TEST_F(JobRunnerTest, OfTwoRunnersOneRuns) {
   Gate gate;
   const auto first = make_runner({job("a", gate.function())}, "replica-1");
@@ -240,7 +240,7 @@ TEST_F(JobRunnerTest, WhenTheHolderDiesAnotherTakesOverWithin35Seconds) {
   EXPECT_THAT(outcomes("a"), ::testing::ElementsAre("lease_lost", "ok"));
 }
 
-// covers: S05_JOB_07
+// covers: S05_JOB_07, S02_JOB_002
 TEST_F(JobRunnerTest, ALeaseLostInMidRunStopsItAndItsWritesAreRefused) {
   Result<void> fenced;
   Gate gate;
@@ -316,7 +316,7 @@ TEST_F(JobRunnerTest, TwentySecondsWithoutRenewalStopTheRun) {
   EXPECT_EQ(gate.entered(), 2);
 }
 
-// covers: S05_JOB_08
+// covers: S05_JOB_08, S05_OPS_03 (jobs)
 TEST_F(JobRunnerTest, StoppingFiresTheTokensAndGivesTheLeasesBack) {
   Gate gate;
   const auto runner = make_runner({job("a", gate.function()), job("b", counting())});

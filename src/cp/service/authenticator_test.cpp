@@ -219,6 +219,32 @@ TEST_F(AuthenticatorTest, ARevokedCredentialIsRefusedAtOnce) {
   EXPECT_EQ(bearer(token), "invalid_credential");
 }
 
+// covers: S02_AGT_HB_012
+TEST_F(AuthenticatorTest, ARevocationReachesTheOtherReplicaWithinTheTtl) {
+  const auto cache = CredentialCache::create(1024, Milliseconds(5000), random_);
+  Authenticator other(database_, *cache, clock_, [this] { return settings_; }, metrics_);
+  const std::string token = store_agent_credential();
+  const std::string field = "Bearer " + token;
+  EXPECT_EQ(bearer(token), agent_actor_);
+  EXPECT_TRUE(other.authenticate(bearer_field(field)));
+  plain_.execute("UPDATE agent_control_credentials SET state='revoked', retire_at=1");
+  authenticator_.forget(AgentId(kAgent));
+  EXPECT_EQ(bearer(token), "invalid_credential") << "at once where it was revoked";
+  pass(Seconds(5));
+  const auto refused = other.authenticate(bearer_field(field));
+  ASSERT_FALSE(refused) << "5 s later everywhere";
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_credential);
+}
+
+// covers: S02_AGT_CRED_004
+TEST_F(AuthenticatorTest, AnAgentsCredentialEndsAfterThirtyDaysEvenWhenCached) {
+  const std::string token = store_agent_credential();
+  pass(Seconds(30 * 86400 - 1));
+  EXPECT_EQ(bearer(token), agent_actor_);
+  pass(Seconds(1));
+  EXPECT_NE(bearer(token), agent_actor_);
+}
+
 // covers: S04_AUTH_CACHE_004
 TEST_F(AuthenticatorTest, ARetiringCredentialEndsOnTimeEvenWhenCached) {
   const std::string token = store_agent_credential(CredentialState::retiring);

@@ -34,6 +34,17 @@ TEST_F(SettingsTest, S05_SET_02_FallsBackWhenARowIsRemoved) {
   EXPECT_TRUE(service_->reset("agents.stale_hours", {}, kAdmin)) << "removing nothing is no error";
 }
 
+// covers: S05_SET_04
+TEST_F(SettingsTest, S05_SET_04_AnEmptyStoredTextWinsOverTheEnvironment) {
+  start(config_of(Stage::dev, {{Setting::cloudflare_domain, std::string("example.com")}}));
+  EXPECT_EQ(service_->snapshot()->text(Setting::cloudflare_domain), "example.com");
+  ASSERT_TRUE(put("cloudflare.domain", "\"\""));
+  EXPECT_EQ(service_->snapshot()->text(Setting::cloudflare_domain), "");
+  EXPECT_EQ(service_->get("cloudflare.domain")->source, SettingSource::database);
+  ASSERT_TRUE(service_->reset("cloudflare.domain", {}, kAdmin)) << "unset means that the row is deleted";
+  EXPECT_EQ(service_->snapshot()->text(Setting::cloudflare_domain), "example.com");
+}
+
 // covers: S05_SET_05
 TEST_F(SettingsTest, S05_SET_05_DoesNotUseARowThatCannotBeRead) {
   store_by_hand("agents.stale_hours", "seven");
