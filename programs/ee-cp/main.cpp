@@ -13,6 +13,7 @@
 
 #include "common/argon2.h"
 #include "common/log.h"
+#include "cp/admin_tools.h"
 #include "cp/app.h"
 #include "cp/domain/guardrails.h"
 #include "cp/program_version.h"
@@ -87,13 +88,16 @@ int check_config(const Config& config) {
   return 0;
 }
 
+/// The whole standard input, without the end of its last line.
+std::string read_input() {
+  std::string text((std::istreambuf_iterator<char>(std::cin)), {});
+  if (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
 /// From a terminal: twice, without echo. Else one line or the whole input.
 std::optional<std::string> read_password() {
-  if (::isatty(STDIN_FILENO) == 0) {
-    std::string text((std::istreambuf_iterator<char>(std::cin)), {});
-    if (text.ends_with('\n')) text.pop_back();
-    return text;
-  }
+  if (::isatty(STDIN_FILENO) == 0) return read_input();
   termios before{};
   ::tcgetattr(STDIN_FILENO, &before);
   termios silent = before;
@@ -121,6 +125,64 @@ int hash_password() {
   return 0;
 }
 
+int print(const ee::cp::ToolResult& result) {
+  if (result.exit_code != 0) return fail_lines(result.lines, result.exit_code);
+  for (const std::string& line : result.lines) fmt::print("{}\n", line);
+  return 0;
+}
+
+/// What the command line says of settings; the value `-` is read from standard input.
+struct SettingsArguments {
+  CLI::App* command = nullptr;
+  CLI::App* list = nullptr;
+  CLI::App* get = nullptr;
+  CLI::App* set = nullptr;
+  CLI::App* reset = nullptr;
+  std::string key;
+  std::string value;
+
+  void add_to(CLI::App& cli) {
+    command = cli.add_subcommand("settings", "read and change settings while the control plane does not run");
+    command->require_subcommand(1);
+    list = command->add_subcommand("list", "print every setting, its value and where that comes from");
+    get = command->add_subcommand("get", "print the value of a setting");
+    set = command->add_subcommand("set", "store a value");
+    reset = command->add_subcommand("reset", "forget the stored value");
+    for (CLI::App* with_key : {get, set, reset}) with_key->add_option("key", key)->required();
+    set->add_option("value", value, "the value, or - for standard input (secrets)")->required();
+  }
+  int run(const Config& config) {
+    using Action = ee::cp::SettingsCommand::Action;
+    ee::cp::SettingsCommand wanted{.action = *set     ? Action::set
+                                             : *reset ? Action::reset
+                                             : *get   ? Action::get
+                                                      : Action::list,
+                                   .key = key,
+                                   .value = {}};
+    if (*set) {
+      const ee::cp::SettingSpec* spec = ee::cp::find_setting(key);
+      if (spec != nullptr && spec->is_secret() && value != "-")
+        return fail_lines(
+            {"a secret on the command line can be seen by others: give - and the value on standard input"}, 2);
+      wanted.value = ee::Secret(value == "-" ? read_input() : value);
+    }
+    ee::SystemClock clock;
+    ee::SystemRandom random;
+    return print(ee::cp::settings_tool(config, wanted, clock, random));
+  }
+};
+
+int migrate(const Config& config, bool dry_run) {
+  ee::SystemClock clock;
+  ee::SystemRandom random;
+  return print(ee::cp::migrate_tool(config, dry_run, clock, random));
+}
+
+int db_check(const Config& config) {
+  ee::SystemClock clock;
+  return print(ee::cp::db_check_tool(config, clock));
+}
+
 int ask_health(const Config& config) {
   ee::net::CurlHttpClient http;
   const std::string host = config.bind.host == "0.0.0.0" || config.bind.host == "::" ? "127.0.0.1" : config.bind.host;
@@ -142,6 +204,12 @@ int main(int argc, char** argv) {
   CLI::App cli("easyenclave control plane");
   cli.require_subcommand(1);
   auto* serve_command = cli.add_subcommand("serve", "run the control plane");
+  auto* migrate_command = cli.add_subcommand("migrate", "bring the database's schema up to date");
+  bool dry_run = false;
+  migrate_command->add_flag("--dry-run", dry_run, "only say what would be done");
+  auto* db_check_command = cli.add_subcommand("db-check", "look for damage in the database");
+  SettingsArguments settings;
+  settings.add_to(cli);
   auto* check_command =
       cli.add_subcommand("check-config", "say what is wrong with the configuration, without starting");
   auto* health_command = cli.add_subcommand("health", "ask the running control plane's /health");
@@ -162,6 +230,10 @@ int main(int argc, char** argv) {
     const auto config = ee::cp::load_config(ee::process_environment());
     if (!config) return fail_lines(config.error(), 3);
     if (*check_command) return check_config(*config);
+    if (*migrate_command || *db_check_command || *settings.command) ::umask(077);
+    if (*migrate_command) return migrate(*config, dry_run);
+    if (*db_check_command) return db_check(*config);
+    if (*settings.command) return settings.run(*config);
     if (*health_command) return ask_health(*config);
     if (*serve_command) return serve(*config);
   } catch (const std::exception& error) {

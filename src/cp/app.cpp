@@ -6,6 +6,7 @@
 
 #include "common/id.h"
 #include "common/log.h"
+#include "cp/admin_tools.h"
 #include "cp/app_parts.h"
 #include "cp/domain/guardrails.h"
 #include "cp/program_version.h"
@@ -41,14 +42,7 @@ std::filesystem::path database_directory(const Config& config) {
 
 std::expected<void, StartFailure> open_database(App::Parts& parts) {
   const Config& config = parts.config;
-  const db::SqliteOptions options{.path = config.database.sqlite_path,
-                                  .strict = config.stage != Stage::dev,
-                                  .readers = static_cast<std::size_t>(config.database.readers),
-                                  .write_queue = static_cast<std::size_t>(config.database.write_queue),
-                                  .group_max = static_cast<std::size_t>(config.database.group_max),
-                                  .group_wait = config.database.group_wait,
-                                  .busy_timeout = config.database.busy_timeout};
-  auto database = db::SqliteDatabase::open(options, parts.world.clock, parts.counters.get());
+  auto database = db::SqliteDatabase::open(sqlite_options(config), parts.world.clock, parts.counters.get());
   if (!database) return refuse(database.error().exit_code, database.error().code + ": " + database.error().detail);
   parts.database = std::move(*database);
   const db::DatabaseIdentity identity{.env = std::string(to_string(config.stage)),
@@ -176,9 +170,7 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
   if (auto loaded = parts.settings->load(); !loaded)
     return refuse(kExitDatabase, "settings cannot be read: " + loaded.error().detail);
   if (const auto violations = parts.settings->start_violations(); !violations.empty()) return refuse(violations);
-  if (auto audited =
-          parts.settings->audit_relaxed_policies({.name = "system:start", .request_id = {}, .client_address = {}});
-      !audited)
+  if (auto audited = parts.settings->audit_relaxed_policies({.name = "system:start"}); !audited)
     return refuse(kExitDatabase, "a relaxed policy cannot be audited: " + audited.error().detail);
 
   auto keys = load_identity_keys(config, database_directory(config),

@@ -1,0 +1,146 @@
+#include "cp/admin_tools.h"
+
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <expected>
+#include <memory>
+#include <optional>
+
+#include "common/metrics.h"
+#include "cp/domain/setting_text.h"
+#include "cp/jobs/maintenance_jobs.h"
+#include "cp/program_version.h"
+#include "cp/service/settings.h"
+#include "cp/service/settings_api.h"
+#include "cp/store/schema.h"
+
+namespace ee::cp {
+namespace {
+
+constexpr int kExitUsage = 2;
+constexpr int kExitDatabase = 4;
+constexpr int kExitGuardrail = 6;
+
+using Opened = std::expected<std::unique_ptr<db::SqliteDatabase>, db::StartError>;
+
+ToolResult refused(int exit_code, std::string line) { return {.exit_code = exit_code, .lines = {std::move(line)}}; }
+ToolResult refused(const db::StartError& error) { return refused(error.exit_code, error.code + ": " + error.detail); }
+
+ToolResult refused(const Error& error) {
+  int exit_code = kExitDatabase;
+  switch (error.code) {
+    case ErrorCode::setting_unknown:
+    case ErrorCode::setting_invalid: exit_code = kExitUsage; break;
+    case ErrorCode::guardrail_violation: exit_code = kExitGuardrail; break;
+    default: break;
+  }
+  return refused(exit_code, fmt::format("{}: {}", slug(error.code),
+                                        error.detail.empty() ? error_info(error.code).title : error.detail));
+}
+
+db::DatabaseIdentity identity_of(const Config& config) {
+  return {.env = std::string(to_string(config.stage)),
+          .cluster_id = config.cluster_id,
+          .app_version = std::string(kProgramVersion)};
+}
+
+std::string shown(const SettingView& view) {
+  if (view.is_secret) return view.is_set ? "(secret, set)" : "(secret, not set)";
+  return view.value.is_string() ? std::string(view.value.get_string()) : boost::json::serialize(view.value);
+}
+std::string line_of(const SettingView& view) {
+  std::string_view source = boost::describe::enum_to_string(view.source, "");
+  if (source.ends_with('_')) source.remove_suffix(1);  // `default` is a keyword
+  return fmt::format("{} = {}  ({})", view.key, shown(view), source);
+}
+
+/// The value as the API takes it. Errors: setting_unknown, setting_invalid.
+Result<boost::json::value> json_of(const SettingsCommand& command, const SettingsContext& context) {
+  const SettingSpec* spec = find_setting(command.key);
+  if (spec == nullptr) return fail(ErrorCode::setting_unknown);
+  if (spec->is_secret()) return boost::json::value(command.value.reveal());
+  const auto parsed = parse_env_setting(*spec, command.value.reveal(), context);
+  if (!parsed) return fail(ErrorCode::setting_invalid, fmt::format("{} {}", command.key, parsed.error().detail));
+  return shown_value(*parsed);
+}
+
+Result<SettingView> carry_out(SettingsService& settings, const SettingsCommand& command, const Config& config) {
+  const Actor actor{.name = "system:command_line"};
+  if (command.action == SettingsCommand::Action::get) return settings.get(command.key);
+  if (command.action == SettingsCommand::Action::reset) return settings.reset(command.key, std::nullopt, actor);
+  const auto value = json_of(command, config.settings_context());
+  if (!value) return std::unexpected(value.error());
+  return settings.put(command.key, *value, std::nullopt, actor);
+}
+
+}  // namespace
+
+db::SqliteOptions sqlite_options(const Config& config) {
+  return {.path = config.database.sqlite_path,
+          .strict = config.stage != Stage::dev,
+          .readers = static_cast<std::size_t>(config.database.readers),
+          .write_queue = static_cast<std::size_t>(config.database.write_queue),
+          .group_max = static_cast<std::size_t>(config.database.group_max),
+          .group_wait = config.database.group_wait,
+          .busy_timeout = config.database.busy_timeout};
+}
+
+ToolResult migrate_tool(const Config& config, bool dry_run, Clock& clock, Random& random) {
+  const Opened database = db::SqliteDatabase::open(sqlite_options(config), clock);
+  if (!database) return refused(database.error());
+  if (dry_run) {
+    const auto plan = db::plan_migrations(**database, migrations(), identity_of(config));
+    if (!plan) return refused(plan.error());
+    ToolResult result{.exit_code = 0, .lines = {fmt::format("schema version {}, would be {}", plan->from, plan->to)}};
+    for (const db::Migration& migration : migrations())
+      if (migration.version > plan->from)
+        result.lines.push_back(fmt::format("{:03} {}", migration.version, migration.name));
+    return result;
+  }
+  const auto done = prepare_schema(**database, identity_of(config), clock, random);
+  if (!done) return refused(done.error());
+  ToolResult result{.exit_code = 0,
+                    .lines = {fmt::format("schema version {}, was {}", done->migration.to, done->migration.from)}};
+  if (done->migration.backup) result.lines.push_back("backup: " + done->migration.backup->string());
+  for (const std::string& guard : done->restored_guards) result.lines.push_back("guard set again: " + guard);
+  return result;
+}
+
+ToolResult db_check_tool(const Config& config, Clock& clock) {
+  const Opened database = db::SqliteDatabase::open(sqlite_options(config), clock);
+  if (!database) return refused(database.error());
+  const auto plan = db::plan_migrations(**database, migrations(), identity_of(config));
+  if (!plan) return refused(plan.error());
+  if (plan->from != plan->to)
+    return refused(kExitDatabase, fmt::format("migrations_pending: schema version {} of {}", plan->from, plan->to));
+  metrics::Registry metrics;
+  const JobDefinition check = db_check(**database, metrics);
+  const auto found = check.run(JobContext{.stop = {}, .deadline = clock.steady_now() + check.timeout, .lease = {}});
+  if (!found) return refused(found.error());
+  if (found->notes.empty()) return {.exit_code = 0, .lines = {"no findings"}};
+  return {.exit_code = kExitDatabase, .lines = found->notes};
+}
+
+ToolResult settings_tool(const Config& config, const SettingsCommand& command, Clock& clock, Random& random) {
+  const Opened database = db::SqliteDatabase::open(sqlite_options(config), clock);
+  if (!database) return refused(database.error());
+  if (const auto ready = prepare_schema(**database, identity_of(config), clock, random); !ready)
+    return refused(ready.error());
+  metrics::Registry metrics;
+  SettingsService settings(config, **database, clock, random, metrics);
+  if (const auto loaded = settings.load(); !loaded) return refused(loaded.error());
+  if (command.action == SettingsCommand::Action::list) {
+    const auto all = settings.list("", command.key);
+    if (!all) return refused(all.error());
+    ToolResult result;
+    result.lines.reserve(all->size());
+    for (const SettingView& view : *all) result.lines.push_back(line_of(view));
+    return result;
+  }
+  const auto view = carry_out(settings, command, config);
+  if (!view) return refused(view.error());
+  return {.exit_code = 0, .lines = {command.action == SettingsCommand::Action::get ? shown(*view) : line_of(*view)}};
+}
+
+}  // namespace ee::cp

@@ -1,0 +1,43 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/random.h"
+#include "common/secret.h"
+#include "cp/domain/config.h"
+#include "db/sqlite_database.h"
+
+/// What the command line does with the database besides serving (05 section 1.1). Each opens it as the only process and
+/// closes it again, so none works while a control plane runs (`database_in_use`, exit 4).
+namespace ee::cp {
+
+/// Lines for standard output, or for standard error when the exit code is not 0.
+struct ToolResult {
+  int exit_code = 0;
+  std::vector<std::string> lines;
+};
+
+/// How `config` says that its database is opened.
+db::SqliteOptions sqlite_options(const Config& config);
+
+/// Brings the schema up to date; with `dry_run` only says what would be done. Exit codes: 4, 6 (another environment's
+/// database).
+ToolResult migrate_tool(const Config& config, bool dry_run, Clock& clock, Random& random);
+
+/// Integrity, foreign keys, the chain of the audit log. Exit codes: 4 for findings, one line each, for a schema that is
+/// not up to date and for a database that cannot be opened.
+ToolResult db_check_tool(const Config& config, Clock& clock);
+
+/// `list`, `get KEY`, `set KEY VALUE`, `reset KEY`; a value is written as in an environment variable. Changes are
+/// checked and audited as those of the API, by `system:command_line`; secrets are never shown. Exit codes: 2 unknown
+/// key or value that is not acceptable, 4, 6 guardrail.
+struct SettingsCommand {
+  enum class Action { list, get, set, reset };
+  Action action = Action::list;
+  std::string key = {};
+  Secret value = {};
+};
+ToolResult settings_tool(const Config& config, const SettingsCommand& command, Clock& clock, Random& random);
+
+}  // namespace ee::cp
