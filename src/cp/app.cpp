@@ -212,6 +212,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
     ::setrlimit(RLIMIT_CORE, &none);
   }
   if (auto built = build_foundation(*parts); !built) return std::unexpected(built.error());
+  build_accounts(*parts);
   build_evidence(*parts);
   build_agents(*parts);
   if (auto reloaded = parts->directory->reload(); !reloaded) return refuse(kExitDatabase, reloaded.error().detail);
@@ -272,6 +273,8 @@ bool App::stop(Seconds grace) {
   // What agents said since the last flush; at most a moment's worth.
   if (const auto flushed = parts_->flusher->flush({}); !flushed)
     log::error("agents", "the last heartbeats could not be stored", {{"error", flushed.error().detail}});
+  if (const auto flushed = parts_->authenticator->flush_key_uses({}); !flushed)
+    log::warn("auth", "the last uses of API keys could not be stored", {{"error", flushed.error().detail}});
   if (const auto moved = parts_->database->checkpoint(db::CheckpointMode::truncate); !moved)
     log::warn("database", "the write-ahead log stays for the next start", {{"error", moved.error().detail}});
   return jobs_ended && requests_ended;
@@ -284,6 +287,8 @@ void App::reload() {
   else
     log::info("http", "TLS files read again");
 }
+
+const std::vector<Route>& App::routes() const { return parts_->api->routes(); }
 
 net::Response App::call(net::Request request) {
   net::RequestHead head{.method = request.method,

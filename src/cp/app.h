@@ -38,6 +38,7 @@ struct AppWorld {
 };
 
 struct JobSummary;
+struct Route;
 
 /// The control plane, composed: builds everything in order of dependence and owns it; destruction runs backwards.
 class App {
@@ -61,6 +62,8 @@ class App {
 
   /// One request without a socket, as the server would hand it on after reading it. For tests.
   net::Response call(net::Request request);
+  /// The whole route table. For tests.
+  const std::vector<Route>& routes() const;
   /// One pass of a job, now. For tests. Errors: `job_unknown`, the job's own.
   Result<JobSummary> run_job(const std::string& name);
   db::SqliteDatabase& database();

@@ -38,9 +38,16 @@ void make_contexts(App::Parts& parts) {
                                             .dev = parts.config.stage == Stage::dev,
                                             .metrics_here = !parts.config.metrics_bind});
   parts.session_routes = std::make_unique<SessionRoutes>(
-      SessionRoutes{.sessions = *parts.sessions, .authenticator = *parts.authenticator, .settings = [&parts] {
-                      return views::auth(parts.snapshot()->resolved().values, parts.config);
-                    }});
+      SessionRoutes{.sessions = *parts.sessions,
+                    .list = *parts.session_list,
+                    .accounts = *parts.accounts,
+                    .signup_mode = [&parts] { return views::signup_mode(parts.snapshot()->resolved().values); },
+                    .authenticator = *parts.authenticator,
+                    .settings = [&parts] { return views::auth(parts.snapshot()->resolved().values, parts.config); }});
+  parts.account_routes = std::make_unique<AccountRoutes>(AccountRoutes{.accounts = *parts.accounts,
+                                                                       .keys = *parts.api_keys,
+                                                                       .identities = *parts.identities,
+                                                                       .cursors = *parts.cursors});
   parts.attestation_routes = std::make_unique<AttestationRoutes>(AttestationRoutes{
       .attestation = *parts.own_attestation,
       .refresh = [&parts] { return parts.snapshot()->seconds(Setting::attestation_cp_refresh_seconds); },
@@ -71,6 +78,9 @@ void build_http(App::Parts& parts) {
   std::vector<Route> table;
   add_ops_routes(table, *parts.ops_routes);
   add_session_routes(table, *parts.session_routes);
+  add_account_routes(table, *parts.account_routes);
+  add_api_key_routes(table, *parts.account_routes);
+  add_identity_routes(table, *parts.account_routes);
   add_attestation_routes(table, *parts.attestation_routes);
   add_agent_protocol_routes(table, *parts.protocol_routes);
   add_agent_routes(table, *parts.agent_routes);

@@ -5,7 +5,9 @@
 #include "cp/service/agent_cleanup_jobs.h"
 #include "cp/service/health_sweep.h"
 #include "cp/settings_views.h"
+#include "cp/store/api_key_store.h"
 #include "cp/store/meta_store.h"
+#include "cp/store/sign_in_leftovers.h"
 
 namespace ee::cp {
 namespace {
@@ -108,8 +110,26 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
   jobs.push_back(local("session_cleanup", every(600s), 60s, [&parts](const JobContext&) -> Result<JobSummary> {
     const auto removed = parts.sessions->clean_up(1000);
     if (!removed) return std::unexpected(removed.error());
+    const auto leftovers = parts.database->write<std::int64_t>([&](db::Transaction& tx) -> Result<std::int64_t> {
+      const UtcTime now = parts.world.clock.now();
+      const auto keys = ApiKeyStore().remove_ended(tx, now, 1000);
+      if (!keys) return keys;
+      const auto sign_ins = remove_sign_in_leftovers(tx, now, 1000);
+      if (!sign_ins) return sign_ins;
+      return *keys + *sign_ins;
+    });
+    if (!leftovers) return std::unexpected(leftovers.error());
     JobSummary summary;
-    summary.count("removed", *removed);
+    summary.count("removed", *removed + *leftovers);
+    return summary;
+  }));
+  jobs.push_back(local("last_used_flush", every(5s), 30s, [&parts](const JobContext& context) -> Result<JobSummary> {
+    // A changed setting counts for what is in the cache already.
+    parts.credentials->set_ttl(Milliseconds(parts.snapshot()->integer(Setting::auth_cache_ttl_ms)));
+    const auto written = parts.authenticator->flush_key_uses(context.stop);
+    if (!written) return std::unexpected(written.error());
+    JobSummary summary;
+    summary.count("written", *written);
     return summary;
   }));
   // On a thread of its own: were it to wait for jobs that hang outside, `/ready` would blame the database.

@@ -13,6 +13,7 @@
 #include "common/metrics.h"
 #include "cp/app.h"
 #include "cp/domain/cursor.h"
+#include "cp/http/account_routes.h"
 #include "cp/http/admin_routes.h"
 #include "cp/http/agent_protocol_routes.h"
 #include "cp/http/agent_routes.h"
@@ -26,9 +27,13 @@
 #include "cp/integration/intel_ta/intel_ta.h"
 #include "cp/jobs/job_runner.h"
 #include "cp/process_metrics.h"
+#include "cp/service/account_holds.h"
+#include "cp/service/account_identities.h"
+#include "cp/service/accounts.h"
 #include "cp/service/admin_sessions.h"
 #include "cp/service/agent_channel.h"
 #include "cp/service/agent_service.h"
+#include "cp/service/api_keys.h"
 #include "cp/service/authenticator.h"
 #include "cp/service/control_plane_attestation.h"
 #include "cp/service/deployment_hooks.h"
@@ -39,6 +44,7 @@
 #include "cp/service/live_map.h"
 #include "cp/service/refusal_audit.h"
 #include "cp/service/registration.h"
+#include "cp/service/session_list.h"
 #include "cp/service/settings.h"
 #include "cp/service/trust_service.h"
 #include "cp/service/tunnel_service.h"
@@ -70,6 +76,11 @@ struct App::Parts {
   std::unique_ptr<CredentialCache> credentials;
   std::unique_ptr<Authenticator> authenticator;
   std::unique_ptr<AdminSessions> sessions;
+  std::unique_ptr<SessionList> session_list;
+  NoHolds account_holds;
+  std::unique_ptr<Accounts> accounts;
+  std::unique_ptr<ApiKeys> api_keys;
+  std::unique_ptr<AccountIdentities> identities;
   std::unique_ptr<RefusalAudit> refusals;
 
   // evidence
@@ -106,6 +117,7 @@ struct App::Parts {
   std::unique_ptr<RateLimits> limits;
   std::unique_ptr<OpsRoutes> ops_routes;
   std::unique_ptr<SessionRoutes> session_routes;
+  std::unique_ptr<AccountRoutes> account_routes;
   std::unique_ptr<AttestationRoutes> attestation_routes;
   std::unique_ptr<AgentProtocolRoutes> protocol_routes;
   std::unique_ptr<AgentRoutes> agent_routes;
@@ -125,6 +137,7 @@ struct App::Parts {
 
 /// The parts below HTTP and jobs. Errors: lines for the operator, and the exit code.
 std::expected<void, StartFailure> build_foundation(App::Parts& parts);
+void build_accounts(App::Parts& parts);
 void build_evidence(App::Parts& parts);
 void build_agents(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);

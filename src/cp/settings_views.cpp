@@ -24,6 +24,10 @@ AuthSettings auth(const SettingValues& values, const Config& config) {
   return out;
 }
 
+SignupMode signup_mode(const SettingValues& values) {
+  return enum_of<SignupMode>(values.text(auth_signup_mode)).value_or(SignupMode::closed);
+}
+
 AgentSettings agents(const SettingValues& values) {
   return {.heartbeat_interval = seconds(values, agents_health_interval_seconds),
           .silence = seconds(values, agents_silence_seconds),

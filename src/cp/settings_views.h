@@ -2,6 +2,7 @@
 #include "attestation/validate/policy_snapshot.h"
 #include "attestation/verify/collateral_cache.h"
 #include "attestation/verify/pcs_client.h"
+#include "cp/domain/account.h"
 #include "cp/domain/config.h"
 #include "cp/domain/settings_registry.h"
 #include "cp/integration/cloudflare/cloudflare_types.h"
@@ -17,6 +18,7 @@
 namespace ee::cp::views {
 
 AuthSettings auth(const SettingValues& values, const Config& config);
+SignupMode signup_mode(const SettingValues& values);
 AgentSettings agents(const SettingValues& values);
 HeartbeatSettings heartbeat(const SettingValues& values);
 TunnelSettings tunnels(const SettingValues& values, const Config& config);

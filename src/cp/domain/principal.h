@@ -29,6 +29,7 @@ struct LinkedAccount {
   AccountType type = AccountType::deployer;
   AccountStatus status = AccountStatus::active;
 };
+BOOST_DESCRIBE_STRUCT(LinkedAccount, (), (id, type, status))
 
 /// What a GitHub Actions token says of its job (04 section 3.4); kept with deployments.
 struct OidcClaims {

@@ -13,7 +13,7 @@ namespace ee::cp {
       cloudflare_tunnel_mode) X(cloudflare_max_tunnels) X(cloudflare_calls_per_5min) X(cloudflare_orphan_sweep)        \
       X(auth_admin_password_hash) X(auth_password_login_enabled) X(auth_admin_github_logins) X(                        \
           auth_admin_github_ids) X(auth_session_ttl_seconds) X(auth_session_idle_seconds) X(auth_cache_max)            \
-          X(auth_cache_ttl_ms) X(attestation_tcb_mode) X(attestation_rtmr_mode) X(attestation_allowed_tcb_statuses) X( \
+          X(auth_cache_ttl_ms) X(auth_signup_mode) X(attestation_tcb_mode) X(attestation_rtmr_mode) X(attestation_allowed_tcb_statuses) X( \
               attestation_denied_advisories) X(attestation_nonce_ttl_seconds) X(attestation_agent_refresh_seconds)     \
               X(attestation_agent_max_age_seconds) X(attestation_cp_to_agent_mode) X(attestation_signature_mode) X(    \
                   attestation_cp_refresh_seconds) X(attestation_verifier_mode) X(attestation_ita_minter)               \

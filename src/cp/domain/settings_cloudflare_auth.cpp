@@ -12,6 +12,11 @@ SettingValue domain_of_stage(const SettingsContext& context) {
   return std::string();
 }
 
+std::optional<SettingProblem> open_signup_in_stage(const SettingValue& value, const SettingsContext& context) {
+  if (context.stage != Stage::production || std::get<std::string>(value) != "open") return std::nullopt;
+  return SettingProblem{.code = "not_in_enum", .detail = "open is not for production"};
+}
+
 std::optional<SettingProblem> none_in_dev_only(const SettingValue& value, const SettingsContext& context) {
   if (context.stage == Stage::dev || std::get<std::string>(value) != "none") return std::nullopt;
   return SettingProblem{"not_in_enum", "none is for development only"};
@@ -95,6 +100,13 @@ void add_auth(Rows& rows) {
                          "How long a verified credential is remembered.")
                      .by_default(number<5000>)
                      .in("milliseconds"));
+  rows.push_back(choice(Setting::auth_signup_mode, "auth.signup_mode", {"closed", "github", "open"}, "EE_SIGNUP_MODE",
+                        "Who may make accounts: administrators, people signed in through GitHub too, everybody.")
+                     .by_default([](const SettingsContext& context) -> SettingValue {
+                       return std::string(context.stage == Stage::dev ? "open" : "closed");
+                     })
+                     .checked_in_stage(open_signup_in_stage)
+                     .strictest(std::string("closed")));
 }
 
 }  // namespace ee::cp::rows

@@ -14,6 +14,7 @@ namespace ee::cp {
 enum class Access : std::uint8_t {
   open,            ///< everybody; credentials are not looked at
   optional,        ///< everybody; who sends a credential is known by it, and a bad one is refused
+  signup,          ///< nobody known, people signed in, administrators: who may make an account by the mode
   signed_in,       ///< any principal but anonymous
   session,         ///< an admin or user session
   admin,           ///< an admin session
@@ -52,6 +53,7 @@ inline constexpr std::array kAccessTable = {
     //        rule                       P           K              A           U              G           O
     AccessRow{Access::open, Grant::yes, Grant::yes, Grant::yes, Grant::yes, Grant::yes, Grant::yes},
     AccessRow{Access::optional, Grant::yes, Grant::yes, Grant::yes, Grant::yes, Grant::yes, Grant::yes},
+    AccessRow{Access::signup, Grant::yes, Grant::no, Grant::yes, Grant::yes, Grant::no, Grant::no},
     AccessRow{Access::signed_in, Grant::no, Grant::yes, Grant::yes, Grant::yes, Grant::yes, Grant::yes},
     AccessRow{Access::session, Grant::no, Grant::no, Grant::yes, Grant::yes, Grant::no, Grant::no},
     AccessRow{Access::admin, Grant::no, Grant::no, Grant::yes, Grant::no, Grant::no, Grant::no},

@@ -1,8 +1,11 @@
 #include "cp/http/session_routes.h"
 
 #include "cp/domain/agent.h"
+#include "cp/http/admin.h"
 #include "cp/http/answers.h"
 #include "cp/http/api.h"
+#include "cp/http/query.h"
+#include "cp/service/session_rules.h"
 #include "cp/service/session_token.h"
 
 namespace ee::cp {
@@ -71,18 +74,98 @@ net::Response post_logout(SessionRoutes& context, const Call& call) {
   return response;
 }
 
+/// What `/auth/me` says of a principal without a session.
+MeView me_of(const Principal& principal, const std::vector<MeAccount>& accounts) {
+  if (principal.kind == PrincipalKind::agent) return {.kind = "agent"};
+  MeView me{.kind = principal.kind == PrincipalKind::oidc ? "oidc" : "account"};
+  if (!accounts.empty()) me.account = accounts.front();
+  if (principal.kind == PrincipalKind::account) me.scopes = principal.scopes.names();
+  return me;
+}
+
 net::Response get_me(SessionRoutes& context, const Call& call) {
   const net::Request& request = call.request;
-  if (call.principal.kind == PrincipalKind::agent) return json_answer(200, MeView{.kind = "agent"});
+  const auto rows = context.accounts.behind(call.principal);
+  if (!rows) return error_answer(rows.error(), request.request_id);
+  std::vector<MeAccount> accounts;
+  accounts.reserve(rows->size());
+  for (const AccountRow& row : *rows)
+    accounts.push_back({.id = row.id.str(), .name = row.name, .account_type = row.account_type});
+  if (call.principal.kind != PrincipalKind::session) return json_answer(200, me_of(call.principal, accounts));
   const auto info = context.sessions.describe(*call.principal.session_id, presented_token(request));
   if (!info) return error_answer(info.error(), request.request_id);
-  return json_answer(200, MeView{.kind = "session",
-                                 .role = std::string(name_of(info->role)),
-                                 .auth_method = std::string(name_of(info->session.auth_method)),
-                                 .csrf_token = info->csrf_token,
-                                 .created_at = info->session.created_at,
-                                 .expires_at = info->session.expires_at,
-                                 .idle_expires_at = info->idle_expires_at});
+  const SessionRow& session = info->session;
+  MeView me{.kind = "session",
+            .role = std::string(name_of(info->role)),
+            .auth_method = std::string(name_of(session.auth_method)),
+            .github_login = session.github_login,
+            .github_id = session.github_id,
+            .avatar_url = session.avatar_url,
+            .accounts = std::move(accounts),
+            .csrf_token = info->csrf_token,
+            .created_at = session.created_at,
+            .expires_at = session.expires_at,
+            .idle_expires_at = info->idle_expires_at};
+  if (session.github_id) {
+    me.github_orgs.emplace();
+    for (const GithubOwner& owner : call.principal.github_owners)
+      if (owner.kind == IdentityKind::org)
+        me.github_orgs->push_back({.id = owner.id, .login = owner.login, .role = owner.role});
+  }
+  net::Response response = json_answer(200, me);
+  response.sensitive = true;  // the CSRF token
+  return response;
+}
+
+net::Response post_rotate(SessionRoutes& context, const Call& call) {
+  const net::Request& request = call.request;
+  const auto rotated = context.list.rotate(call.principal, presented_token(request), actor_of(call));
+  if (!rotated) return error_answer(rotated.error(), request.request_id);
+  const AuthSettings in_force = context.settings();
+  const SessionRow& session = rotated->session;
+  const bool by_cookie = !request.header("Authorization");
+  const LoginAnswer answer{.session_id = session.id.str(),
+                           .role = std::string(name_of(session_role(session, in_force))),
+                           .expires_at = session.expires_at,
+                           .idle_expires_at = idle_expiry(session, in_force),
+                           .csrf_token = rotated->csrf_token,
+                           .token = by_cookie ? std::nullopt : std::optional(rotated->token.reveal())};
+  net::Response response = json_answer(200, answer);
+  if (by_cookie)
+    response.headers.push_back(
+        {"Set-Cookie", session_cookie(rotated->token.reveal(), in_force.session_ttl, in_force.secure_cookies)});
+  response.sensitive = true;
+  return response;
+}
+
+net::Response get_sessions(SessionRoutes& context, const Call& call) {
+  const auto query = Query::parse(call.request.query, {"all"});
+  if (!query) return error_answer(query.error(), call.request.request_id);
+  const auto all = query->flag("all");
+  if (!all) return error_answer(all.error(), call.request.request_id);
+  const auto rows = context.list.list(call.principal, all->value_or(false));
+  if (!rows) return error_answer(rows.error(), call.request.request_id);
+  SessionPage page;
+  page.items.reserve(rows->size());
+  for (const SessionRow& row : *rows)
+    page.items.push_back({.id = row.id.str(),
+                          .auth_method = std::string(name_of(row.auth_method)),
+                          .identity = row.identity,
+                          .github_login = row.github_login,
+                          .ip = row.ip,
+                          .user_agent = row.user_agent,
+                          .created_at = row.created_at,
+                          .last_used_at = row.last_used_at,
+                          .expires_at = row.expires_at,
+                          .current = row.id == call.principal.session_id});
+  return json_answer(200, page);
+}
+
+net::Response delete_session(SessionRoutes& context, const Call& call) {
+  const SessionId session(std::string(call.request.param("session_id")));
+  if (auto ended = context.list.end(call.principal, session, actor_of(call)); !ended)
+    return error_answer(ended.error(), call.request.request_id);
+  return no_content();
 }
 
 net::Response get_methods(SessionRoutes& context) {
@@ -91,7 +174,7 @@ net::Response get_methods(SessionRoutes& context) {
                                       .github = false,
                                       .github_oidc = false,
                                       .github_oidc_audience = std::nullopt,
-                                      .signup = "closed"});
+                                      .signup = std::string(name_of(context.signup_mode()))});
 }
 
 }  // namespace
@@ -127,6 +210,30 @@ void add_session_routes(std::vector<Route>& table, SessionRoutes& context) {
                    .doc = {.summary = "Who the credential belongs to.",
                            .tag = tag,
                            .answers = {{200, "Keys that do not apply are null.", answer_schema<MeView>()}}}});
+  table.push_back({.method = "POST",
+                   .pattern = "/auth/rotate",
+                   .access = Access::session,
+                   .rate = RateClass::write,
+                   .handle = [&context](const Call& call) { return post_rotate(context, call); },
+                   .doc = {.summary = "Another token for the same session; the old one ends at once.",
+                           .tag = tag,
+                           .answers = {{200, "As at sign-in.", answer_schema<LoginAnswer>()}}},
+                   .max_body_bytes = 4096});
+  table.push_back({.method = "GET",
+                   .pattern = "/auth/sessions",
+                   .access = Access::session,
+                   .rate = RateClass::read,
+                   .handle = [&context](const Call& call) { return get_sessions(context, call); },
+                   .doc = {.summary = "Sessions of the caller's identity; for administrators everybody's.",
+                           .tag = tag,
+                           .query = {{"all", R"({"type":"boolean","default":false})", "Of all identities."}},
+                           .answers = {{200, "Without tokens.", answer_schema<SessionPage>()}}}});
+  table.push_back({.method = "DELETE",
+                   .pattern = "/auth/sessions/{session_id}",
+                   .access = Access::session,
+                   .rate = RateClass::write,
+                   .handle = [&context](const Call& call) { return delete_session(context, call); },
+                   .doc = {.summary = "Ends a session.", .tag = tag, .answers = {{204, "It is over."}}}});
   table.push_back({.method = "GET",
                    .pattern = "/auth/methods",
                    .access = Access::open,

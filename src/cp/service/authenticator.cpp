@@ -7,8 +7,11 @@
 #include "common/log.h"
 #include "cp/service/address_key.h"
 #include "cp/service/failure_throttle.h"
+#include "cp/service/key_uses.h"
 #include "cp/service/session_rules.h"
 #include "cp/service/session_token.h"
+#include "cp/store/account_store.h"
+#include "cp/store/api_key_store.h"
 #include "cp/store/credential_store.h"
 #include "cp/store/session_store.h"
 
@@ -55,7 +58,26 @@ Principal agent_principal(const VerifiedCredential& verified) {
           .credential_created_at = verified.expires_at - kAgentCredentialLife};
 }
 
+Principal key_principal(const VerifiedCredential& verified) {
+  return {.kind = PrincipalKind::account,
+          .account_id = AccountId(uuid_text(verified.account)),
+          .account_type = static_cast<AccountType>(verified.account_type),
+          .account_status = static_cast<AccountStatus>(verified.account_status),
+          .scopes = Scopes::from_bits(verified.scopes),
+          .key_id = uuid_text(verified.subject)};
+}
+
+/// A JSON Web Token by its look: `eyJ` and exactly two dots.
+bool looks_like_jwt(std::string_view token) { return token.starts_with("eyJ") && std::ranges::count(token, '.') == 2; }
+
 }  // namespace
+
+/// A session with the accounts that its GitHub identities are linked to.
+struct KnownSession {
+  SessionRow row;
+  std::vector<GithubOwner> owners = {};
+  std::vector<LinkedAccount> accounts = {};
+};
 
 /// The row of an agent credential, and whether its first use ends another one.
 struct AgentCredential {
@@ -70,11 +92,13 @@ struct Authenticator::Impl {
         cache(cache_),
         clock(clock_),
         settings(std::move(settings_)),
-        requests(metrics.counter("ee_auth_total", "Credentials checked.",
-                                 {{"kind", {"agent", "session", "other"}},
-                                  {"result",
-                                   {"ok", "invalid_request", "invalid_credential", "session_expired", "csrf_failed",
-                                    "rate_limited", "auth_unavailable"}}})),
+        requests(metrics.counter(
+            "ee_auth_total", "Credentials checked.",
+            {{"kind", {"account", "agent", "session", "oidc"}},
+             {"result",
+              {"ok", "invalid_request", "invalid_credential", "session_expired", "csrf_failed", "rate_limited",
+               "auth_unavailable", "oidc_disabled", "oidc_invalid", "github_owner_not_linked", "account_suspended",
+               "oidc_policy_refused", "repository_not_allowed"}}})),
         cache_uses(metrics.counter("ee_auth_cache_total", "Look-ups in the cache of verified credentials.",
                                    {{"result", {"hit", "miss"}}})) {}
 
@@ -84,6 +108,10 @@ struct Authenticator::Impl {
   AuthSettingsSource settings;
   CredentialStore agents;
   SessionStore sessions;
+  ApiKeyStore keys;
+  AccountStore accounts;
+  KeyUses key_uses;
+  WorkflowVerifier workflows = {};
   FailureThrottle failures{kFailuresPerMinute, Milliseconds(60'000 / kFailuresPerMinute), kMaxThrottledAddresses};
   metrics::Family<metrics::Counter> requests;
   metrics::Family<metrics::Counter> cache_uses;
@@ -96,9 +124,12 @@ struct Authenticator::Impl {
   Result<Principal> by_cookie(std::string_view token, const Credentials& credentials);
   Result<Principal> by_agent_credential(const Credential& credential, const Credentials& credentials);
   Result<std::optional<AgentCredential>> agent_credential(std::string_view lookup);
-  Result<SessionRow> by_session_token(const Credential& credential, const Credentials& credentials);
-  Result<SessionRow> verified_session(const Credential& credential);
-  Result<Principal> session_principal(const SessionRow& session, const AuthSettings& in_force);
+  Result<Principal> by_api_key(const Credential& credential, const Credentials& credentials);
+  Result<Principal> by_jwt(std::string_view jwt, const Credentials& credentials);
+  Result<KnownSession> by_session_token(const Credential& credential, const Credentials& credentials);
+  Result<std::optional<KnownSession>> known_session(db::Transaction& tx, Result<std::optional<SessionRow>> row) const;
+  Result<KnownSession> verified_session(const Credential& credential);
+  Result<Principal> session_principal(KnownSession session, const AuthSettings& in_force);
 
   Result<void> check_throttle(const Credentials& credentials) const;
   std::unexpected<Error> refuse(const Credentials& credentials);
@@ -119,6 +150,12 @@ Authenticator::Authenticator(db::Database& database, CredentialCache& cache, Clo
     : impl_(std::make_unique<Impl>(database, cache, clock, std::move(settings), metrics)) {}
 
 Authenticator::~Authenticator() = default;
+
+void Authenticator::set_workflow_verifier(WorkflowVerifier verifier) { impl_->workflows = std::move(verifier); }
+
+Result<std::int64_t> Authenticator::flush_key_uses(const std::stop_token& stop) {
+  return impl_->key_uses.flush(impl_->database, stop, impl_->clock.now());
+}
 
 Result<Principal> Authenticator::authenticate(const Credentials& credentials) {
   if (credentials.authorization_count > 1)
@@ -143,6 +180,10 @@ void Authenticator::forget(const AgentId& agent) { impl_->cache.remove_subject(s
 void Authenticator::forget(const SessionId& session) { impl_->cache.remove_subject(subject_of(session)); }
 void Authenticator::forget(const AccountId& account) { impl_->cache.remove_account(subject_of(account)); }
 
+void Authenticator::forget_key(std::string_view key_id) {
+  impl_->cache.remove_subject(uuid_bytes(key_id).value_or(ByteArray<16>{}));
+}
+
 Result<Principal> Authenticator::Impl::counted(std::string_view kind, Result<Principal> principal) const {
   requests.with({kind, principal ? "ok" : slug(principal.error().code)}).increment();
   return principal;
@@ -160,6 +201,7 @@ Result<Principal> Authenticator::Impl::by_bearer(const Credentials& credentials)
     return fail(ErrorCode::invalid_request, "Authorization header longer than 8 KiB");
   const auto token = bearer_of(credentials.authorization);
   if (!token) return fail(ErrorCode::invalid_request, "send Authorization: Bearer and one token");
+  if (looks_like_jwt(*token)) return counted("oidc", by_jwt(*token, credentials));
   const auto credential = parse_credential(*token);
   if (!credential) return counted("other", refuse(credentials));
   switch (credential->kind) {
@@ -169,7 +211,7 @@ Result<Principal> Authenticator::Impl::by_bearer(const Credentials& credentials)
       if (!session) return counted("session", std::unexpected(session.error()));
       return counted("session", session_principal(*session, settings()));
     }
-    case CredentialKind::live:
+    case CredentialKind::live: return counted("account", by_api_key(*credential, credentials));
     case CredentialKind::boot:
     case CredentialKind::enroll:
     case CredentialKind::svc: break;
@@ -180,17 +222,18 @@ Result<Principal> Authenticator::Impl::by_bearer(const Credentials& credentials)
 Result<Principal> Authenticator::Impl::by_cookie(std::string_view token, const Credentials& credentials) {
   const auto credential = parse_credential(token);
   if (!credential || credential->kind != CredentialKind::sess) return refuse(credentials);
-  const auto session = by_session_token(*credential, credentials);
+  auto session = by_session_token(*credential, credentials);
   if (!session) return std::unexpected(session.error());
   const AuthSettings in_force = settings();
-  auto principal = session_principal(*session, in_force);
+  const SessionId session_id = session->row.id;
+  auto principal = session_principal(std::move(*session), in_force);
   if (!principal) return principal;
   if (credentials.unsafe_method) {
     const BrowserOrigin from{.csrf_token = credentials.csrf_token,
                              .origin = credentials.origin,
                              .referer = credentials.referer,
                              .sec_fetch_site = credentials.sec_fetch_site};
-    if (auto ours = check_csrf(from, in_force.public_origin, token, session->id); !ours)
+    if (auto ours = check_csrf(from, in_force.public_origin, token, session_id); !ours)
       return std::unexpected(ours.error());
   }
   return principal;
@@ -258,15 +301,77 @@ void Authenticator::Impl::note_agent_use(const AgentCredential& credential) {
   }
 }
 
-/// The session of a genuine token that has not been revoked; its times are not checked.
-Result<SessionRow> Authenticator::Impl::by_session_token(const Credential& credential, const Credentials& credentials) {
+Result<Principal> Authenticator::Impl::by_api_key(const Credential& credential, const Credentials& credentials) {
   const auto at = now();
   if (const auto hit = cached(credential, at)) {
-    // Role and idle time are judged on each request, by the row.
-    const auto row = read<std::optional<SessionRow>>(
-        [&](db::Transaction& tx) { return sessions.find(tx, SessionId(uuid_text(hit->subject))); });
-    if (!row) return std::unexpected(row.error());
-    if (*row && !(*row)->revoked_at && (*row)->lookup == credential.lookup) return **row;
+    Principal principal = key_principal(*hit);
+    key_uses.note(*principal.key_id, credentials.client_address, at.utc);
+    return principal;
+  }
+  if (auto allowed = check_throttle(credentials); !allowed) return std::unexpected(allowed.error());
+  const std::uint64_t generation = cache.generation();
+  const auto found =
+      read<std::optional<KnownKey>>([&](db::Transaction& tx) { return keys.find_by_lookup(tx, credential.lookup); });
+  if (!found) return std::unexpected(found.error());
+  if (!*found || !is_live((*found)->key, at.utc)) return refuse(credentials);
+  const ApiKeyRow& key = (*found)->key;
+  const KeyAccount& account = (*found)->account;
+  if (auto fits = check_hash(key.secret_hash, credential); !fits)
+    return fits.error().code == ErrorCode::invalid_credential ? refuse(credentials) : std::unexpected(fits.error());
+  if (account.status == AccountStatus::closed || account.account_type == AccountType::system)
+    return refuse(credentials);
+  const auto scopes = Scopes::of_json(key.scopes);
+  if (!scopes) return fail(ErrorCode::auth_unavailable, "stored scopes not usable");
+  const VerifiedCredential verified{.subject = uuid_bytes(key.id).value_or(ByteArray<16>{}),
+                                    .account = subject_of(key.account_id),
+                                    .expires_at = key.expires_at.value_or(UtcTime::max()),
+                                    .scopes = scopes->bits(),
+                                    .kind = CredentialKind::live,
+                                    .account_type = static_cast<std::uint8_t>(account.account_type),
+                                    .account_status = static_cast<std::uint8_t>(account.status)};
+  cache.insert(credential.text.reveal(), verified, generation, at);
+  key_uses.note(key.id, credentials.client_address, at.utc);
+  return key_principal(verified);
+}
+
+/// A token that fails a check counts as a bad credential of its address; one that is merely not allowed does not.
+Result<Principal> Authenticator::Impl::by_jwt(std::string_view jwt, const Credentials& credentials) {
+  if (!workflows) return fail(ErrorCode::oidc_disabled);
+  if (auto allowed = check_throttle(credentials); !allowed) return std::unexpected(allowed.error());
+  auto principal = workflows(jwt, credentials.unsafe_method);
+  if (!principal && error_info(principal.error().code).http_status == 401)
+    failures.failed(address_key(credentials.client_address), clock.steady_now());
+  return principal;
+}
+
+/// What belongs to the session's GitHub identities now: its own user, and organisations where it is administrator.
+Result<std::optional<KnownSession>> Authenticator::Impl::known_session(db::Transaction& tx,
+                                                                       Result<std::optional<SessionRow>> row) const {
+  if (!row) return std::unexpected(std::move(row.error()));
+  if (!*row) return std::optional<KnownSession>{};
+  KnownSession session{.row = std::move(**row)};
+  session.owners = github_owners(session.row);
+  for (const GithubOwner& owner : session.owners) {
+    if (!stands_for(owner)) continue;
+    auto account = accounts.linked(tx, owner.id);
+    if (!account) return std::unexpected(std::move(account.error()));
+    if (*account && std::ranges::find(session.accounts, (*account)->id, &LinkedAccount::id) == session.accounts.end())
+      session.accounts.push_back(std::move(**account));
+  }
+  return std::optional(std::move(session));
+}
+
+/// The session of a genuine token that has not been revoked; its times are not checked.
+Result<KnownSession> Authenticator::Impl::by_session_token(const Credential& credential,
+                                                           const Credentials& credentials) {
+  const auto at = now();
+  if (const auto hit = cached(credential, at)) {
+    // Role, idle time and linked accounts are judged on each request, by the rows.
+    auto session = read<std::optional<KnownSession>>(
+        [&](db::Transaction& tx) { return known_session(tx, sessions.find(tx, SessionId(uuid_text(hit->subject)))); });
+    if (!session) return std::unexpected(session.error());
+    if (*session && !(*session)->row.revoked_at && (*session)->row.lookup == credential.lookup)
+      return std::move(**session);
     return refuse(credentials);
   }
   if (auto allowed = check_throttle(credentials); !allowed) return std::unexpected(allowed.error());
@@ -275,25 +380,29 @@ Result<SessionRow> Authenticator::Impl::by_session_token(const Credential& crede
   return session;
 }
 
-Result<SessionRow> Authenticator::Impl::verified_session(const Credential& credential) {
+Result<KnownSession> Authenticator::Impl::verified_session(const Credential& credential) {
   const std::uint64_t generation = cache.generation();
-  const auto row = read<std::optional<SessionRow>>(
-      [&](db::Transaction& tx) { return sessions.find_by_lookup(tx, credential.lookup); });
-  if (!row) return std::unexpected(row.error());
-  if (!*row || (*row)->revoked_at) return invalid();
-  if (auto fits = check_hash((*row)->secret_hash, credential); !fits) return std::unexpected(fits.error());
+  auto session = read<std::optional<KnownSession>>(
+      [&](db::Transaction& tx) { return known_session(tx, sessions.find_by_lookup(tx, credential.lookup)); });
+  if (!session) return std::unexpected(session.error());
+  if (!*session || (*session)->row.revoked_at) return invalid();
+  const SessionRow& row = (*session)->row;
+  if (auto fits = check_hash(row.secret_hash, credential); !fits) return std::unexpected(fits.error());
   const VerifiedCredential verified{
-      .subject = subject_of((*row)->id), .expires_at = (*row)->expires_at, .kind = CredentialKind::sess};
+      .subject = subject_of(row.id), .expires_at = row.expires_at, .kind = CredentialKind::sess};
   cache.insert(credential.text.reveal(), verified, generation, now());
-  return **row;
+  return std::move(**session);
 }
 
-Result<Principal> Authenticator::Impl::session_principal(const SessionRow& session, const AuthSettings& in_force) {
-  if (is_over(session, in_force, clock.now())) return fail(ErrorCode::session_expired);
-  note_session_use(session);
+Result<Principal> Authenticator::Impl::session_principal(KnownSession session, const AuthSettings& in_force) {
+  if (is_over(session.row, in_force, clock.now())) return fail(ErrorCode::session_expired);
+  note_session_use(session.row);
   return Principal{.kind = PrincipalKind::session,
-                   .is_admin = session_role(session, in_force) == SessionRole::admin,
-                   .session_id = session.id};
+                   .github_owners = std::move(session.owners),
+                   .linked_accounts = std::move(session.accounts),
+                   .is_admin = session_role(session.row, in_force) == SessionRole::admin,
+                   .session_id = session.row.id,
+                   .credential_created_at = session.row.created_at};
 }
 
 void Authenticator::Impl::note_session_use(const SessionRow& row) {

@@ -1,6 +1,8 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string_view>
 
 #include "common/clock.h"
@@ -27,6 +29,9 @@ struct Credentials {
   std::string_view client_address = {};
 };
 
+/// Judges the token of a GitHub workflow (04 section 3.4). Errors: those of the section.
+using WorkflowVerifier = std::function<Result<Principal>(std::string_view jwt, bool state_changing)>;
+
 /// Finds out who makes a request. Fails closed: whatever cannot be checked is refused.
 ///
 /// An `Authorization` field wins and the cookie is then not looked at, so a bad bearer is refused even beside a good
@@ -42,9 +47,13 @@ class Authenticator {
   Authenticator& operator=(const Authenticator&) = delete;
   ~Authenticator();
 
+  /// Who judges JWTs; without it they are refused as `oidc_disabled`. Before the first request.
+  void set_workflow_verifier(WorkflowVerifier verifier);
+
   /// Nobody at all is an anonymous principal. Reads the database on a cache miss, and always for a session.
   /// Errors: invalid_request (two Authorization fields, or one over 8 KiB), invalid_credential, session_expired,
-  /// csrf_failed, rate_limited (too many bad ones from this address), auth_unavailable.
+  /// csrf_failed, rate_limited (too many bad ones from this address), auth_unavailable, oidc_disabled, those of the
+  /// workflow verifier.
   Result<Principal> authenticate(const Credentials& credentials);
 
   /// For io threads: never blocks on the database. The principal of an agent whose credential is in the cache; nothing
@@ -55,6 +64,10 @@ class Authenticator {
   void forget(const AgentId& agent);
   void forget(const SessionId& session);
   void forget(const AccountId& account);
+  void forget_key(std::string_view key_id);
+
+  /// Writes when API keys were last used, as far as it is due; how many rows changed. Job `last_used_flush`.
+  Result<std::int64_t> flush_key_uses(const std::stop_token& stop);
 
  private:
   struct Impl;

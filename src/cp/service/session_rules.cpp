@@ -1,9 +1,20 @@
 #include "cp/service/session_rules.h"
 
+#include <boost/json.hpp>
+
 #include <algorithm>
+
+#include "common/json.h"
 
 namespace ee::cp {
 namespace {
+
+constexpr std::size_t kMaxOrganisations = 100;
+
+std::string text_of(const boost::json::object& object, std::string_view name) {
+  const auto* value = object.if_contains(name);
+  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+}
 
 bool same_login(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
@@ -11,6 +22,27 @@ bool same_login(std::string_view a, std::string_view b) {
 }
 
 }  // namespace
+
+std::vector<GithubOwner> github_owners(const SessionRow& session) {
+  std::vector<GithubOwner> owners;
+  if (!session.github_id) return owners;
+  owners.push_back({.id = *session.github_id, .login = session.github_login.value_or(""), .kind = IdentityKind::user});
+  const auto organisations = json::parse(session.github_orgs.value_or("[]"));
+  if (!organisations || !organisations->is_array()) return owners;
+  for (const auto& item : organisations->get_array()) {
+    if (owners.size() > kMaxOrganisations || !item.is_object()) break;
+    const auto& organisation = item.get_object();
+    const auto* id = organisation.if_contains("id");
+    if (id == nullptr || !id->is_int64() || id->get_int64() <= 0) continue;
+    owners.push_back({.id = id->get_int64(),
+                      .login = text_of(organisation, "login"),
+                      .kind = IdentityKind::org,
+                      .role = text_of(organisation, "role")});
+  }
+  return owners;
+}
+
+bool stands_for(const GithubOwner& owner) { return owner.kind == IdentityKind::user || owner.role == "admin"; }
 
 SessionRole session_role(const SessionRow& session, const AuthSettings& settings) {
   if (session.auth_method == AuthMethod::password) return SessionRole::admin;

@@ -149,6 +149,13 @@ Result<std::optional<IdentityRow>> AccountStore::identity(db::Transaction& tx, s
   return tx.query_one<IdentityRow>(sql, {{"github_id", github_id}});
 }
 
+Result<std::optional<LinkedAccount>> AccountStore::linked(db::Transaction& tx, std::int64_t github_id) const {
+  return tx.query_one<LinkedAccount>(
+      "SELECT accounts.id, account_type, status FROM account_identities JOIN accounts ON accounts.id=account_id"
+      " WHERE github_id=:github_id AND status<>'closed'",
+      {{"github_id", github_id}});
+}
+
 Result<std::vector<OidcRuleRow>> AccountStore::rules(db::Transaction& tx, const AccountId& account) const {
   static const std::string sql = fmt::format(
       "SELECT {} FROM oidc_rules WHERE account_id=:account ORDER BY created_at, id", db::columns_of<OidcRuleRow>());

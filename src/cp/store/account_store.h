@@ -8,6 +8,7 @@
 
 #include "cp/domain/account.h"
 #include "cp/domain/cursor.h"
+#include "cp/domain/principal.h"
 #include "db/database.h"
 
 namespace ee::cp {
@@ -54,6 +55,8 @@ class AccountStore {
   /// By GitHub id.
   Result<std::vector<IdentityRow>> identities(db::Transaction& tx, const AccountId& account) const;
   Result<std::optional<IdentityRow>> identity(db::Transaction& tx, std::int64_t github_id) const;
+  /// The account that a GitHub owner stands behind.
+  Result<std::optional<LinkedAccount>> linked(db::Transaction& tx, std::int64_t github_id) const;
 
   Result<std::vector<OidcRuleRow>> rules(db::Transaction& tx, const AccountId& account) const;
   /// These in place of all.

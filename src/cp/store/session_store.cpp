@@ -39,6 +39,24 @@ Result<std::vector<SessionRow>> SessionStore::live_of(db::Transaction& tx, std::
   return tx.query<SessionRow>(sql, {{"identity", identity}, {"now", now}});
 }
 
+Result<std::vector<SessionRow>> SessionStore::all_live(db::Transaction& tx, UtcTime now, std::int64_t limit) const {
+  static const std::string sql = fmt::format(
+      "SELECT {} FROM admin_sessions WHERE revoked_at IS NULL AND expires_at>:now"
+      " ORDER BY created_at DESC, id DESC LIMIT :limit",
+      db::columns_of<SessionRow>());
+  return tx.query<SessionRow>(sql, {{"now", now}, {"limit", limit}});
+}
+
+Result<bool> SessionStore::replace_token(db::Transaction& tx, const SessionId& id, std::string_view old_lookup,
+                                         std::string_view lookup, std::string_view secret_hash) const {
+  const auto changed = tx.execute(
+      "UPDATE admin_sessions SET lookup=:lookup, secret_hash=:hash"
+      " WHERE id=:id AND lookup=:old AND revoked_at IS NULL",
+      {{"id", id}, {"old", old_lookup}, {"lookup", lookup}, {"hash", secret_hash}});
+  if (!changed) return std::unexpected(changed.error());
+  return *changed > 0;
+}
+
 Result<std::vector<SessionId>> SessionStore::revoke(db::Transaction& tx, const SessionId& id, std::string_view reason,
                                                     UtcTime now) const {
   return tx.query<SessionId>(

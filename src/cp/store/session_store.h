@@ -26,6 +26,12 @@ class SessionStore {
   /// Neither revoked nor over; the latest first.
   Result<std::vector<SessionRow>> live_of(db::Transaction& tx, std::string_view identity, UtcTime now) const;
 
+  /// The same of everybody, at most `limit`.
+  Result<std::vector<SessionRow>> all_live(db::Transaction& tx, UtcTime now, std::int64_t limit) const;
+  /// Another token in place of the one with this public part. False: the session is revoked or has another by now.
+  Result<bool> replace_token(db::Transaction& tx, const SessionId& id, std::string_view old_lookup,
+                             std::string_view lookup, std::string_view secret_hash) const;
+
   Result<std::vector<SessionId>> revoke(db::Transaction& tx, const SessionId& id, std::string_view reason,
                                         UtcTime now) const;
   Result<std::vector<SessionId>> revoke_identity(db::Transaction& tx, std::string_view identity,

@@ -1,0 +1,45 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "common/error.h"
+#include "common/time.h"
+#include "cp/store/api_key_store.h"
+#include "db/database.h"
+
+namespace ee::cp {
+
+/// When and from where API keys were last used, gathered in memory and written by job `last_used_flush`: at most once a
+/// minute for each key. What was not written is lost at a crash, by design. Bounded: when a shard is full, further keys
+/// are not noted until the next flush. Thread-safe.
+class KeyUses {
+ public:
+  static constexpr std::size_t kMaxKeys = 262144;
+  static constexpr std::size_t kRowsAtOnce = 500;  ///< of one transaction
+
+  void note(std::string_view key_id, std::string_view client_address, UtcTime now);
+  /// Writes what is due; how many rows changed. Stops between transactions.
+  Result<std::int64_t> flush(db::Database& database, const std::stop_token& stop, UtcTime now);
+
+ private:
+  struct Use {
+    UtcTime at = {};
+    UtcTime written_at = {};
+    std::string client_address = {};
+    bool due = false;
+  };
+  struct Shard {
+    std::mutex mutex;
+    std::unordered_map<std::string, Use> uses;
+  };
+  Shard& shard_of(std::string_view key_id);
+
+  std::array<Shard, 16> shards_;
+};
+
+}  // namespace ee::cp
