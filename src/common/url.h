@@ -23,6 +23,9 @@ struct Url {
 /// Nothing unless `text` is an absolute http or https URL of at most 2,048 bytes with a host.
 std::optional<Url> parse_url(std::string_view text);
 
+/// Everything but RFC 3986's unreserved characters as %XX: a value in a query or form, a segment of a path.
+std::string percent_encode(std::string_view text);
+
 /// Whether a URL's host is this machine or inside a private network: localhost and names under it, loopback, private,
 /// link-local, shared and unspecified addresses of both families (also IPv4 inside IPv6), `.internal`, `.local`, and
 /// names without a dot. Looks at the text only; a public name may still resolve to a private address.

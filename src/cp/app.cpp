@@ -167,6 +167,7 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
   if (auto opened = open_database(parts); !opened) return opened;
 
   parts.settings = std::make_unique<SettingsService>(config, *parts.database, world.clock, world.random, parts.metrics);
+  parts.settings_heard_by_github = GithubRemovalWatch::listen(*parts.settings);
   if (auto loaded = parts.settings->load(); !loaded)
     return refuse(kExitDatabase, "settings cannot be read: " + loaded.error().detail);
   if (const auto violations = parts.settings->start_violations(); !violations.empty()) return refuse(violations);
@@ -213,6 +214,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
   }
   if (auto built = build_foundation(*parts); !built) return std::unexpected(built.error());
   build_accounts(*parts);
+  build_github(*parts);
   build_evidence(*parts);
   build_agents(*parts);
   if (auto reloaded = parts->directory->reload(); !reloaded) return refuse(kExitDatabase, reloaded.error().detail);

@@ -44,6 +44,8 @@ void make_contexts(App::Parts& parts) {
                     .signup_mode = [&parts] { return views::signup_mode(parts.snapshot()->resolved().values); },
                     .authenticator = *parts.authenticator,
                     .settings = [&parts] { return views::auth(parts.snapshot()->resolved().values, parts.config); }});
+  parts.github_routes = std::make_unique<GithubRoutes>(
+      GithubRoutes{.login = *parts.github_login, .authenticator = *parts.authenticator, .session = *parts.session_routes});
   parts.account_routes = std::make_unique<AccountRoutes>(AccountRoutes{.accounts = *parts.accounts,
                                                                        .keys = *parts.api_keys,
                                                                        .identities = *parts.identities,
@@ -78,6 +80,7 @@ void build_http(App::Parts& parts) {
   std::vector<Route> table;
   add_ops_routes(table, *parts.ops_routes);
   add_session_routes(table, *parts.session_routes);
+  add_github_routes(table, *parts.github_routes);
   add_account_routes(table, *parts.account_routes);
   add_api_key_routes(table, *parts.account_routes);
   add_identity_routes(table, *parts.account_routes);

@@ -101,6 +101,15 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
   add_agent_jobs(jobs, parts);
   add_attestation_jobs(jobs, parts);
   const auto retention = [&parts] { return parts.snapshot()->integer(Setting::ops_audit_retention_days); };
+  jobs.push_back(
+      local("github_jwks_refresh", every(60s), 30s, [&parts](const JobContext& context) -> Result<JobSummary> {
+        const auto fetched = parts.github_oidc->refresh_keys(context.stop);
+        if (!fetched) return std::unexpected(fetched.error());
+        JobSummary summary;
+        summary.skipped = !*fetched;
+        summary.count("fetched", *fetched ? 1 : 0);
+        return summary;
+      }));
   jobs.push_back(nonce_cleanup(*parts.database, parts.world.clock));
   jobs.push_back(idempotency_cleanup(*parts.database, parts.world.clock));
   jobs.push_back(audit_retention(*parts.database, parts.world.clock, retention));
@@ -119,6 +128,7 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
       return *keys + *sign_ins;
     });
     if (!leftovers) return std::unexpected(leftovers.error());
+    if (auto ended = parts.github_login->end_sessions_if_removed(); !ended) return std::unexpected(ended.error());
     JobSummary summary;
     summary.count("removed", *removed + *leftovers);
     return summary;

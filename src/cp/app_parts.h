@@ -19,6 +19,7 @@
 #include "cp/http/agent_routes.h"
 #include "cp/http/api.h"
 #include "cp/http/attestation_routes.h"
+#include "cp/http/github_routes.h"
 #include "cp/http/ops_routes.h"
 #include "cp/http/session_routes.h"
 #include "cp/http/trust_routes.h"
@@ -38,6 +39,8 @@
 #include "cp/service/control_plane_attestation.h"
 #include "cp/service/deployment_hooks.h"
 #include "cp/service/directory.h"
+#include "cp/service/github_login.h"
+#include "cp/service/github_oidc.h"
 #include "cp/service/health.h"
 #include "cp/service/heartbeat.h"
 #include "cp/service/live_flusher.h"
@@ -55,6 +58,27 @@
 
 namespace ee::cp {
 
+/// Ends sessions that were begun through GitHub once the OAuth app is taken out of the settings: at start, and whenever
+/// settings change while this lives.
+class GithubRemovalWatch {
+ public:
+  /// Before the settings are loaded: then nothing is watched yet.
+  static std::shared_ptr<std::atomic<GithubRemovalWatch*>> listen(SettingsService& settings);
+  GithubRemovalWatch(std::shared_ptr<std::atomic<GithubRemovalWatch*>> heard_by, SettingsService& settings,
+                     GithubLogin& login);
+  GithubRemovalWatch(const GithubRemovalWatch&) = delete;
+  GithubRemovalWatch& operator=(const GithubRemovalWatch&) = delete;
+  ~GithubRemovalWatch();
+
+ private:
+  void look();
+
+  std::shared_ptr<std::atomic<GithubRemovalWatch*>> heard_by_;
+  SettingsService& settings_;
+  GithubLogin& login_;
+  std::atomic<bool> was_configured_ = true;
+};
+
 /// Everything the control plane is made of, in order of dependence; destroyed backwards.
 struct App::Parts {
   Parts(Config config_, AppWorld world_) : config(std::move(config_)), world(std::move(world_)) {}
@@ -67,6 +91,7 @@ struct App::Parts {
   std::unique_ptr<ProcessMetrics> counters;
   std::unique_ptr<db::SqliteDatabase> database;
   std::unique_ptr<SettingsService> settings;
+  std::shared_ptr<std::atomic<GithubRemovalWatch*>> settings_heard_by_github;
   std::optional<IdentityKeys> keys;
   std::atomic<std::int64_t> signing_keys_version = 0;
   std::optional<UtcTime> restored_at;
@@ -82,6 +107,13 @@ struct App::Parts {
   std::unique_ptr<ApiKeys> api_keys;
   std::unique_ptr<AccountIdentities> identities;
   std::unique_ptr<RefusalAudit> refusals;
+
+  // who asks, through GitHub
+  std::unique_ptr<JwksCache> github_keys;
+  std::unique_ptr<GithubOidc> github_oidc;
+  std::unique_ptr<github::Client> github;
+  std::unique_ptr<GithubLogin> github_login;
+  std::unique_ptr<GithubRemovalWatch> github_removal;
 
   // evidence
   std::unique_ptr<attestation::QuoteSource> quotes;
@@ -118,6 +150,7 @@ struct App::Parts {
   std::unique_ptr<OpsRoutes> ops_routes;
   std::unique_ptr<SessionRoutes> session_routes;
   std::unique_ptr<AccountRoutes> account_routes;
+  std::unique_ptr<GithubRoutes> github_routes;
   std::unique_ptr<AttestationRoutes> attestation_routes;
   std::unique_ptr<AgentProtocolRoutes> protocol_routes;
   std::unique_ptr<AgentRoutes> agent_routes;
@@ -138,6 +171,7 @@ struct App::Parts {
 /// The parts below HTTP and jobs. Errors: lines for the operator, and the exit code.
 std::expected<void, StartFailure> build_foundation(App::Parts& parts);
 void build_accounts(App::Parts& parts);
+void build_github(App::Parts& parts);
 void build_evidence(App::Parts& parts);
 void build_agents(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);

@@ -35,9 +35,9 @@ ProcessMetrics::ProcessMetrics(metrics::Registry& registry, const std::string& v
       nonces_(registry.counter("ee_nonce_issued_total", "Challenges given.", {{"purpose", {"register", "refresh"}}})),
       heartbeats_(registry.counter("ee_agent_heartbeats_total", "Heartbeats.",
                                    {{"result", {"ok", "duplicate", "refused", "failed"}}})),
-      rate_limited_(
-          registry.counter("ee_rate_limited_total", "Requests over their rate.",
-                           {{"class", {"challenge", "registration", "own_quote", "agent", "read", "write", "admin"}}})),
+      rate_limited_(registry.counter(
+          "ee_rate_limited_total", "Requests over their rate.",
+          {{"class", {"challenge", "registration", "own_quote", "agent", "read", "write", "admin", "sign_in"}}})),
       tunnels_(registry.counter("ee_tunnel_ops_total", "Operations on tunnels.",
                                 {{"op", {"provision", "remove", "cleanup", "orphan"}},
                                  {"result", {"ok", "ready", "failed", "abandoned", "quota", "removed"}}})),

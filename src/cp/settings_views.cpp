@@ -18,6 +18,8 @@ AuthSettings auth(const SettingValues& values, const Config& config) {
                    .session_idle = seconds(values, auth_session_idle_seconds),
                    .admin_github_logins = values.list(auth_admin_github_logins),
                    .public_origin = config.public_url,
+                   .github_login = github_login(values).oauth.complete(),
+                   .github_oidc_audience = values.text(github_oidc_audience),
                    .secure_cookies = config.stage != Stage::dev || config.public_url.starts_with("https://")};
   for (const std::string& id : values.list(auth_admin_github_ids))
     if (const auto number = parse_integer(id)) out.admin_github_ids.push_back(*number);
@@ -26,6 +28,28 @@ AuthSettings auth(const SettingValues& values, const Config& config) {
 
 SignupMode signup_mode(const SettingValues& values) {
   return enum_of<SignupMode>(values.text(auth_signup_mode)).value_or(SignupMode::closed);
+}
+
+GithubLoginSettings github_login(const SettingValues& values) {
+  return {.oauth = {.base_url = values.text(github_oauth_base_url),
+                    .api_url = values.text(github_oauth_api_url),
+                    .client_id = values.text(github_oauth_client_id),
+                    .client_secret = values.secret(github_oauth_client_secret),
+                    .redirect_uri = values.text(github_oauth_redirect_uri)},
+          .user_login = values.flag(auth_user_login),
+          .allowed_orgs = values.list(auth_allowed_github_orgs),
+          .allowed_users = values.list(auth_allowed_github_users)};
+}
+
+GithubOidcSettings github_oidc(const SettingValues& values) {
+  return {.token = {.audience = values.text(github_oidc_audience),
+                    .issuer = values.text(github_oidc_issuer),
+                    .leeway = seconds(values, github_oidc_leeway_seconds),
+                    .max_lifetime = seconds(values, github_oidc_max_lifetime_seconds)},
+          .keys = {.url = values.text(github_oidc_jwks_url),
+                   .issuer = values.text(github_oidc_issuer),
+                   .ttl = seconds(values, github_oidc_jwks_ttl_seconds)},
+          .max_uses = values.integer(github_oidc_max_uses)};
 }
 
 AgentSettings agents(const SettingValues& values) {

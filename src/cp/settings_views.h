@@ -9,6 +9,8 @@
 #include "cp/integration/intel_ta/intel_ta.h"
 #include "cp/service/auth_settings.h"
 #include "cp/service/challenge_service.h"
+#include "cp/service/github_login.h"
+#include "cp/service/github_oidc.h"
 #include "cp/service/heartbeat.h"
 #include "cp/service/registration.h"
 #include "cp/service/tunnel_settings.h"
@@ -19,6 +21,8 @@ namespace ee::cp::views {
 
 AuthSettings auth(const SettingValues& values, const Config& config);
 SignupMode signup_mode(const SettingValues& values);
+GithubLoginSettings github_login(const SettingValues& values);
+GithubOidcSettings github_oidc(const SettingValues& values);
 AgentSettings agents(const SettingValues& values);
 HeartbeatSettings heartbeat(const SettingValues& values);
 TunnelSettings tunnels(const SettingValues& values, const Config& config);

@@ -95,7 +95,8 @@ struct Config {
     return {.stage = stage,
             // Outside of dev the switch is a broken guardrail, and nothing may follow from it before that is told.
             .emulation_allowed = allow_emulated_tdx && stage == Stage::dev,
-            .relaxed_policy_allowed = allow_relaxed_policy};
+            .relaxed_policy_allowed = allow_relaxed_policy,
+            .public_url = public_url};
   }
 };
 

@@ -74,6 +74,18 @@ void check_cloudflare(std::vector<GuardrailViolation>& to, const SettingValues& 
     add(to, "cloudflare_missing", Setting::cloudflare_api_token, "must be set");
 }
 
+/// Production insists that people can sign in through GitHub; staging only says so at start.
+void check_github(std::vector<GuardrailViolation>& to, const SettingValues& values, Stage stage) {
+  if (stage != Stage::production || !values.flag(Setting::auth_require_github_oauth)) return;
+  const std::size_t first = to.size();
+  const std::string_view wanted = "must be set, or auth.require_github_oauth turned off";
+  if (values.text(Setting::github_oauth_client_id).empty())
+    add(to, "github_oauth_missing", Setting::github_oauth_client_id, wanted);
+  if (values.secret(Setting::github_oauth_client_secret).empty())
+    add(to, "github_oauth_missing", Setting::github_oauth_client_secret, wanted);
+  for (std::size_t i = first; i < to.size(); ++i) to[i].others = {Setting::auth_require_github_oauth};
+}
+
 void check_urls(std::vector<GuardrailViolation>& to, const SettingValues& values) {
   struct BaseUrl {
     Setting setting;
@@ -81,7 +93,10 @@ void check_urls(std::vector<GuardrailViolation>& to, const SettingValues& values
   };
   for (const BaseUrl& base : {BaseUrl{Setting::cloudflare_api_url, false}, BaseUrl{Setting::intel_ta_issuer, false},
                               BaseUrl{Setting::intel_ta_jwks_url, false}, BaseUrl{Setting::intel_ta_api_url, false},
-                              BaseUrl{Setting::dcap_pcs_url, true}, BaseUrl{Setting::dcap_root_crl_url, true}}) {
+                              BaseUrl{Setting::github_oauth_base_url, false},
+                              BaseUrl{Setting::github_oauth_api_url, false},
+                              BaseUrl{Setting::github_oidc_issuer, false},
+                              BaseUrl{Setting::github_oidc_jwks_url, false}, BaseUrl{Setting::dcap_pcs_url, true}, BaseUrl{Setting::dcap_root_crl_url, true}}) {
     const std::string& text = values.text(base.setting);
     if (text.empty()) continue;
     const auto url = parse_url(text);
@@ -105,6 +120,7 @@ std::vector<GuardrailViolation> setting_violations(const SettingValues& values, 
   }
   check_verifier(out, values);
   check_cloudflare(out, values);
+  check_github(out, values, context.stage);
   check_urls(out, values);
   return out;
 }

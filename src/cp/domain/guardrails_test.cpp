@@ -17,6 +17,8 @@ SettingValues good_values(Stage stage) {
   values.set(Setting::cloudflare_api_token, Secret("token"));
   values.set(Setting::intel_ta_api_key, Secret("key"));
   values.set(Setting::agents_require_bootstrap_token, true);
+  values.set(Setting::github_oauth_client_id, std::string("Iv1.0123456789abcdef"));
+  values.set(Setting::github_oauth_client_secret, Secret("secret"));
   return values;
 }
 
@@ -56,6 +58,12 @@ TEST(SettingGuardrails, S05_GRD_RefuseEachWeakValueInItsStages) {
       {Setting::intel_ta_api_key, Secret(), refused, refused, verifier.c_str()},
       {Setting::intel_ta_issuer, std::string(), refused, refused, verifier.c_str()},
       {Setting::intel_ta_jwks_url, std::string(), refused, refused, verifier.c_str()},
+      {Setting::github_oauth_client_id, std::string(), allowed, refused, "github_oauth_missing"},
+      {Setting::github_oauth_client_secret, Secret(), allowed, refused, "github_oauth_missing"},
+      {Setting::github_oauth_base_url, std::string("http://github.example"), refused, refused, url.c_str()},
+      {Setting::github_oauth_api_url, std::string("https://10.0.0.1"), refused, refused, url.c_str()},
+      {Setting::github_oidc_issuer, std::string("http://issuer.example"), refused, refused, url.c_str()},
+      {Setting::github_oidc_jwks_url, std::string("https://localhost/jwks"), refused, refused, url.c_str()},
       {Setting::cloudflare_account_id, std::string(), refused, refused, cloudflare.c_str()},
       {Setting::cloudflare_zone_id, std::string(), refused, refused, cloudflare.c_str()},
       {Setting::cloudflare_api_token, Secret(), refused, refused, cloudflare.c_str()},
@@ -111,8 +119,8 @@ TEST(SettingGuardrails, NeedNoIntelKeyWhereNobodyAsksIntel) {
 
 TEST(SettingGuardrails, TellEveryViolationAtOnce) {
   const auto violations = setting_violations(SettingValues({.stage = Stage::production}), {.stage = Stage::production});
-  EXPECT_EQ(slugs(violations), (std::set<std::string>{"cloudflare_missing", "verifier_missing"}));
-  EXPECT_EQ(violations.size(), 4U);
+  EXPECT_EQ(slugs(violations), (std::set<std::string>{"cloudflare_missing", "github_oauth_missing", "verifier_missing"}));
+  EXPECT_EQ(violations.size(), 6U);
 }
 
 Config good_config(Stage stage) {

@@ -53,7 +53,23 @@ namespace ee::cp {
   X(deploy_min_prepaid_hours) \
   X(capacity_price_month_tiny) \
   X(capacity_price_month_standard) \
-  X(capacity_price_month_llm)
+  X(capacity_price_month_llm) \
+  X(github_oauth_client_id) \
+  X(github_oauth_client_secret) \
+  X(github_oauth_redirect_uri) \
+  X(github_oauth_base_url) \
+  X(github_oauth_api_url) \
+  X(github_oidc_audience) \
+  X(github_oidc_issuer) \
+  X(github_oidc_jwks_url) \
+  X(github_oidc_jwks_ttl_seconds) \
+  X(github_oidc_leeway_seconds) \
+  X(github_oidc_max_lifetime_seconds) \
+  X(github_oidc_max_uses) \
+  X(auth_require_github_oauth) \
+  X(auth_user_login) \
+  X(auth_allowed_github_orgs) \
+  X(auth_allowed_github_users)
 
 // clang-format on
 

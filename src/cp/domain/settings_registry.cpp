@@ -15,6 +15,7 @@ std::vector<SettingSpec> make_registry() {
   std::vector<SettingSpec> made;
   rows::add_cloudflare(made);
   rows::add_auth(made);
+  rows::add_github(made);
   rows::add_attestation(made);
   rows::add_intel(made);
   rows::add_agents(made);

@@ -27,6 +27,7 @@ struct SettingsContext {
   Stage stage = Stage::production;
   bool emulation_allowed = false;       ///< EE_ALLOW_EMULATED_TDX
   bool relaxed_policy_allowed = false;  ///< EE_ALLOW_RELAXED_POLICY
+  std::string public_url = {};          ///< EE_PUBLIC_URL, an origin
 };
 
 /// Why a value cannot be taken: a code of `errors[].code`, and a sentence that never repeats a text.

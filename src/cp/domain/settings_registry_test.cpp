@@ -18,7 +18,7 @@
 namespace ee::cp {
 namespace {
 
-constexpr std::array<SettingsContext, 4> kContexts = {SettingsContext{.stage = Stage::dev},
+const std::array<SettingsContext, 4> kContexts = {SettingsContext{.stage = Stage::dev},
                                                       {.stage = Stage::dev, .emulation_allowed = true},
                                                       {.stage = Stage::staging},
                                                       {.stage = Stage::production}};

@@ -13,7 +13,9 @@ EnvironmentSettings good_environment() {
   return {{Setting::cloudflare_account_id, std::string(32, 'a')},
           {Setting::cloudflare_zone_id, std::string(32, 'b')},
           {Setting::cloudflare_api_token, Secret("token")},
-          {Setting::intel_ta_api_key, Secret("key")}};
+          {Setting::intel_ta_api_key, Secret("key")},
+          {Setting::github_oauth_client_id, std::string("client")},
+          {Setting::github_oauth_client_secret, Secret("secret")}};
 }
 
 // covers: S05_SET_01
@@ -65,6 +67,8 @@ TEST(ResolveSettings, S05_GRD_11_PassesOverAGuardedRowThatBreaksItsRule) {
                                         {Setting::cloudflare_api_token, "", "cloudflare_missing"},
                                         {Setting::intel_ta_api_key, "", "verifier_missing"},
                                         {Setting::intel_ta_jwks_url, "http://evil.example/certs", "insecure_base_url"},
+                                        {Setting::github_oauth_client_id, "", "github_oauth_missing"},
+                                        {Setting::github_oidc_jwks_url, "http://evil.example", "insecure_base_url"},
                                         {Setting::dcap_pcs_url, "http://evil.example", "insecure_base_url"}}) {
     const auto resolved = resolve_settings({{id, row(value)}}, good_environment(), context);
     const auto clean = resolve_settings({}, good_environment(), context);

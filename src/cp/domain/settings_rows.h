@@ -134,6 +134,7 @@ std::optional<std::string> must_be_header_value(std::string_view text);
 
 void add_cloudflare(Rows& rows);
 void add_auth(Rows& rows);
+void add_github(Rows& rows);
 void add_attestation(Rows& rows);
 void add_intel(Rows& rows);
 void add_agents(Rows& rows);

@@ -114,8 +114,9 @@ net::Response Api::handle(net::Request&& request) {
 
 Result<net::Response> Api::run(const Route& route, Call& call) {
   const net::Request& request = call.request;
-  if (auto media = check_media_types(request, static_cast<bool>(route.doc.request)); !media)
-    return std::unexpected(media.error());
+  if (!route.any_accept)
+    if (auto media = check_media_types(request, static_cast<bool>(route.doc.request)); !media)
+      return std::unexpected(media.error());
   if (route.access != Access::open) {
     auto principal = authenticator_.authenticate(credentials_of(request));
     if (!principal) return std::unexpected(principal.error());
@@ -142,7 +143,9 @@ Credentials credentials_of(const net::Request& request) {
           .origin = request.header("Origin"),
           .referer = request.header("Referer"),
           .sec_fetch_site = request.header("Sec-Fetch-Site"),
-          .client_address = request.client_address};
+          .client_address = request.client_address,
+          .request_id = request.request_id,
+          .stop = request.stop};
 }
 
 void Api::observe(const net::AccessRecord& record) {

@@ -16,7 +16,8 @@ struct RateLimits::Buckets {
         agent({.count = 30, .period = Seconds(60), .burst = 20}, clock, 262144),
         read({.count = 50, .period = Seconds(1), .burst = 100}, clock),
         write({.count = 10, .period = Seconds(1), .burst = 30}, clock),
-        admin({.count = 50, .period = Seconds(1), .burst = 100}, clock) {}
+        admin({.count = 50, .period = Seconds(1), .burst = 100}, clock),
+        sign_in({.count = 20, .period = Seconds(600), .burst = 20}, clock) {}
 
   net::RateLimiter challenge;
   net::RateLimiter challenges_in_all;
@@ -26,6 +27,7 @@ struct RateLimits::Buckets {
   net::RateLimiter read;
   net::RateLimiter write;
   net::RateLimiter admin;
+  net::RateLimiter sign_in;
 
   net::RateLimiter* of(RateClass rate) {
     switch (rate) {
@@ -37,12 +39,13 @@ struct RateLimits::Buckets {
       case RateClass::read: return &read;
       case RateClass::write: return &write;
       case RateClass::admin: return &admin;
+      case RateClass::sign_in: return &sign_in;
     }
     std::abort();
   }
   void scale(std::int64_t percent) {
     for (net::RateLimiter* limiter :
-         {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &read, &write, &admin})
+         {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &read, &write, &admin, &sign_in})
       limiter->set_scale_percent(percent);
   }
 };
@@ -78,6 +81,7 @@ std::string_view to_string(RateClass rate) {
     case RateClass::read: return "read";
     case RateClass::write: return "write";
     case RateClass::admin: return "admin";
+    case RateClass::sign_in: return "sign_in";
   }
   std::abort();
 }

@@ -14,7 +14,7 @@
 namespace ee::cp {
 
 /// Which token buckets a request takes from (05 section 13.5; 01 section 6.4; 02 section 4.2).
-enum class RateClass : std::uint8_t { none, challenge, registration, own_quote, agent, read, write, admin };
+enum class RateClass : std::uint8_t { none, challenge, registration, own_quote, agent, read, write, admin, sign_in };
 
 /// One request on its way to a handler, who is behind it known.
 struct Call {
@@ -61,8 +61,9 @@ struct Route {
   // What the server must know.
   FastHandler fast = {};
   std::size_t max_body_bytes = 64UL * 1024;
-  bool outside = false;   ///< waits for outside services
-  bool reserved = false;  ///< in the reserved share of the in-flight bound
+  bool any_accept = false;  ///< browsers come here: what they accept is not looked at
+  bool outside = false;     ///< waits for outside services
+  bool reserved = false;    ///< in the reserved share of the in-flight bound
   net::Shed shed = net::Shed::second;
   Milliseconds timeout{30'000};
 

@@ -84,37 +84,7 @@ MeView me_of(const Principal& principal, const std::vector<MeAccount>& accounts)
 }
 
 net::Response get_me(SessionRoutes& context, const Call& call) {
-  const net::Request& request = call.request;
-  const auto rows = context.accounts.behind(call.principal);
-  if (!rows) return error_answer(rows.error(), request.request_id);
-  std::vector<MeAccount> accounts;
-  accounts.reserve(rows->size());
-  for (const AccountRow& row : *rows)
-    accounts.push_back({.id = row.id.str(), .name = row.name, .account_type = row.account_type});
-  if (call.principal.kind != PrincipalKind::session) return json_answer(200, me_of(call.principal, accounts));
-  const auto info = context.sessions.describe(*call.principal.session_id, presented_token(request));
-  if (!info) return error_answer(info.error(), request.request_id);
-  const SessionRow& session = info->session;
-  MeView me{.kind = "session",
-            .role = std::string(name_of(info->role)),
-            .auth_method = std::string(name_of(session.auth_method)),
-            .github_login = session.github_login,
-            .github_id = session.github_id,
-            .avatar_url = session.avatar_url,
-            .accounts = std::move(accounts),
-            .csrf_token = info->csrf_token,
-            .created_at = session.created_at,
-            .expires_at = session.expires_at,
-            .idle_expires_at = info->idle_expires_at};
-  if (session.github_id) {
-    me.github_orgs.emplace();
-    for (const GithubOwner& owner : call.principal.github_owners)
-      if (owner.kind == IdentityKind::org)
-        me.github_orgs->push_back({.id = owner.id, .login = owner.login, .role = owner.role});
-  }
-  net::Response response = json_answer(200, me);
-  response.sensitive = true;  // the CSRF token
-  return response;
+  return me_answer(context, call.principal, presented_token(call.request), call.request.request_id);
 }
 
 net::Response post_rotate(SessionRoutes& context, const Call& call) {
@@ -171,13 +141,49 @@ net::Response delete_session(SessionRoutes& context, const Call& call) {
 net::Response get_methods(SessionRoutes& context) {
   const AuthSettings settings = context.settings();
   return json_answer(200, MethodsView{.password = settings.password_login && !settings.admin_password_hash.empty(),
-                                      .github = false,
-                                      .github_oidc = false,
-                                      .github_oidc_audience = std::nullopt,
+                                      .github = settings.github_login,
+                                      .github_oidc = !settings.github_oidc_audience.empty(),
+                                      .github_oidc_audience = settings.github_oidc_audience.empty()
+                                                                  ? std::nullopt
+                                                                  : std::optional(settings.github_oidc_audience),
                                       .signup = std::string(name_of(context.signup_mode()))});
 }
 
 }  // namespace
+
+net::Response me_answer(SessionRoutes& context, const Principal& principal, std::string_view token,
+                        std::string_view request_id) {
+  const auto rows = context.accounts.behind(principal);
+  if (!rows) return error_answer(rows.error(), request_id);
+  std::vector<MeAccount> accounts;
+  accounts.reserve(rows->size());
+  for (const AccountRow& row : *rows)
+    accounts.push_back({.id = row.id.str(), .name = row.name, .account_type = row.account_type});
+  if (principal.kind != PrincipalKind::session) return json_answer(200, me_of(principal, accounts));
+  const auto info = context.sessions.describe(*principal.session_id, token);
+  if (!info) return error_answer(info.error(), request_id);
+  const SessionRow& session = info->session;
+  MeView me{.kind = "session",
+            .role = std::string(name_of(info->role)),
+            .auth_method = std::string(name_of(session.auth_method)),
+            .github_login = session.github_login,
+            .github_id = session.github_id,
+            .avatar_url = session.avatar_url,
+            .accounts = std::move(accounts),
+            .csrf_token = info->csrf_token,
+            .created_at = session.created_at,
+            .expires_at = session.expires_at,
+            .idle_expires_at = info->idle_expires_at};
+  if (session.github_id) {
+    me.github_orgs.emplace();
+    for (const GithubOwner& owner : principal.github_owners)
+      if (owner.kind == IdentityKind::org)
+        me.github_orgs->push_back({.id = owner.id, .login = owner.login, .role = owner.role});
+  }
+  net::Response response = json_answer(200, me);
+  response.sensitive = true;  // the CSRF token
+  return response;
+}
 
 void add_session_routes(std::vector<Route>& table, SessionRoutes& context) {
   const std::string tag = "sign-in";

@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "common/argon2.h"
 #include "common/credential.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "cp/service/address_key.h"
 #include "cp/service/session_rules.h"
@@ -19,9 +22,9 @@ constexpr Seconds kKeepIdleThrottles{48 * 3600};
 
 std::string address_bucket_of(const PasswordLogin& login) { return "ip:" + address_key(login.client_address); }
 
-/// The database cannot be asked, so nothing is decided. Its own overload stays what it is.
+/// The database cannot be asked, so nothing is decided. Its own overload stays what it is, and so do refusals.
 Error unavailable(Error error) {
-  if (error.code == ErrorCode::overloaded) return error;
+  if (error.code == ErrorCode::overloaded || error_info(error.code).http_status < 500) return error;
   return {.code = ErrorCode::auth_unavailable, .detail = std::string(slug(error.code)) + ": " + error.detail};
 }
 
@@ -39,6 +42,17 @@ std::optional<std::string> text_or_nothing(std::string_view text) {
 
 }  // namespace
 
+/// What differs between the ways to sign in.
+struct AdminSessions::Start {
+  SessionRow row = {};  ///< method, identity and what GitHub said
+  SessionMode mode = SessionMode::cookie;
+  std::string_view presented_token = {};
+  std::string_view client_address = {};
+  std::string_view user_agent = {};
+  std::string_view request_id = {};
+  std::function<Result<void>(db::Transaction&, const SessionRow&)> also = {};
+};
+
 AdminSessions::AdminSessions(Parts parts)
     : parts_(std::move(parts)),
       login_failures_(parts_.metrics.counter("ee_login_failures_total", "Sign-ins by password that were refused.")) {}
@@ -49,7 +63,18 @@ Result<NewSession> AdminSessions::login(const PasswordLogin& login) {
   if (login.mode == SessionMode::cookie && login.origin && *login.origin != in_force.public_origin)
     return refuse_login(login, {.code = ErrorCode::csrf_failed, .detail = "another Origin"});
   if (auto passed = check_password(login, in_force); !passed) return refuse_login(login, std::move(passed.error()));
-  return begin(login, in_force);
+  return begin({.row = {.auth_method = AuthMethod::password, .identity = std::string(kPasswordIdentity)},
+                .mode = login.mode,
+                .presented_token = login.presented_token,
+                .client_address = login.client_address,
+                .user_agent = login.user_agent,
+                .request_id = login.request_id,
+                .also = [&](db::Transaction& tx, const SessionRow&) -> Result<void> {
+                  for (const std::string& bucket : {address_bucket_of(login), std::string(kGlobalBucket)})
+                    if (auto cleared = throttle_.clear(tx, bucket); !cleared) return cleared;
+                  return {};
+                }},
+               in_force);
 }
 
 Result<void> AdminSessions::check_password(const PasswordLogin& login, const AuthSettings& in_force) {
@@ -111,7 +136,22 @@ Result<std::optional<SessionId>> AdminSessions::presented_session(std::string_vi
   return std::optional((*row)->id);
 }
 
-Result<NewSession> AdminSessions::begin(const PasswordLogin& login, const AuthSettings& in_force) {
+Result<NewSession> AdminSessions::begin(const GithubSignIn& sign_in) {
+  const Start start{.row = {.auth_method = AuthMethod::github_oauth,
+                            .identity = fmt::format("github:{}", sign_in.github_id),
+                            .github_id = sign_in.github_id,
+                            .github_login = sign_in.login,
+                            .github_orgs = sign_in.organizations,
+                            .avatar_url = text_or_nothing(sign_in.avatar_url)},
+                    .presented_token = sign_in.presented_token,
+                    .client_address = sign_in.client_address,
+                    .user_agent = sign_in.user_agent,
+                    .request_id = sign_in.request_id,
+                    .also = sign_in.also};
+  return begin(start, parts_.settings());
+}
+
+Result<NewSession> AdminSessions::begin(const Start& start, const AuthSettings& in_force) {
   const UtcTime now = parts_.clock.now();
   auto credential = new_credential(CredentialKind::sess, parts_.random);
   if (!credential) return std::unexpected(std::move(credential.error()));
@@ -119,22 +159,18 @@ Result<NewSession> AdminSessions::begin(const PasswordLogin& login, const AuthSe
   if (!hash) return std::unexpected(std::move(hash.error()));
   const auto id = new_uuid_v7(now, parts_.random);
   if (!id) return fail(ErrorCode::internal_error, "random number generator failed");
-  const SessionRow row{.id = SessionId(*id),
-                       .lookup = credential->lookup,
-                       .secret_hash = std::move(*hash),
-                       .auth_method = AuthMethod::password,
-                       .identity = std::string(kPasswordIdentity),
-                       .ip = std::string(login.client_address),
-                       .user_agent = printable(login.user_agent),
-                       .created_at = now,
-                       .expires_at = now + in_force.session_ttl,
-                       .last_used_at = now};
-  const auto presented = presented_session(login.presented_token);
+  SessionRow row = start.row;
+  row.id = SessionId(*id);
+  row.lookup = credential->lookup;
+  row.secret_hash = std::move(*hash);
+  row.ip = std::string(start.client_address);
+  row.user_agent = printable(start.user_agent);
+  row.created_at = row.last_used_at = now;
+  row.expires_at = now + in_force.session_ttl;
+  const auto presented = presented_session(start.presented_token);
   if (!presented) return fail(unavailable(presented.error()));
   using Ended = std::vector<SessionId>;
   const auto ended = parts_.database.write<Ended>([&](db::Transaction& tx) -> Result<Ended> {
-    for (const std::string& bucket : {address_bucket_of(login), std::string(kGlobalBucket)})
-      if (auto cleared = throttle_.clear(tx, bucket); !cleared) return std::unexpected(cleared.error());
     Ended all;
     if (*presented) {
       auto revoked = sessions_.revoke(tx, **presented, "new_login", now);
@@ -145,15 +181,9 @@ Result<NewSession> AdminSessions::begin(const PasswordLogin& login, const AuthSe
     auto oldest = sessions_.revoke_oldest(tx, row.identity, SessionStore::kMaxLive, now);
     if (!oldest) return oldest;
     all.insert(all.end(), oldest->begin(), oldest->end());
-    const AuditEntry entry{
-        .actor = "admin:" + row.id.str(),
-        .action = "login_succeeded",
-        .object_type = "session",
-        .object_id = row.id.str(),
-        .request_id = text_or_nothing(login.request_id),
-        .client_address = text_or_nothing(login.client_address),
-        .detail = fmt::format(R"({{"identity":"{}","ended_sessions":{}}})", row.identity, all.size())};
-    if (auto audited = audit_.append(tx, entry, now, parts_.random); !audited) return std::unexpected(audited.error());
+    if (start.also)
+      if (auto done = start.also(tx, row); !done) return std::unexpected(done.error());
+    if (auto noted = note_begin(tx, start, row, all.size(), in_force); !noted) return std::unexpected(noted.error());
     return all;
   });
   if (!ended) return fail(unavailable(ended.error()));
@@ -165,9 +195,32 @@ Result<NewSession> AdminSessions::begin(const PasswordLogin& login, const AuthSe
                      .idle_expires_at = idle_expiry(row, in_force),
                      .csrf_token = csrf_token_of(token, row.id),
                      .token = credential->text};
-  if (login.mode == SessionMode::cookie)
+  if (start.mode == SessionMode::cookie)
     session.set_cookie = Secret(session_cookie(token, in_force.session_ttl, in_force.secure_cookies));
   return session;
+}
+
+/// The audit rows of a sign-in.
+Result<void> AdminSessions::note_begin(db::Transaction& tx, const Start& start, const SessionRow& row,
+                                       std::size_t ended, const AuthSettings& in_force) const {
+  const bool is_admin = session_role(row, in_force) == SessionRole::admin;
+  AuditEntry entry{.actor = (is_admin ? "admin:" : "user:") + row.id.str(),
+                   .action = "login_succeeded",
+                   .object_type = "session",
+                   .object_id = row.id.str(),
+                   .request_id = text_or_nothing(start.request_id),
+                   .client_address = text_or_nothing(start.client_address),
+                   .detail = fmt::format(R"({{"identity":"{}","ended_sessions":{}}})", row.identity, ended)};
+  const UtcTime now = row.created_at;
+  if (auto audited = audit_.append(tx, entry, now, parts_.random); !audited) return std::unexpected(audited.error());
+  if (!is_admin || !row.github_id) return {};
+  if (std::ranges::find(in_force.admin_github_ids, *row.github_id) != in_force.admin_github_ids.end()) return {};
+  // A login can be registered anew by somebody else; an id cannot.
+  entry.action = "admin_matched_by_login";
+  entry.detail = fmt::format(R"({{"github_id":{},"github_login":{}}})", *row.github_id,
+                             json::quote(row.github_login.value_or("")));
+  if (auto audited = audit_.append(tx, entry, now, parts_.random); !audited) return std::unexpected(audited.error());
+  return {};
 }
 
 /// Writes the refusal down, in a transaction of its own; the caller hears the same whether that works or not.

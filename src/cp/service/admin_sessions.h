@@ -39,6 +39,20 @@ struct PasswordLogin {
   std::stop_token stop = {};
 };
 
+/// Somebody who was proven to be this GitHub user.
+struct GithubSignIn {
+  std::int64_t github_id = 0;
+  std::string login = {};
+  std::string organizations = {};  ///< JSON `[{"id","login","role"}]`
+  std::string avatar_url = {};
+  std::string_view presented_token = {};
+  std::string_view client_address = {};
+  std::string_view user_agent = {};
+  std::string_view request_id = {};
+  /// Runs in the transaction that begins the session; its error undoes all.
+  std::function<Result<void>(db::Transaction&, const SessionRow&)> also = {};
+};
+
 /// A session just begun. The token is nowhere else: the database has its hash.
 struct NewSession {
   SessionId session_id;
@@ -80,6 +94,9 @@ class AdminSessions {
   /// Errors: password_login_disabled, csrf_failed (cookie mode, another site), login_throttled, overloaded,
   /// invalid_credential, auth_unavailable (settings hold no usable hash, database).
   Result<NewSession> login(const PasswordLogin& login);
+  /// A session of a GitHub user, in cookie mode. An administrator who is one by login and not by id is audited. Errors:
+  /// those of `also`, auth_unavailable.
+  Result<NewSession> begin(const GithubSignIn& sign_in);
 
   /// Ends the principal's session, or with `all` every one of its identity. A session that has ended already is fine.
   Result<void> logout(const Principal& principal, bool all, std::string_view client_address,
@@ -101,7 +118,10 @@ class AdminSessions {
   Result<void> check_locks(const std::string& address_bucket);
   Result<void> count_attempt(const std::string& address_bucket);
   Result<std::optional<SessionId>> presented_session(std::string_view token);
-  Result<NewSession> begin(const PasswordLogin& login, const AuthSettings& in_force);
+  struct Start;
+  Result<NewSession> begin(const Start& start, const AuthSettings& in_force);
+  Result<void> note_begin(db::Transaction& tx, const Start& start, const SessionRow& row, std::size_t ended,
+                          const AuthSettings& in_force) const;
   std::unexpected<Error> refuse_login(const PasswordLogin& login, Error error);
   void forget(const std::vector<SessionId>& ended);
 

@@ -19,6 +19,8 @@ struct AuthSettings {
   std::vector<std::int64_t> admin_github_ids = {};
   std::vector<std::string> admin_github_logins = {};  ///< compared without case
   std::string public_origin = {};                     ///< `https://cp.example.com`, as in the header `Origin`
+  bool github_login = false;                          ///< a GitHub OAuth app is configured
+  std::string github_oidc_audience = {};              ///< empty: tokens of GitHub Actions are not taken
   bool secure_cookies = true;                         ///< false only in dev when the public URL is http
 };
 

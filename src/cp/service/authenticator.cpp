@@ -46,6 +46,9 @@ std::optional<std::string_view> bearer_of(std::string_view field) {
   return token;
 }
 
+/// A JSON Web Token by its look: `eyJ` and exactly two dots.
+bool looks_like_jwt(std::string_view token) { return token.starts_with("eyJ") && std::ranges::count(token, '.') == 2; }
+
 template <class Tag>
 ByteArray<16> subject_of(const Id<Tag>& id) {
   return uuid_bytes(id.str()).value_or(ByteArray<16>{});
@@ -66,9 +69,6 @@ Principal key_principal(const VerifiedCredential& verified) {
           .scopes = Scopes::from_bits(verified.scopes),
           .key_id = uuid_text(verified.subject)};
 }
-
-/// A JSON Web Token by its look: `eyJ` and exactly two dots.
-bool looks_like_jwt(std::string_view token) { return token.starts_with("eyJ") && std::ranges::count(token, '.') == 2; }
 
 }  // namespace
 
@@ -338,7 +338,7 @@ Result<Principal> Authenticator::Impl::by_api_key(const Credential& credential, 
 Result<Principal> Authenticator::Impl::by_jwt(std::string_view jwt, const Credentials& credentials) {
   if (!workflows) return fail(ErrorCode::oidc_disabled);
   if (auto allowed = check_throttle(credentials); !allowed) return std::unexpected(allowed.error());
-  auto principal = workflows(jwt, credentials.unsafe_method);
+  auto principal = workflows(jwt, credentials);
   if (!principal && error_info(principal.error().code).http_status == 401)
     failures.failed(address_key(credentials.client_address), clock.steady_now());
   return principal;

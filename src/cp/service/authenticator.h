@@ -27,10 +27,12 @@ struct Credentials {
   std::optional<std::string_view> referer = {};
   std::optional<std::string_view> sec_fetch_site = {};
   std::string_view client_address = {};
+  std::string_view request_id = {};
+  std::stop_token stop = {};
 };
 
 /// Judges the token of a GitHub workflow (04 section 3.4). Errors: those of the section.
-using WorkflowVerifier = std::function<Result<Principal>(std::string_view jwt, bool state_changing)>;
+using WorkflowVerifier = std::function<Result<Principal>(std::string_view jwt, const Credentials& credentials)>;
 
 /// Finds out who makes a request. Fails closed: whatever cannot be checked is refused.
 ///

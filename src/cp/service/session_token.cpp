@@ -51,13 +51,17 @@ Result<void> check_csrf(const BrowserOrigin& from, std::string_view public_origi
 }
 
 std::optional<std::string_view> session_cookie_of(std::string_view cookie_field) {
+  return cookie_of(cookie_field, kCookieName);
+}
+
+std::optional<std::string_view> cookie_of(std::string_view cookie_field, std::string_view name) {
   std::optional<std::string_view> found;
   while (!cookie_field.empty()) {
     const std::size_t end = cookie_field.find(';');
     const std::string_view pair = trimmed(cookie_field.substr(0, end));
     cookie_field = end == std::string_view::npos ? std::string_view{} : cookie_field.substr(end + 1);
     const std::size_t equals = pair.find('=');
-    if (equals == std::string_view::npos || pair.substr(0, equals) != kCookieName) continue;
+    if (equals == std::string_view::npos || pair.substr(0, equals) != name) continue;
     if (found) return std::string_view{};
     found = pair.substr(equals + 1);
   }

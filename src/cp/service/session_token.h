@@ -31,6 +31,8 @@ std::optional<std::string> origin_of(std::string_view url);
 /// The session token in a `Cookie` field: nothing when there is none. An empty text when there are several, which no
 /// browser of ours sends and another page may have caused.
 std::optional<std::string_view> session_cookie_of(std::string_view cookie_field);
+/// The same for a cookie of any name.
+std::optional<std::string_view> cookie_of(std::string_view cookie_field, std::string_view name);
 
 /// `Set-Cookie` values. `secure` is left out only in dev under http.
 std::string session_cookie(std::string_view token, Seconds max_age, bool secure);

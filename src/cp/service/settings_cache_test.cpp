@@ -9,7 +9,7 @@
 namespace ee::cp {
 namespace {
 
-constexpr SettingsContext kDev{.stage = Stage::dev};
+const SettingsContext kDev{.stage = Stage::dev};
 
 SettingsPtr snapshot(std::int64_t version) {
   return std::make_shared<SettingsSnapshot>(resolve_settings({}, {}, kDev), StoredSettings{}, version);

@@ -47,7 +47,9 @@ inline EnvironmentSettings production_environment() {
   return {{Setting::cloudflare_account_id, std::string(32, 'a')},
           {Setting::cloudflare_zone_id, std::string(32, 'b')},
           {Setting::cloudflare_api_token, Secret("token-of-the-environment")},
-          {Setting::intel_ta_api_key, Secret("key-of-the-environment")}};
+          {Setting::intel_ta_api_key, Secret("key-of-the-environment")},
+          {Setting::github_oauth_client_id, std::string("client-of-the-environment")},
+          {Setting::github_oauth_client_secret, Secret("secret-of-the-environment")}};
 }
 
 inline const Actor kAdmin{

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/url.h"
 #include "cp/integration/cloudflare/cloudflare_client.h"
 #include "cp/integration/cloudflare/envelope.h"
 
@@ -21,21 +22,6 @@ struct CloudflareClient::Call {
   bool deletion = false;
   std::string body = {};
 };
-
-/// Everything but RFC 3986's unreserved characters.
-inline std::string percent_encode(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '.' || c == '_' || c == '~';
-    if (plain) {
-      out += c;
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
-}
 
 inline CloudflareError malformed(std::string_view what) {
   return {.failure = Failure::transient, .http_status = 200, .detail = std::string(what)};

@@ -5,7 +5,7 @@
 
 #include "attestation/verify/ita_token.h"
 #include "cp/integration/intel_ta/intel_ta_client.h"
-#include "cp/integration/intel_ta/jwks_cache.h"
+#include "cp/integration/jwks/jwks_cache.h"
 
 namespace ee::cp {
 

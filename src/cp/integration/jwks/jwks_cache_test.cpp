@@ -1,4 +1,4 @@
-#include "cp/integration/intel_ta/jwks_cache.h"
+#include "cp/integration/jwks/jwks_cache.h"
 
 #include <gtest/gtest.h>
 
@@ -275,6 +275,51 @@ TEST_F(JwksCacheTest, AWaiterThatIsStoppedLeaves) {
   std::stop_source stop;
   stop.request_stop();
   EXPECT_FALSE(cache_.keys_for("a", settings_, stop.get_token()));
+  go_on.count_down();
+}
+
+TEST_F(JwksCacheTest, KeysThatAreUsedAreFetchedAnewBeforeTheyExpire) {
+  JwksLimits limits;
+  int woken = 0;
+  limits.refresh_percent = 80;
+  limits.wake_refresh = [&] { ++woken; };
+  JwksCache cache(http_, clock_, random_, limits);
+  EXPECT_EQ(cache.refresh_due(settings_, {}), false);  // nobody has needed them yet
+  ASSERT_TRUE(cache.keys_for("a", settings_, {}));
+  clock_.advance(Seconds(2879));
+  ASSERT_TRUE(cache.keys_for("a", settings_, {}));
+  EXPECT_EQ(cache.refresh_due(settings_, {}), false);
+  EXPECT_EQ(woken, 0);
+  EXPECT_EQ(fetches(), 1U);
+
+  clock_.advance(Seconds(1));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(cache.keys_for("a", settings_, {}));
+  EXPECT_EQ(woken, 1);  // one flight, however many notice
+  EXPECT_EQ(fetches(), 1U) << "nobody who asks waits for it";
+  EXPECT_EQ(cache.refresh_due(settings_, {}), true);
+  EXPECT_EQ(fetches(), 2U);
+  EXPECT_EQ(cache.refresh_due(settings_, {}), false);
+  clock_.advance(Seconds(2000));
+  ASSERT_TRUE(cache.keys_for("a", settings_, {}));
+  EXPECT_EQ(fetches(), 2U);
+}
+
+TEST_F(JwksCacheTest, ASlowServiceHoldsSoManyCallersAndNoMore) {
+  JwksLimits limits;
+  limits.max_waiting = 0;
+  JwksCache cache(http_, clock_, random_, limits);
+  std::latch fetching(1);
+  std::latch go_on(1);
+  http_.set_answer([&](const HttpClientRequest&) {
+    fetching.count_down();
+    go_on.wait();
+    return ok(testing::ita_jwks("a"));
+  });
+  std::jthread leader([&] { EXPECT_TRUE(cache.keys_for("a", settings_, {})); });
+  fetching.wait();
+  const auto turned_away = cache.keys_for("a", settings_, {});
+  ASSERT_FALSE(turned_away);
+  EXPECT_EQ(turned_away.error().code, ErrorCode::verifier_unavailable);
   go_on.count_down();
 }
 

@@ -1,4 +1,4 @@
-#include "cp/integration/intel_ta/jwks_cache.h"
+#include "cp/integration/jwks/jwks_cache.h"
 
 #include <utility>
 
@@ -22,6 +22,16 @@ JwksCache::JwksCache(HttpClient& http, Clock& clock, Random& random, JwksLimits 
 Result<JwksCache::Keys> JwksCache::keys_for(std::string_view kid, const JwksSettings& settings, std::stop_token stop) {
   Lock lock(mutex_);
   adopt(settings);
+  auto keys = found_or_fetched(lock, kid, settings, stop);
+  if (keys) used_ = true;
+  const bool wake = keys && should_wake(settings);
+  lock.unlock();
+  if (wake) limits_.wake_refresh();
+  return keys;
+}
+
+Result<JwksCache::Keys> JwksCache::found_or_fetched(Lock& lock, std::string_view kid, const JwksSettings& settings,
+                                                    const std::stop_token& stop) {
   bool just_fetched = false;
   if (!is_within(settings, Seconds(0))) {
     auto fetched = fetch(lock, settings, stop);
@@ -56,6 +66,30 @@ Result<void> JwksCache::refresh(const JwksSettings& settings, std::stop_token st
   return fetch(lock, settings, stop);
 }
 
+Result<bool> JwksCache::refresh_due(const JwksSettings& settings, std::stop_token stop) {
+  {
+    const Lock lock(mutex_);
+    adopt(settings);
+    if (!is_due(settings)) return false;
+  }
+  if (auto done = refresh(settings, std::move(stop)); !done) return std::unexpected(std::move(done.error()));
+  return true;
+}
+
+bool JwksCache::is_due(const JwksSettings& settings) const {
+  if (set_ == nullptr || !used_) return false;
+  const Milliseconds due = Milliseconds(settings.ttl) * limits_.refresh_percent / 100;
+  return clock_.steady_now() - fetched_at_ >= due;
+}
+
+bool JwksCache::should_wake(const JwksSettings& settings) {
+  if (!limits_.wake_refresh || in_flight_ || !is_due(settings)) return false;
+  const SteadyTime now = clock_.steady_now();
+  if (woke_at_ && now - *woke_at_ < limits_.failure_memory) return false;
+  woke_at_ = now;
+  return true;
+}
+
 /// Another URL or issuer: nothing of the old one counts any more.
 void JwksCache::adopt(const JwksSettings& settings) {
   if (url_ == settings.url && issuer_ == settings.issuer) return;
@@ -65,6 +99,7 @@ void JwksCache::adopt(const JwksSettings& settings) {
   set_.reset();
   failed_at_.reset();
   forced_at_.reset();
+  woke_at_.reset();
   forced_failed_ = false;
 }
 
@@ -76,8 +111,12 @@ bool JwksCache::is_within(const JwksSettings& settings, Seconds extra) const {
 Result<void> JwksCache::fetch(Lock& lock, const JwksSettings& settings, const std::stop_token& stop) {
   const auto unavailable = [&](std::string_view detail) { return fail(limits_.unavailable, std::string(detail)); };
   while (in_flight_) {
+    if (waiting_ >= limits_.max_waiting) return unavailable("too many requests wait for the keys");
     const std::uint64_t awaited = flights_;
-    if (!fetched_.wait(lock, stop, [&] { return flights_ != awaited; })) return unavailable("stopped");
+    ++waiting_;
+    const bool landed = fetched_.wait(lock, stop, [&] { return flights_ != awaited; });
+    --waiting_;
+    if (!landed) return unavailable("stopped");
     if (url_ != settings.url || issuer_ != settings.issuer) return unavailable("settings changed");
     if (last_flight_epoch_ != epoch_ || last_flight_ == JwksFetch::stopped) continue;  // it was not about these keys
     if (last_flight_ == JwksFetch::ok) return {};
@@ -105,15 +144,16 @@ Result<void> JwksCache::fetch(Lock& lock, const JwksSettings& settings, const st
   }
   set_ = std::make_shared<const jose::KeySet>(std::move(*downloaded));
   fetched_at_ = clock_.steady_now();
+  used_ = false;
   failed_at_.reset();
   return {};
 }
 
 std::expected<jose::KeySet, JwksFetch> JwksCache::download(const std::string& url, const std::stop_token& stop) const {
-  for (const Milliseconds delay : limits_.retry_delays) {
+  for (const JwksRetryDelay& delay : limits_.retry_delays) {
     auto keys = download_once(url, stop);
     if (keys || keys.error() != JwksFetch::unreachable) return keys;
-    if (!clock_.sleep_for(Milliseconds(random_.between(0, delay.count())), stop))
+    if (!clock_.sleep_for(Milliseconds(random_.between(delay.least.count(), delay.most.count())), stop))
       return std::unexpected(JwksFetch::stopped);
   }
   return download_once(url, stop);

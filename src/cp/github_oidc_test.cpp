@@ -1,0 +1,466 @@
+// GitHub Actions tokens as credentials: the whole control plane, and the stand-in of GitHub over real HTTP.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <functional>
+#include <limits>
+#include <optional>
+
+#include "tests/support/github_case.h"
+#include "tests/support/jose_keys.h"
+
+namespace ee::testing {
+namespace {
+
+using boost::json::array;
+using boost::json::object;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr const char* kJwks = "/.well-known/jwks";
+
+class GithubOidcTest : public ::testing::Test {
+ protected:
+  object claims() const { return test.github.claims(GithubCase::kAudience); }
+  object with(const char* name, boost::json::value value) const {
+    object out = claims();
+    out[name] = std::move(value);
+    return out;
+  }
+  object without(const char* name) const {
+    object out = claims();
+    out.erase(name);
+    return out;
+  }
+  std::string token() const { return test.github.token(claims()); }
+  std::string token(const object& claims) const { return test.github.token(claims); }
+
+  TestAnswer get(const std::string& jwt, const std::string& address = "") {
+    return test.cp->call("GET", "/auth/me", "", {{"Authorization", "Bearer " + jwt}}, address);
+  }
+  /// A state-changing request. This one is for administrators: 403 `admin_required` means that the token was accepted.
+  TestAnswer post(const std::string& jwt) {
+    return test.cp->call("POST", "/api/v1/admin/jobs/write_probe/run", "", {{"Authorization", "Bearer " + jwt}});
+  }
+  std::string verdict(const std::string& jwt) {
+    const TestAnswer answer = get(jwt);
+    return answer.status == 200 ? "ok" : answer.code();
+  }
+  std::vector<std::string> refusals() { return test.audited("oidc_refused"); }
+  void linked_account(const std::string& policy = "owner", const std::string& status = "active") {
+    account = test.account("octo", policy, status);
+    test.link(account, 9001, "octo-org");
+  }
+  void rule(const std::string& column, const std::string& value) {
+    test.cp->execute("DELETE FROM oidc_rules");
+    test.cp->execute("INSERT INTO oidc_rules (id, account_id, " + column +
+                         ", created_at, created_by) VALUES ('r1', :account, :value, 1, 'test')",
+                     {{"account", account}, {"value", value}});
+  }
+
+  GithubCase test;
+  AccountId account;
+};
+
+// covers: S04_AUTH_OIDC_001
+TEST_F(GithubOidcTest, AcceptsAWorkflowOfALinkedOwner) {
+  linked_account();
+  const TestAnswer me = get(token());
+  EXPECT_EQ(me.status, 200) << me.body;
+  EXPECT_THAT(me.body, HasSubstr(R"("kind":"oidc")"));
+  EXPECT_TRUE(test.audited("oidc_").empty()) << "reads leave no row";
+
+  const std::string jwt = token();
+  const TestAnswer answer = post(jwt);
+  EXPECT_EQ(answer.code(), "admin_required");
+  EXPECT_THAT(test.audited("oidc_"), ElementsAre("oidc_accepted -"));
+  EXPECT_THAT(test.cp->values<std::string>("SELECT actor FROM audit_log WHERE action='oidc_accepted'"),
+              ElementsAre("oidc:7001"));
+  const auto details = test.cp->values<std::string>("SELECT COALESCE(detail, '') FROM audit_log");
+  for (const std::string& detail : details) EXPECT_THAT(detail, Not(HasSubstr("eyJ")));
+  EXPECT_EQ(test.github.count(kJwks), 1U);
+}
+
+struct Wrong {
+  const char* slug;
+  std::function<std::string(const standins::Github&, object)> make;
+};
+
+/// A token that is right but for one claim; an absent value removes it.
+Wrong claim(const char* slug, const char* name, std::optional<boost::json::value> value) {
+  return {slug, [=](const standins::Github& github, object claims) {
+            if (value)
+              claims[name] = *value;
+            else
+              claims.erase(name);
+            return github.token(claims);
+          }};
+}
+/// The time `name` moved by so many seconds from now.
+Wrong time_claim(const char* slug, const char* name, std::int64_t seconds) {
+  return {slug, [=](const standins::Github& github, object claims) {
+            claims[name] = claims.at("iat").as_int64() + seconds;
+            return github.token(claims);
+          }};
+}
+Wrong header(const char* slug, const char* name, const boost::json::value& value) {
+  return {slug, [=](const standins::Github& github, const object& claims) {
+            return github.token(claims, "RS256", "", object{{name, value}});
+          }};
+}
+
+std::vector<Wrong> each_row_broken_alone() {
+  const auto plain = [](std::string text) {
+    return [text = std::move(text)](const standins::Github&, const object&) { return text; };
+  };
+  const auto part = [](std::string_view text) { return to_base64url(bytes_of(text)); };
+  const std::string header_part = part(R"({"alg":"RS256","kid":"github-1"})");
+  return {
+      // 1
+      {"malformed", plain(header_part + ".e30.!")},
+      {"malformed", plain(header_part + ".bm8.e30")},
+      {"malformed", plain(part(R"({"alg":"RS256","alg":"RS256","kid":"github-1"})") + ".e30.e30")},
+      {"malformed", plain(header_part + "." + part(R"({"iss":"a","iss":"b"})") + ".e30")},
+      {"malformed",
+       [](const standins::Github& github, object claims) {
+         for (int i = 0; i < 64; ++i) claims["further_" + std::to_string(i)] = i;
+         return github.token(claims);
+       }},
+      // 2
+      {"alg_refused", [](const standins::Github& github,
+                         const object& claims) { return github.token(claims, "none") + "e30"; }},
+      {"alg_refused",
+       [](const standins::Github& github, const object& claims) {
+         return github.token(claims, "HS256");  // signed with the public key as secret
+       }},
+      header("alg_refused", "alg", "ES256"),
+      header("alg_refused", "alg", "RS512"),
+      header("alg_refused", "alg", "rs256"),
+      header("header_refused", "typ", "at+jwt"),
+      header("header_refused", "crit", array{"exp"}),
+      header("header_refused", "jku", "https://evil.example"),
+      header("header_refused", "jwk", object{}),
+      header("header_refused", "x5u", "https://evil.example"),
+      header("header_refused", "kid", ""),
+      header("header_refused", "kid", boost::json::string(129, 'k')),
+      // 3
+      header("unknown_key", "kid", "nobody's"),
+      // 4
+      {"bad_signature",
+       [](const standins::Github& github, const object& claims) {
+         std::string changed = github.token(claims);
+         const std::size_t at = changed.rfind('.') + 10;
+         changed[at] = changed[at] == 'A' ? 'B' : 'A';
+         return changed;
+       }},
+      // 5
+      claim("bad_issuer", "iss", "https://token.actions.githubusercontent.com"),
+      claim("bad_issuer", "iss", std::nullopt),
+      {"bad_issuer",
+       [](const standins::Github& github, object claims) {
+         claims["iss"] = std::string(claims.at("iss").as_string()) + "/";
+         return github.token(claims);
+       }},
+      // 6
+      claim("bad_audience", "aud", "https://other.example"),
+      claim("bad_audience", "aud", std::nullopt),
+      claim("bad_audience", "aud", array{GithubCase::kAudience, "https://other.example"}),
+      claim("bad_audience", "aud", array{}),
+      claim("bad_audience", "aud", ""),
+      // 7
+      {"expired",
+       [](const standins::Github& github, object claims) {
+         const std::int64_t now = claims.at("iat").as_int64();
+         claims["iat"] = claims["nbf"] = now - 300;
+         claims["exp"] = now - 30;
+         return github.token(claims);
+       }},
+      time_claim("not_yet_valid", "nbf", 31),
+      {"not_yet_valid",
+       [](const standins::Github& github, object claims) {
+         claims["iat"] = claims.at("iat").as_int64() + 31;
+         return github.token(claims);
+       }},
+      time_claim("bad_times", "exp", 3601),
+      time_claim("bad_times", "exp", 0),
+      claim("bad_times", "exp", std::nullopt),
+      claim("bad_times", "iat", std::nullopt),
+      claim("bad_times", "nbf", std::nullopt),
+      claim("bad_times", "exp", "1767225900"),
+      claim("bad_times", "exp", 1767225900.5),
+      claim("bad_times", "exp", std::numeric_limits<std::int64_t>::max()),
+      // 8
+      claim("claim_missing", "sub", std::nullopt),
+      claim("claim_missing", "jti", ""),
+      claim("claim_missing", "jti", boost::json::string(513, 'j')),
+      claim("claim_missing", "repository", "no-slash"),
+      claim("claim_missing", "repository", "other-org/app"),
+      claim("claim_missing", "repository", "octo-org/a/b"),
+      claim("claim_missing", "repository", "octo-org/"),
+      claim("claim_missing", "repository_owner", std::nullopt),
+      claim("claim_missing", "repository_id", "12x"),
+      claim("claim_missing", "repository_id", 7001),
+      claim("claim_missing", "repository_owner_id", "9999999999999999999"),
+      claim("claim_missing", "repository_owner_id", "-1"),
+      claim("claim_missing", "ref", std::nullopt),
+      claim("claim_missing", "event_name", std::nullopt),
+      claim("claim_missing", "run_id", std::nullopt),
+  };
+}
+
+// covers: S04_AUTH_OIDC_002..009
+TEST_F(GithubOidcTest, RefusesEachRowThatIsBrokenAlone) {
+  linked_account();
+  ASSERT_EQ(verdict(token()), "ok");
+  int number = 0;
+  for (const Wrong& wrong : each_row_broken_alone()) {
+    SCOPED_TRACE(std::to_string(number++) + " " + wrong.slug);
+    test.advance(Seconds(61));  // past the folding of equal refusals
+    const std::size_t before = refusals().size();
+    const TestAnswer answer = get(wrong.make(test.github, claims()), "192.0.2.1");
+    EXPECT_EQ(answer.status, 401);
+    EXPECT_EQ(answer.code(), "oidc_invalid");
+    EXPECT_THAT(answer.body, Not(HasSubstr(wrong.slug))) << "the caller learns no more";
+    const auto after = refusals();
+    ASSERT_EQ(after.size(), before + 1);
+    EXPECT_EQ(after.back(), std::string("oidc_refused ") + wrong.slug);
+    EXPECT_EQ(verdict(token()), "ok");
+  }
+  EXPECT_THAT(test.cp->values<std::string>("SELECT DISTINCT actor FROM audit_log WHERE action='oidc_refused'"),
+              ElementsAre("anonymous"));
+}
+
+TEST_F(GithubOidcTest, ToleratesWhatIsWithinTheBounds) {
+  linked_account();
+  const std::int64_t now = claims().at("iat").as_int64();
+  EXPECT_EQ(verdict(token(with("aud", array{GithubCase::kAudience}))), "ok");
+  EXPECT_EQ(verdict(token(with("nbf", now + 30))), "ok");
+  EXPECT_EQ(verdict(token(with("iat", now + 30))), "ok");
+  EXPECT_EQ(verdict(token(with("exp", now + 3600))), "ok");
+  object late = claims();
+  late["iat"] = late["nbf"] = now - 300;
+  late["exp"] = now - 29;
+  EXPECT_EQ(verdict(token(late)), "ok");
+}
+
+// covers: S04_AUTH_OIDC_010, S04_AUTH_OIDC_011
+TEST_F(GithubOidcTest, FollowsKeysThatChangeAndIsNotMadeToFetchByStrangers) {
+  linked_account();
+  EXPECT_EQ(verdict(token()), "ok");
+  EXPECT_EQ(test.github.count(kJwks), 1U);
+  const std::string old = token();
+  test.github.rotate_key();
+  EXPECT_EQ(verdict(token()), "ok");
+  EXPECT_EQ(verdict(old), "ok");
+  EXPECT_EQ(test.github.count(kJwks), 2U);
+  // A flood of kids that nobody knows: one fetch in ten seconds.
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(verdict(test.github.token(claims(), "RS256", "kid-" + std::to_string(i))), "oidc_invalid");
+  EXPECT_EQ(test.github.count(kJwks), 2U);
+  test.advance(Seconds(10));
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(verdict(test.github.token(claims(), "RS256", "kid-" + std::to_string(i))), "oidc_invalid");
+  EXPECT_EQ(test.github.count(kJwks), 3U);
+}
+
+// covers: S04_AUTH_OIDC_012
+TEST_F(GithubOidcTest, NeverUsesStaleKeys) {
+  linked_account();
+  EXPECT_EQ(verdict(token()), "ok");
+  test.github.fail(kJwks, {.status = 503}, 1000);
+  test.advance(Seconds(299));
+  EXPECT_EQ(verdict(token()), "ok") << "within the TTL GitHub may be down";
+  test.advance(Seconds(1));
+  const TestAnswer answer = get(token());
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_EQ(answer.code(), "auth_unavailable");
+  EXPECT_EQ(test.github.count(kJwks), 4U) << "the fetch and its two retries";
+}
+
+TEST_F(GithubOidcTest, RefreshesKeysInTheBackground) {
+  linked_account();
+  EXPECT_TRUE(test.cp->app().run_job("github_jwks_refresh"));
+  EXPECT_EQ(test.github.count(kJwks), 0U) << "nobody has needed them";
+  EXPECT_EQ(verdict(token()), "ok");
+  test.advance(Seconds(239));
+  EXPECT_TRUE(test.cp->app().run_job("github_jwks_refresh"));
+  EXPECT_EQ(test.github.count(kJwks), 1U);
+  test.advance(Seconds(1));
+  EXPECT_TRUE(test.cp->app().run_job("github_jwks_refresh"));
+  EXPECT_EQ(test.github.count(kJwks), 2U);
+  test.advance(Seconds(299));
+  EXPECT_EQ(verdict(token()), "ok");
+  EXPECT_EQ(test.github.count(kJwks), 2U);
+}
+
+TEST_F(GithubOidcTest, UsesNoKeyThatIsNotAsItShouldBe) {
+  linked_account();
+  const RsaKeyText weak = make_rsa_key(1024);
+  const auto key = jose::PrivateKey::from_pem(make_rsa_key(2048).pem).value();
+  const std::string good = key.public_jwk("twice");
+  test.github.publish({R"({"kty":"RSA","kid":"weak","e":")" + weak.e + R"(","n":")" + weak.n + "\"}", good, good,
+                       key.public_jwk("other_alg", jose::Algorithm::ps384)});
+  for (const char* kid : {"weak", "twice", "other_alg"}) {
+    object head = {{"alg", "RS256"}, {"kid", kid}};
+    const std::string input = to_base64url(bytes_of(boost::json::serialize(head))) + '.' +
+                              to_base64url(bytes_of(boost::json::serialize(claims())));
+    EXPECT_EQ(verdict(input + '.' + to_base64url(key.sign(jose::Algorithm::rs256, bytes_of(input)).value())),
+              "oidc_invalid")
+        << kid;
+  }
+  EXPECT_THAT(test.cp->values<std::string>("SELECT DISTINCT reason_code FROM audit_log WHERE action='oidc_refused'"),
+              ElementsAre("unknown_key"));
+}
+
+// covers: S04_AUTH_OIDC_013
+TEST(GithubOidcOff, AcceptsNothingWithoutAnAudience) {
+  GithubCase test({{"CP_GITHUB_OIDC_AUDIENCE", ""}});
+  test.link(test.account("octo"), 9001, "octo-org");
+  for (const char* audience : {"", GithubCase::kAudience}) {
+    const TestAnswer answer = test.cp->call(
+        "GET", "/auth/me", "", {{"Authorization", "Bearer " + test.github.token(test.github.claims(audience))}});
+    EXPECT_EQ(answer.status, 401);
+    EXPECT_EQ(answer.code(), "oidc_disabled");
+  }
+  EXPECT_EQ(test.github.count(kJwks), 0U);
+  EXPECT_THAT(test.cp->call("GET", "/auth/methods").body,
+              HasSubstr(R"("github_oidc":false,"github_oidc_audience":null)"));
+}
+
+TEST_F(GithubOidcTest, TellsItsAudience) {
+  EXPECT_THAT(test.cp->call("GET", "/auth/methods").body,
+              HasSubstr(R"("github_oidc":true,"github_oidc_audience":"https://cp.example.com")"));
+}
+
+// covers: S04_AUTH_OIDC_014, S04_AUTH_OIDC_015
+TEST_F(GithubOidcTest, KnowsOwnersByTheirIdThroughRenames) {
+  EXPECT_EQ(verdict(token()), "github_owner_not_linked");
+  linked_account();
+  object renamed = claims();
+  renamed["repository_owner"] = "Octo-Inc";
+  renamed["repository"] = "octo-inc/app";
+  EXPECT_EQ(verdict(token(renamed)), "ok");
+  EXPECT_THAT(test.cp->values<std::string>("SELECT login || ' ' || login_norm FROM account_identities"),
+              ElementsAre("Octo-Inc octo-inc"));
+  EXPECT_EQ(verdict(token(renamed)), "ok");
+  EXPECT_THAT(test.audited("github_owner"), ElementsAre("github_owner_renamed -"));
+}
+
+// covers: S04_AUTH_OIDC_016
+TEST_F(GithubOidcTest, SomebodyWhoRegisteredAFreedNameIsSomebodyElse) {
+  linked_account();
+  const TestAnswer answer = get(token(with("repository_owner_id", "9999")));
+  EXPECT_EQ(answer.status, 403);
+  EXPECT_EQ(answer.code(), "github_owner_not_linked");
+  EXPECT_THAT(test.audited("github_owner"), ElementsAre("github_owner_id_mismatch github_owner_not_linked"));
+  EXPECT_THAT(test.cp->values<std::string>("SELECT actor FROM audit_log WHERE action='github_owner_id_mismatch'"),
+              ElementsAre("oidc:7001"));
+}
+
+// covers: S04_AUTH_OIDC_017
+TEST_F(GithubOidcTest, AskThePolicyOfAnActiveAccount) {
+  linked_account();
+  for (const char* event : {"pull_request", "pull_request_target", "issue_comment", "workflow_run"})
+    EXPECT_EQ(verdict(token(with("event_name", event))), "repository_not_allowed") << event;
+  for (const char* event : {"push", "workflow_dispatch", "schedule", "release"})
+    EXPECT_EQ(verdict(token(with("event_name", event))), "ok") << event;
+  test.cp->execute("UPDATE accounts SET oidc_policy='off' WHERE id=:id", {{"id", account}});
+  EXPECT_EQ(verdict(token()), "oidc_policy_refused");
+  test.cp->execute("UPDATE accounts SET oidc_policy='rules' WHERE id=:id", {{"id", account}});
+  EXPECT_EQ(verdict(token()), "repository_not_allowed") << "rules without any refuse all";
+  for (const std::string status : {"suspended", "closed"}) {
+    test.cp->execute("UPDATE accounts SET oidc_policy='owner', status=:status WHERE id=:id",
+                     {{"id", account}, {"status", status}});
+    EXPECT_EQ(verdict(token()), "account_suspended");
+  }
+}
+
+// covers: S04_AUTH_OIDC_018
+TEST_F(GithubOidcTest, RulesMatchInEveryFieldTheyName) {
+  linked_account("rules");
+  struct Row {
+    const char* column;
+    const char* value;
+    const char* verdict;
+  };
+  const std::string no = "repository_not_allowed";
+  for (const Row& row : std::initializer_list<Row>{
+           {"repository", "Octo-Org/App", "ok"},
+           {"repository", "octo-org/ap", "no"},
+           {"repository_id", "7001", "ok"},
+           {"repository_id", "700", "no"},
+           {"ref_glob", "refs/heads/main", "ok"},
+           {"ref_glob", "refs/heads/*", "ok"},
+           {"ref_glob", "refs/*", "no"},
+           {"ref_glob", "refs/**", "ok"},
+           {"ref_glob", "**", "ok"},
+           {"ref_glob", "refs/tags/*", "no"},
+           {"environment", "production", "no"},  // the token names none
+           {"workflow", "octo-org/app/.github/workflows/deploy.yml", "ok"},
+           {"workflow", "octo-org/app/.github/workflows/deploy", "no"},
+           {"events", R"(["push"])", "ok"},
+           {"events", R"(["release","schedule"])", "no"},
+           {"events", "[]", "no"},
+           {"events", "not json", "no"}}) {
+    rule(row.column, row.value);
+    EXPECT_EQ(verdict(token()), std::string(row.verdict) == "ok" ? "ok" : no) << row.column << " " << row.value;
+  }
+  rule("environment", "production");
+  EXPECT_EQ(verdict(token(with("environment", "production"))), "ok");
+  EXPECT_EQ(verdict(token(with("environment", "Production"))), no);
+  rule("repository", "octo-org/app");
+  EXPECT_EQ(verdict(token(with("event_name", "pull_request"))), no) << "unless a rule names the event";
+  rule("events", R"(["pull_request"])");
+  EXPECT_EQ(verdict(token(with("event_name", "pull_request"))), "ok");
+}
+
+// covers: S04_AUTH_OIDC_019
+TEST_F(GithubOidcTest, DecidesByTheClaimsWhateverTheSubjectLooksLike) {
+  linked_account();
+  for (const char* sub : {"repo:octo-org/app:ref:refs/heads/main", "repo:octo-org@9001/app@7001:ref:refs/heads/main",
+                          "repo:somebody/else:environment:x", "anything"})
+    EXPECT_EQ(verdict(token(with("sub", sub))), "ok") << sub;
+}
+
+// covers: S04_AUTH_OIDC_020
+TEST_F(GithubOidcTest, OneTokenChangesThingsFiftyTimes) {
+  linked_account();
+  const std::string jwt = token();
+  for (int i = 0; i < 50; ++i) ASSERT_EQ(post(jwt).code(), "admin_required") << i;
+  const TestAnswer over = post(jwt);
+  EXPECT_EQ(over.status, 401);
+  EXPECT_EQ(over.code(), "oidc_invalid");
+  EXPECT_THAT(refusals(), ElementsAre("oidc_refused token_overused"));
+  EXPECT_EQ(verdict(jwt), "ok") << "reads are not counted";
+  EXPECT_EQ(post(token()).code(), "admin_required") << "another token";
+  EXPECT_THAT(test.cp->values<std::int64_t>("SELECT uses FROM oidc_token_uses ORDER BY uses"), ElementsAre(1, 50));
+  test.advance(Seconds(331));
+  EXPECT_TRUE(test.cp->app().run_job("session_cleanup"));
+  EXPECT_EQ(test.cp->values<std::int64_t>("SELECT COUNT(*) FROM oidc_token_uses").front(), 0);
+}
+
+TEST_F(GithubOidcTest, BadTokensAreThrottledByAddress) {
+  linked_account();
+  for (int i = 0; i < 60; ++i)
+    EXPECT_EQ(get(token(with("aud", "x")), "192.0.2.7").code(), "oidc_invalid");
+  EXPECT_EQ(get(token(), "192.0.2.7").code(), "rate_limited");
+  EXPECT_EQ(get(token(), "192.0.2.8").status, 200);
+  EXPECT_EQ(refusals().size(), 1U) << "equal refusals of one address are one row";
+}
+
+TEST_F(GithubOidcTest, ATokenInTheQueryIsNoCredential) {
+  linked_account();
+  EXPECT_EQ(test.cp->call("GET", "/auth/me?access_token=" + token()).status, 401);
+  const TestAnswer twice = test.cp->call(
+      "GET", "/auth/me", "", {{"Authorization", "Bearer " + token()}, {"Authorization", "Bearer " + token()}});
+  EXPECT_EQ(twice.status, 400);
+  EXPECT_EQ(get(token() + std::string(8192, 'a')).status, 400);
+}
+
+}  // namespace
+}  // namespace ee::testing
