@@ -18,6 +18,7 @@
 #include "cp/http/agent_routes.h"
 #include "cp/http/api.h"
 #include "cp/http/attestation_routes.h"
+#include "cp/http/ledger_routes.h"
 #include "cp/http/ops_routes.h"
 #include "cp/http/session_routes.h"
 #include "cp/http/trust_routes.h"
@@ -26,6 +27,7 @@
 #include "cp/integration/intel_ta/intel_ta.h"
 #include "cp/jobs/job_runner.h"
 #include "cp/process_metrics.h"
+#include "cp/service/account_money.h"
 #include "cp/service/admin_sessions.h"
 #include "cp/service/agent_channel.h"
 #include "cp/service/agent_service.h"
@@ -35,6 +37,9 @@
 #include "cp/service/directory.h"
 #include "cp/service/health.h"
 #include "cp/service/heartbeat.h"
+#include "cp/service/ledger.h"
+#include "cp/service/ledger_admin.h"
+#include "cp/service/ledger_check.h"
 #include "cp/service/live_flusher.h"
 #include "cp/service/live_map.h"
 #include "cp/service/refusal_audit.h"
@@ -71,6 +76,13 @@ struct App::Parts {
   std::unique_ptr<Authenticator> authenticator;
   std::unique_ptr<AdminSessions> sessions;
   std::unique_ptr<RefusalAudit> refusals;
+
+  // money
+  std::unique_ptr<LedgerAlarm> ledger_alarm;
+  std::unique_ptr<Ledger> ledger;
+  std::unique_ptr<LedgerCheck> ledger_check;
+  std::unique_ptr<LedgerAdmin> ledger_admin;
+  std::unique_ptr<AccountMoney> money;
 
   // evidence
   std::unique_ptr<attestation::QuoteSource> quotes;
@@ -111,6 +123,7 @@ struct App::Parts {
   std::unique_ptr<AgentRoutes> agent_routes;
   std::unique_ptr<TrustRoutes> trust_routes;
   std::unique_ptr<AdminRoutes> admin_routes;
+  std::unique_ptr<LedgerRoutes> ledger_routes;
   std::unique_ptr<Api> api;
   std::unique_ptr<Api> metrics_api;
   std::atomic<std::int64_t> shedding_since_ms = 0;
@@ -125,6 +138,7 @@ struct App::Parts {
 
 /// The parts below HTTP and jobs. Errors: lines for the operator, and the exit code.
 std::expected<void, StartFailure> build_foundation(App::Parts& parts);
+void build_ledger(App::Parts& parts);
 void build_evidence(App::Parts& parts);
 void build_agents(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);

@@ -176,7 +176,7 @@ using Step = Result<net::Response> (*)(LedgerRoutes&, const Call&);
 
 /// GETs of accounts' own money.
 void add_reads(std::vector<Route>& table, const std::function<Handler(Step)>& bound) {
-  const auto add = [&](std::string_view pattern, Step step, RouteDoc doc, Milliseconds timeout = Milliseconds(30'000)) {
+  const auto add = [&](std::string_view pattern, Step step, RouteDoc doc, std::string_view also_answers = {}) {
     doc.tag = "money";
     table.push_back({.method = "GET",
                      .pattern = pattern,
@@ -185,7 +185,7 @@ void add_reads(std::vector<Route>& table, const std::function<Handler(Step)>& bo
                      .handle = bound(step),
                      .doc = std::move(doc),
                      .when_suspended = true,
-                     .timeout = timeout});
+                     .also_answers = also_answers});
   };
   add("/api/v1/accounts/{account_id}/balance", balance,
       {.summary = "Balance, what is used but not charged yet, and how long the money lasts.",
@@ -215,7 +215,7 @@ void add_reads(std::vector<Route>& table, const std::function<Handler(Step)>& bo
        .query = {{"format", R"({"type":"string","enum":["json","csv"]})", "In place of Accept."}},
        .answers = {{200, "Opening balance, lines with the running balance, totals, closing balance. Also as text/csv.",
                     answer_schema<StatementView>()}}},
-      Milliseconds(60'000));
+      "text/csv");
 }
 
 /// What administrators do.
