@@ -21,7 +21,8 @@ struct LedgerTest : ledger_tests::LedgerFixture {
         [&](db::Transaction& tx) { return ledger.refund(tx, ref, cause, {micros}, "system:capacity_orders"); }));
   }
   std::vector<std::string> keys() {
-    return db.values<std::string>("SELECT idempotency_key FROM ledger_groups WHERE kind='capacity' ORDER BY id");
+    return db.values<std::string>(
+        "SELECT idempotency_key FROM ledger_groups WHERE kind='capacity' ORDER BY idempotency_key");
   }
 };
 
@@ -59,7 +60,7 @@ TEST_F(LedgerTest, RefundsOfCapacityNeverExceedTheCharge) {
   EXPECT_EQ(refund(400, "p", Cause::admin)->value, 1000);
   EXPECT_EQ(balance(kPlatformAccount), 0);
   EXPECT_EQ(keys(),
-            (std::vector<std::string>{"capacity:p", "capacity:p:refund:undelivered", "capacity:p:refund:admin"}));
+            (std::vector<std::string>{"capacity:p", "capacity:p:refund:admin", "capacity:p:refund:undelivered"}));
 }
 
 TEST_F(LedgerTest, AReferenceCannotStandForAnothersRefund) {
