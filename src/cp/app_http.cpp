@@ -57,8 +57,8 @@ void make_contexts(App::Parts& parts) {
       .challenge_issued = [&parts] { parts.counters->nonce_issued(); }});
   parts.agent_routes = std::make_unique<AgentRoutes>(AgentRoutes{.agents = *parts.agents, .cursors = *parts.cursors});
   parts.trust_routes = std::make_unique<TrustRoutes>(TrustRoutes{.trust = *parts.trust, .cursors = *parts.cursors});
-  parts.ledger_routes = std::make_unique<LedgerRoutes>(
-      LedgerRoutes{.money = *parts.money, .admin = *parts.ledger_admin, .cursors = *parts.cursors});
+  parts.ledger_routes = std::make_unique<LedgerRoutes>(LedgerRoutes{
+      .money = *parts.money, .admin = *parts.ledger_admin, .jobs = *parts.job_admin, .cursors = *parts.cursors});
   parts.admin_routes = std::make_unique<AdminRoutes>(AdminRoutes{
       .settings = *parts.settings, .jobs = *parts.job_admin, .audit = *parts.audit_listing, .cursors = *parts.cursors});
 }

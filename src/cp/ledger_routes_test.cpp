@@ -155,7 +155,7 @@ TEST_F(LedgerRoutesTest, OnlyAdministratorsMoveMoney) {
 }
 
 TEST_F(LedgerRoutesTest, UnknownAccountsAndThoseOfTheSystemAreNotFound) {
-  for (const std::string id : {std::string("nobody"), kPlatformAccount.str(), testing::test_account_id(99).str()}) {
+  for (const std::string& id : {std::string("nobody"), kPlatformAccount.str(), testing::test_account_id(99).str()}) {
     const std::string base = "/api/v1/accounts/" + id;
     for (const char* read : {"/balance", "/transactions", "/usage", "/statements", "/statements/2026-01"})
       EXPECT_EQ(send("GET", base + read).code(), "account_not_found") << id << read;
@@ -200,24 +200,24 @@ TEST_F(LedgerRoutesTest, AccountsReadTheirMoney) {
 }
 
 TEST_F(LedgerRoutesTest, AStatementIsJsonOrCsv) {
-  ASSERT_EQ(send("POST", path("/adjust"), R"({"amount":"1","reason":"=cmd()"})", "a").status, 201);
+  ASSERT_EQ(send("POST", path("/adjust"), R"({"amount":"1","reason":"=cmd"})", "a").status, 201);
   const std::string url = path("/statements/2026-01");
-const TestAnswer json = send("GET", url);
-ASSERT_EQ(json.status, 200) << json.body;
-EXPECT_EQ(json.header("Content-Type"), "application/json");
-EXPECT_THAT(json.body, HasSubstr(R"("closing_balance":"1.000000"})"));
-const TestAnswer by_query = send("GET", url + "?format=csv");
-EXPECT_EQ(by_query.header("Content-Type"), "text/csv; charset=utf-8");
-EXPECT_EQ(by_query.header("Content-Disposition"), "attachment; filename=\"statement-2026-01.csv\"");
-EXPECT_THAT(by_query.body, HasSubstr(",'=cmd()\r\n"));
-const TestAnswer by_accept = send("GET", url, "", "", {{"Accept", "text/csv"}});
-EXPECT_EQ(by_accept.status, 200);
-EXPECT_EQ(by_accept.body, by_query.body);
-EXPECT_EQ(send("GET", url, "", "", {{"Accept", "application/json, text/csv;q=0.5"}}).body, json.body);
-EXPECT_EQ(send("GET", url, "", "", {{"Accept", "image/png"}}).code(), "not_acceptable");
-EXPECT_EQ(send("GET", path("/balance"), "", "", {{"Accept", "text/csv"}}).code(), "not_acceptable");
-EXPECT_EQ(send("GET", url + "?format=xml").code(), "invalid_request");
-EXPECT_EQ(send("GET", path("/statements/2026-02")).code(), "statement_not_found");
+  const TestAnswer json = send("GET", url);
+  ASSERT_EQ(json.status, 200) << json.body;
+  EXPECT_EQ(json.header("Content-Type"), "application/json");
+  EXPECT_THAT(json.body, HasSubstr(R"("closing_balance":"1.000000"})"));
+  const TestAnswer by_query = send("GET", url + "?format=csv");
+  EXPECT_EQ(by_query.header("Content-Type"), "text/csv; charset=utf-8");
+  EXPECT_EQ(by_query.header("Content-Disposition"), "attachment; filename=\"statement-2026-01.csv\"");
+  EXPECT_THAT(by_query.body, HasSubstr(",'=cmd\r\n"));
+  const TestAnswer by_accept = send("GET", url, "", "", {{"Accept", "text/csv"}});
+  EXPECT_EQ(by_accept.status, 200);
+  EXPECT_EQ(by_accept.body, by_query.body);
+  EXPECT_EQ(send("GET", url, "", "", {{"Accept", "application/json, text/csv;q=0.5"}}).body, json.body);
+  EXPECT_EQ(send("GET", url, "", "", {{"Accept", "image/png"}}).code(), "not_acceptable");
+  EXPECT_EQ(send("GET", path("/balance"), "", "", {{"Accept", "text/csv"}}).code(), "not_acceptable");
+  EXPECT_EQ(send("GET", url + "?format=xml").code(), "invalid_request");
+  EXPECT_EQ(send("GET", path("/statements/2026-02")).code(), "statement_not_found");
 }
 
 // covers: S04_LED_009
@@ -246,6 +246,17 @@ TEST_F(LedgerRoutesTest, ATamperedBalanceHaltsBillingUntilItIsResumed) {
   EXPECT_EQ(move("credit", "1", "b").status, 201);
   ASSERT_EQ(audit("billing_resumed").size(), 1U);
   EXPECT_THAT(audit("billing_resumed")[0], HasSubstr("looked at it"));
+}
+
+TEST_F(LedgerRoutesTest, ACheckCanBeAskedFor) {
+  const TestAnswer asked = send("POST", "/api/v1/admin/billing/verify");
+  EXPECT_EQ(asked.status, 202) << asked.body;
+  EXPECT_THAT(asked.body, HasSubstr(R"("name":"ledger_verify")"));
+  EXPECT_EQ(audit("job_run_requested").size(), 1U);
+  EXPECT_EQ(cp.call("POST", "/api/v1/admin/billing/verify").status, 401);
+  tamper();
+  ASSERT_TRUE(cp.app().run_job("db_check"));  // looks at the ledger as well
+  EXPECT_THAT(health(), HasSubstr(R"("ledger":"degraded")"));
 }
 
 TEST_F(LedgerRoutesTest, BalancesAreRebuiltWhileTheServerIsStopped) {

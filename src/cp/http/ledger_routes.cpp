@@ -165,6 +165,14 @@ Result<net::Response> resume(LedgerRoutes& context, const Call& call) {
   return json_answer(200, *view);
 }
 
+Result<net::Response> verify(LedgerRoutes& context, const Call& call) {
+  const Actor actor = actor_of(call);
+  const auto asked = context.jobs.run_now(
+      "ledger_verify", {.actor = actor.name, .request_id = actor.request_id, .client_address = actor.client_address});
+  if (!asked) return std::unexpected(asked.error());
+  return json_answer(202, *asked);
+}
+
 const std::string kTimeSchema = R"({"type":"string","format":"date-time"})";
 const QueryParameter kFrom = {"from", kTimeSchema, "From then on."};
 const QueryParameter kTo = {"to", kTimeSchema, "Before then."};
@@ -256,6 +264,10 @@ void add_acts(std::vector<Route>& table, const std::function<Handler(Step)>& bou
        .tag = {},
        .request = request_schema<ReasonRequest>(),
        .answers = {{200, "Billing runs.", answer_schema<BillingHaltView>()}}});
+  add("POST", "/api/v1/admin/billing/verify", verify,
+      {.summary = "Asks for a check of the ledger now.",
+       .tag = {},
+       .answers = {{202, "It runs as soon as it may.", answer_schema<JobRunRequested>()}}});
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "cp/domain/cursor.h"
 #include "cp/http/route.h"
+#include "cp/jobs/job_admin.h"
 #include "cp/service/account_money.h"
 #include "cp/service/ledger_admin.h"
 
@@ -12,6 +13,7 @@ namespace ee::cp {
 struct LedgerRoutes {
   AccountMoney& money;
   LedgerAdmin& admin;
+  JobAdmin& jobs;
   const CursorCodec& cursors;
 };
 
