@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "cp/admin_tools.h"
 #include "cp/app.h"
+#include "cp/database_tools.h"
 #include "cp/domain/guardrails.h"
 #include "cp/program_version.h"
 #include "net/curl_http_client.h"
@@ -183,6 +184,15 @@ int db_check(const Config& config) {
   return print(ee::cp::db_check_tool(config, clock));
 }
 
+int rebuild_balances(const Config& config) {
+  const ee::SystemClock clock;
+  ee::SystemRandom random;
+  const auto outcome = ee::cp::rebuild_ledger_balances(config, clock, random);
+  if (outcome.exit_code != 0) return fail_lines(outcome.lines, outcome.exit_code);
+  for (const std::string& line : outcome.lines) fmt::print("{}\n", line);
+  return 0;
+}
+
 int ask_health(const Config& config) {
   ee::net::CurlHttpClient http;
   const std::string host = config.bind.host == "0.0.0.0" || config.bind.host == "::" ? "127.0.0.1" : config.bind.host;
@@ -214,6 +224,10 @@ int main(int argc, char** argv) {
       cli.add_subcommand("check-config", "say what is wrong with the configuration, without starting");
   auto* health_command = cli.add_subcommand("health", "ask the running control plane's /health");
   auto* hash_command = cli.add_subcommand("hash-password", "make the value of ADMIN_PASSWORD_HASH");
+  auto* ledger_command = cli.add_subcommand("ledger", "repair the ledger's balances");
+  ledger_command->require_subcommand(1);
+  auto* rebuild_command = ledger_command->add_subcommand(
+      "rebuild-balances", "recompute the balances from the ledger's lines; the server must be stopped");
   auto* version_command = cli.add_subcommand("version", "print the version");
   try {
     cli.parse(argc, argv);
@@ -234,6 +248,7 @@ int main(int argc, char** argv) {
     if (*migrate_command) return migrate(*config, dry_run);
     if (*db_check_command) return db_check(*config);
     if (*settings.command) return settings.run(*config);
+    if (*rebuild_command) return rebuild_balances(*config);
     if (*health_command) return ask_health(*config);
     if (*serve_command) return serve(*config);
   } catch (const std::exception& error) {

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "cp/admin_tools.h"
 #include "cp/app_parts.h"
+#include "cp/database_tools.h"
 #include "cp/domain/guardrails.h"
 #include "cp/program_version.h"
 #include "cp/settings_views.h"
@@ -45,13 +46,14 @@ std::expected<void, StartFailure> open_database(App::Parts& parts) {
   auto database = db::SqliteDatabase::open(sqlite_options(config), parts.world.clock, parts.counters.get());
   if (!database) return refuse(database.error().exit_code, database.error().code + ": " + database.error().detail);
   parts.database = std::move(*database);
-  const db::DatabaseIdentity identity{.env = std::string(to_string(config.stage)),
-                                      .cluster_id = config.cluster_id,
-                                      .app_version = std::string(kProgramVersion)};
-  const auto schema = prepare_schema(*parts.database, identity, parts.world.clock, parts.world.random);
+  const auto schema = prepare_schema(*parts.database, database_identity(config), parts.world.clock, parts.world.random);
   if (!schema) return refuse(schema.error().exit_code, schema.error().code + ": " + schema.error().detail);
   for (const std::string& guard : schema->restored_guards)
     log::error("database", "a guard of an append-only table had been removed and was set again", {{"guard", guard}});
+  if (auto audited =
+          audit_restored_guards(*parts.database, schema->restored_guards, parts.world.clock, parts.world.random);
+      !audited)
+    return refuse(kExitDatabase, "a restored guard cannot be audited: " + audited.error().detail);
   if (schema->migration.from != schema->migration.to)
     log::info("database", "schema brought up to date",
               {{"from", schema->migration.from}, {"to", schema->migration.to}});
@@ -81,6 +83,7 @@ HealthSources health_sources(App::Parts& parts) {
           .since_write_probe = [&parts] { return since(parts, parts.database->health().last_commit_at); },
           .settings_stale_for = [&parts] { return parts.settings->stale_for(); },
           .jobs_ok = [&parts] { return !parts.jobs || parts.jobs->healthy(); },
+          .ledger_ok = [&parts] { return !parts.ledger_alarm->raised(); },
           .attestation_on = [&parts] { return parts.own_attestation->available(); },
           .attestation_fresh =
               [&parts] {
@@ -215,6 +218,8 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
   if (auto built = build_foundation(*parts); !built) return std::unexpected(built.error());
   build_accounts(*parts);
   build_github(*parts);
+  build_ledger(*parts);
+  if (auto loaded = parts->ledger_check->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   build_evidence(*parts);
   build_agents(*parts);
   if (auto reloaded = parts->directory->reload(); !reloaded) return refuse(kExitDatabase, reloaded.error().detail);

@@ -66,6 +66,8 @@ void make_contexts(App::Parts& parts) {
       .challenge_issued = [&parts] { parts.counters->nonce_issued(); }});
   parts.agent_routes = std::make_unique<AgentRoutes>(AgentRoutes{.agents = *parts.agents, .cursors = *parts.cursors});
   parts.trust_routes = std::make_unique<TrustRoutes>(TrustRoutes{.trust = *parts.trust, .cursors = *parts.cursors});
+  parts.ledger_routes = std::make_unique<LedgerRoutes>(LedgerRoutes{
+      .money = *parts.money, .admin = *parts.ledger_admin, .jobs = *parts.job_admin, .cursors = *parts.cursors});
   parts.admin_routes = std::make_unique<AdminRoutes>(AdminRoutes{
       .settings = *parts.settings, .jobs = *parts.job_admin, .audit = *parts.audit_listing, .cursors = *parts.cursors});
 }
@@ -89,6 +91,7 @@ void build_http(App::Parts& parts) {
   add_agent_routes(table, *parts.agent_routes);
   add_trust_routes(table, *parts.trust_routes);
   add_admin_routes(table, *parts.admin_routes);
+  add_ledger_routes(table, *parts.ledger_routes);
   parts.ops_routes->openapi =
       std::make_shared<const std::string>(openapi_document(table, parts.config.public_url, kProgramVersion));
   std::vector<std::string> templates;

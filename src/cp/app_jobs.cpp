@@ -1,6 +1,7 @@
 // The background jobs of the control plane (05 section 4.2), those that this release has.
 #include "common/json.h"
 #include "cp/app_parts.h"
+#include "cp/jobs/ledger_jobs.h"
 #include "cp/jobs/maintenance_jobs.h"
 #include "cp/service/agent_cleanup_jobs.h"
 #include "cp/service/health_sweep.h"
@@ -115,7 +116,8 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
   jobs.push_back(audit_retention(*parts.database, parts.world.clock, retention));
   jobs.push_back(attestation_audit_retention(*parts.database, parts.world.clock, retention));
   jobs.push_back(wal_checkpoint(*parts.database));
-  jobs.push_back(db_check(*parts.database, parts.metrics));
+  jobs.push_back(db_check(*parts.database, parts.metrics, parts.ledger_check.get()));
+  jobs.push_back(ledger_verify(*parts.ledger_check));
   jobs.push_back(local("session_cleanup", every(600s), 60s, [&parts](const JobContext&) -> Result<JobSummary> {
     const auto removed = parts.sessions->clean_up(1000);
     if (!removed) return std::unexpected(removed.error());

@@ -20,6 +20,7 @@
 #include "cp/http/api.h"
 #include "cp/http/attestation_routes.h"
 #include "cp/http/github_routes.h"
+#include "cp/http/ledger_routes.h"
 #include "cp/http/ops_routes.h"
 #include "cp/http/session_routes.h"
 #include "cp/http/trust_routes.h"
@@ -30,6 +31,7 @@
 #include "cp/process_metrics.h"
 #include "cp/service/account_holds.h"
 #include "cp/service/account_identities.h"
+#include "cp/service/account_money.h"
 #include "cp/service/accounts.h"
 #include "cp/service/admin_sessions.h"
 #include "cp/service/agent_channel.h"
@@ -43,6 +45,9 @@
 #include "cp/service/github_oidc.h"
 #include "cp/service/health.h"
 #include "cp/service/heartbeat.h"
+#include "cp/service/ledger.h"
+#include "cp/service/ledger_admin.h"
+#include "cp/service/ledger_check.h"
 #include "cp/service/live_flusher.h"
 #include "cp/service/live_map.h"
 #include "cp/service/refusal_audit.h"
@@ -114,6 +119,12 @@ struct App::Parts {
   std::unique_ptr<github::Client> github;
   std::unique_ptr<GithubLogin> github_login;
   std::unique_ptr<GithubRemovalWatch> github_removal;
+  // money
+  std::unique_ptr<LedgerAlarm> ledger_alarm;
+  std::unique_ptr<Ledger> ledger;
+  std::unique_ptr<LedgerCheck> ledger_check;
+  std::unique_ptr<LedgerAdmin> ledger_admin;
+  std::unique_ptr<AccountMoney> money;
 
   // evidence
   std::unique_ptr<attestation::QuoteSource> quotes;
@@ -156,6 +167,7 @@ struct App::Parts {
   std::unique_ptr<AgentRoutes> agent_routes;
   std::unique_ptr<TrustRoutes> trust_routes;
   std::unique_ptr<AdminRoutes> admin_routes;
+  std::unique_ptr<LedgerRoutes> ledger_routes;
   std::unique_ptr<Api> api;
   std::unique_ptr<Api> metrics_api;
   std::atomic<std::int64_t> shedding_since_ms = 0;
@@ -172,6 +184,7 @@ struct App::Parts {
 std::expected<void, StartFailure> build_foundation(App::Parts& parts);
 void build_accounts(App::Parts& parts);
 void build_github(App::Parts& parts);
+void build_ledger(App::Parts& parts);
 void build_evidence(App::Parts& parts);
 void build_agents(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);

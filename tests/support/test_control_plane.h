@@ -67,6 +67,7 @@ class TestControlPlane {
     for (const auto& [name, value] : options_.environment) environment[name] = value;
     const auto config = cp::load_config(environment);
     if (!config) throw std::runtime_error("configuration: " + config.error().front());
+    config_ = *config;
     auto app = cp::App::start(*config, {.clock = clock,
                                         .random = random,
                                         .http = http,
@@ -81,6 +82,7 @@ class TestControlPlane {
     app_.reset();
   }
   cp::App& app() { return *app_; }
+  const cp::Config& config() const { return config_; }
   std::filesystem::path database_path() const { return dir_ / "cp.db"; }
 
   /// Each call comes from an address of its own unless `address` says otherwise.
@@ -182,6 +184,7 @@ class TestControlPlane {
     return hash;
   }
   Options options_;
+  cp::Config config_;
   TempDir dir_;
   std::uint64_t calls_ = 0;
   std::string token_;

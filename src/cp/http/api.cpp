@@ -17,8 +17,8 @@ net::Response refusal(ErrorCode code, std::string_view request_id, std::string d
 
 bool is_unsafe(std::string_view method) { return method != "GET" && method != "HEAD" && method != "OPTIONS"; }
 
-/// Whether one element of a comma list is this media type, or a range that holds it.
-bool accepts_json(std::string_view accept) {
+/// Whether one element of a comma list is JSON, a range that holds it, or `also` (empty: nothing else).
+bool accepts(std::string_view accept, std::string_view also) {
   while (!accept.empty()) {
     const std::size_t comma = accept.find(',');
     std::string_view item = accept.substr(0, comma);
@@ -28,6 +28,7 @@ bool accepts_json(std::string_view accept) {
     while (item.ends_with(' ') || item.ends_with('\t')) item.remove_suffix(1);
     for (const std::string_view range : {"*/*", "application/*", "application/json", "application/problem+json"})
       if (net::equal_ignoring_case(item, range)) return true;
+    if (!also.empty() && net::equal_ignoring_case(item, also)) return true;
   }
   return false;
 }
@@ -45,7 +46,7 @@ PathIds ids_of(const net::Request& request) {
 
 }  // namespace
 
-Result<void> check_media_types(const net::Request& request, bool has_json_body) {
+Result<void> check_media_types(const net::Request& request, bool has_json_body, std::string_view also_answers) {
   if (const auto coding = request.header("Content-Encoding"); coding && !net::equal_ignoring_case(*coding, "identity"))
     return fail(ErrorCode::unsupported_media_type, "request bodies are not compressed");
   if (has_json_body) {
@@ -54,7 +55,7 @@ Result<void> check_media_types(const net::Request& request, bool has_json_body) 
     if (!net::equal_ignoring_case(media, "application/json"))
       return fail(ErrorCode::unsupported_media_type, "send Content-Type: application/json");
   }
-  if (const auto accept = request.header("Accept"); accept && !accept->empty() && !accepts_json(*accept))
+  if (const auto accept = request.header("Accept"); accept && !accept->empty() && !accepts(*accept, also_answers))
     return fail(ErrorCode::not_acceptable, "answers are application/json");
   return {};
 }
@@ -115,7 +116,7 @@ net::Response Api::handle(net::Request&& request) {
 Result<net::Response> Api::run(const Route& route, Call& call) {
   const net::Request& request = call.request;
   if (!route.any_accept)
-    if (auto media = check_media_types(request, static_cast<bool>(route.doc.request)); !media)
+    if (auto media = check_media_types(request, static_cast<bool>(route.doc.request), route.also_answers); !media)
       return std::unexpected(media.error());
   if (route.access != Access::open) {
     auto principal = authenticator_.authenticate(credentials_of(request));

@@ -49,9 +49,10 @@ class Api final : public net::Application {
   ApiHooks hooks_;
 };
 
-/// Form of a request that a JSON route takes: content type, no content coding, an acceptable answer. Errors:
+/// Form of a request that a JSON route takes: content type, no content coding, an acceptable answer (JSON, or the media
+/// type `also_answers`). Errors:
 /// unsupported_media_type, not_acceptable.
-Result<void> check_media_types(const net::Request& request, bool has_json_body);
+Result<void> check_media_types(const net::Request& request, bool has_json_body, std::string_view also_answers = {});
 
 /// What the authenticator looks at. Views into `request`.
 Credentials credentials_of(const net::Request& request);

@@ -66,6 +66,7 @@ struct Route {
   bool reserved = false;    ///< in the reserved share of the in-flight bound
   net::Shed shed = net::Shed::second;
   Milliseconds timeout{30'000};
+  std::string_view also_answers = {};  ///< a media type that the route answers besides JSON
 
   AccessRule rule() const { return {.access = access, .scope = scope, .when_suspended = when_suspended}; }
 };

@@ -1,6 +1,9 @@
+#include <fmt/format.h>
+
 #include "common/log.h"
 #include "common/metrics.h"
 #include "cp/jobs/maintenance_jobs.h"
+#include "cp/service/ledger_check.h"
 #include "cp/store/audit_log_store.h"
 #include "db/sqlite_database.h"
 
@@ -41,18 +44,25 @@ JobDefinition wal_checkpoint(db::SqliteDatabase& database) {
           }};
 }
 
-JobDefinition db_check(db::SqliteDatabase& database, metrics::Registry& metrics) {
+JobDefinition db_check(db::SqliteDatabase& database, metrics::Registry& metrics, LedgerCheck* ledger) {
   const auto failures = metrics.gauge("ee_db_check_failures", "Findings of the last database check.");
   return {.name = "db_check",
           .period = every(Seconds(86400)),
           .timeout = Seconds(1800),
-          .run = [&database, failures](const JobContext& context) -> Result<JobSummary> {
+          .run = [&database, failures, ledger](const JobContext& context) -> Result<JobSummary> {
             JobSummary summary;
             auto findings = database.check(context.stop);
             if (!findings) return std::unexpected(findings.error());
             const auto broken = check_chain(database, context, summary);
             if (!broken) return std::unexpected(broken.error());
             if (*broken) findings->push_back("the audit log's chain is broken at " + **broken);
+            if (ledger != nullptr) {
+              const auto different = ledger->full_pass(context.stop, summary);
+              if (!different) return std::unexpected(different.error());
+              for (const LedgerFinding& finding : *different)
+                findings->push_back(fmt::format("the ledger is not sound: {} {}{}", finding.what, finding.account_id,
+                                                finding.group_id));
+            }
             failures.set(static_cast<double>(findings->size()));
             for (const std::string& finding : *findings) {
               log::error("database", "the database check found damage", {{"finding", finding}});

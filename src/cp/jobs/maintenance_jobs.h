@@ -13,6 +13,8 @@ class Registry;
 
 namespace ee::cp {
 
+class LedgerCheck;
+
 /// Jobs that keep tables small and the database sound (05 section 4.2). What they are given must outlive them.
 
 /// Used nonces an hour past their expiry.
@@ -26,8 +28,8 @@ JobDefinition attestation_audit_retention(db::Database& database, const Clock& c
                                           std::function<std::int64_t()> retention_days);
 /// Moves the write-ahead log into the database; above 256 MiB with force.
 JobDefinition wal_checkpoint(db::SqliteDatabase& database);
-/// `integrity_check`, `foreign_key_check`, the audit log's chain. Findings are logged as errors and counted in
-/// `ee_db_check_failures`.
-JobDefinition db_check(db::SqliteDatabase& database, metrics::Registry& metrics);
+/// `integrity_check`, `foreign_key_check`, the audit log's chain, and a full pass of `ledger` (null: none). Findings
+/// are logged as errors and counted in `ee_db_check_failures`.
+JobDefinition db_check(db::SqliteDatabase& database, metrics::Registry& metrics, LedgerCheck* ledger = nullptr);
 
 }  // namespace ee::cp

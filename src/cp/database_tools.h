@@ -1,0 +1,34 @@
+#pragma once
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/random.h"
+#include "cp/domain/config.h"
+#include "db/migrations.h"
+#include "db/sqlite_database.h"
+
+namespace ee::cp {
+
+/// How the control plane opens its database.
+db::SqliteOptions sqlite_options(const Config& config);
+db::DatabaseIdentity database_identity(const Config& config);
+
+/// Audits that guards had been removed: `ledger_guard_missing` for those of the ledger, `audit_guard_missing` for those
+/// of the audit tables; one row each.
+Result<void> audit_restored_guards(db::Database& database, std::span<const std::string> guards, const Clock& clock,
+                                   Random& random);
+
+/// What a maintenance command of the program says and ends with (exit codes: 05 section 1.1).
+struct ToolOutcome {
+  int exit_code = 0;
+  std::vector<std::string> lines = {};
+};
+
+/// `ee-cp ledger rebuild-balances`: while the server is stopped, recomputes the balances from the ledger's lines and
+/// says which changed. Exit codes: 4 when the database cannot be opened (`database_in_use`: the server runs), 1 when
+/// the work failed; nothing was changed then.
+ToolOutcome rebuild_ledger_balances(const Config& config, const Clock& clock, Random& random);
+
+}  // namespace ee::cp

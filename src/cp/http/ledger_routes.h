@@ -1,0 +1,22 @@
+#pragma once
+#include <vector>
+
+#include "cp/domain/cursor.h"
+#include "cp/http/route.h"
+#include "cp/jobs/job_admin.h"
+#include "cp/service/account_money.h"
+#include "cp/service/ledger_admin.h"
+
+namespace ee::cp {
+
+/// Balance, transactions, usage and statements of accounts, and what administrators do with money (04 section 6.4).
+struct LedgerRoutes {
+  AccountMoney& money;
+  LedgerAdmin& admin;
+  JobAdmin& jobs;
+  const CursorCodec& cursors;
+};
+
+void add_ledger_routes(std::vector<Route>& table, LedgerRoutes& context);
+
+}  // namespace ee::cp

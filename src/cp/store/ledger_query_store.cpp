@@ -1,0 +1,137 @@
+#include "cp/store/ledger_query_store.h"
+
+#include <fmt/format.h>
+
+namespace ee::cp {
+
+namespace {
+
+constexpr std::string_view kLineColumns =
+    "t.id, t.group_id, t.amount_micros, t.tx_type, t.period_start_at, t.reference_type, t.reference_id, g.description, "
+    "t.created_at";
+
+/// Milliseconds of a segment that were not charged at `:now`, never negative.
+constexpr std::string_view kOpenMs =
+    "(CASE WHEN (CASE WHEN to_at IS NULL OR to_at > :now THEN :now ELSE to_at END) > charged_to_at "
+    "THEN (CASE WHEN to_at IS NULL OR to_at > :now THEN :now ELSE to_at END) - charged_to_at ELSE 0 END)";
+
+}  // namespace
+
+Result<LedgerAccountRow> LedgerQueryStore::account(db::Transaction& tx, const AccountId& id) const {
+  auto found = tx.query_one<LedgerAccountRow>(
+      "SELECT id, status, credit_limit_micros, created_at FROM accounts WHERE id=:id AND account_type<>'system'",
+      {{"id", id}});
+  if (!found) return std::unexpected(std::move(found.error()));
+  if (!*found) return fail(ErrorCode::account_not_found);
+  return std::move(**found);
+}
+
+Result<FundsRow> LedgerQueryStore::funds(db::Transaction& tx, const AccountId& id, UtcTime now) const {
+  // Whole hours apart from the rest, so that a product stays within 64 bits for any time without charging.
+  static const std::string sql = fmt::format(
+      "SELECT b.balance_micros AS balance, a.credit_limit_micros AS credit_limit, b.billing_state, b.grace_ends_at, "
+      "COALESCE((SELECT SUM(rate_micros * (ms / 3600000) + rate_micros * (ms % 3600000) / 3600000) FROM "
+      "(SELECT rate_micros, {0} AS ms FROM deployment_segments WHERE account_id=:id AND settled IN (0, 2)) AS open_ms)"
+      ", 0) AS accrued, COALESCE((SELECT SUM(rate_micros) FROM deployment_segments WHERE account_id=:id AND settled IN "
+      "(0, 2) AND to_at IS NULL), 0) AS burn_per_hour FROM account_balances b JOIN accounts a ON a.id=b.account_id "
+      "WHERE b.account_id=:id AND a.account_type<>'system'",
+      kOpenMs);
+  auto found = tx.query_one<FundsRow>(sql, {{"id", id}, {"now", now}});
+  if (!found) return std::unexpected(std::move(found.error()));
+  if (!*found) return fail(ErrorCode::account_not_found);
+  return std::move(**found);
+}
+
+Result<UsdMicros> LedgerQueryStore::balance(db::Transaction& tx, const AccountId& id) const {
+  const auto found =
+      tx.query_one<UsdMicros>("SELECT balance_micros FROM account_balances WHERE account_id=:id", {{"id", id}});
+  if (!found) return std::unexpected(found.error());
+  if (!*found) return fail(ErrorCode::account_not_found);
+  return **found;
+}
+
+Result<Page<TransactionRow>> LedgerQueryStore::newest(db::Transaction& tx, const AccountId& id,
+                                                      const TransactionFilter& filter, const PageRequest& page) const {
+  std::string sql = fmt::format("SELECT {} FROM transactions t JOIN ledger_groups g ON g.id=t.group_id ", kLineColumns);
+  sql += "WHERE t.account_id=:account";
+  db::Params params = {{"account", id}, {"limit", page.limit + 1}};
+  const auto add = [&](const auto& wanted, std::string_view condition, std::string_view name) {
+    if (!wanted) return;
+    sql += condition;
+    params.emplace_back(name, *wanted);
+  };
+  add(filter.type, " AND t.tx_type=:type", "type");
+  add(filter.from, " AND t.created_at>=:from", "from");
+  add(filter.to, " AND t.created_at<:to", "to");
+  if (page.after) {
+    sql += " AND (t.created_at, t.id)<(:after_at, :after_id)";
+    params.emplace_back("after_at", page.after->at);
+    params.emplace_back("after_id", page.after->id);
+  }
+  sql += " ORDER BY t.created_at DESC, t.id DESC LIMIT :limit";
+  auto rows = tx.query<TransactionRow>(sql, params);
+  if (!rows) return std::unexpected(std::move(rows.error()));
+  return page_of(std::move(*rows), page.limit,
+                 [](const TransactionRow& row) { return PagePosition{.at = row.created_at, .id = row.id}; });
+}
+
+Result<std::vector<TransactionRow>> LedgerQueryStore::oldest(db::Transaction& tx, const AccountId& id, UtcTime from,
+                                                             UtcTime to, const std::optional<PagePosition>& after,
+                                                             std::int64_t limit) const {
+  static const std::string sql = fmt::format(
+      "SELECT {} FROM transactions t JOIN ledger_groups g ON g.id=t.group_id WHERE t.account_id=:account AND "
+      "t.created_at>=:from AND t.created_at<:to AND (t.created_at, t.id)>(:after_at, :after_id) "
+      "ORDER BY t.created_at, t.id LIMIT :limit",
+      kLineColumns);
+  const PagePosition begin = after.value_or(PagePosition{.at = from, .id = ""});
+  return tx.query<TransactionRow>(
+      sql,
+      {{"account", id}, {"from", from}, {"to", to}, {"after_at", begin.at}, {"after_id", begin.id}, {"limit", limit}});
+}
+
+Result<std::optional<TransactionRow>> LedgerQueryStore::line_of(db::Transaction& tx, const std::string& group_id,
+                                                                const AccountId& id) const {
+  static const std::string sql = fmt::format(
+      "SELECT {} FROM transactions t JOIN ledger_groups g ON g.id=t.group_id WHERE t.group_id=:group AND "
+      "t.account_id=:account ORDER BY t.line_no LIMIT 1",
+      kLineColumns);
+  return tx.query_one<TransactionRow>(sql, {{"group", group_id}, {"account", id}});
+}
+
+Result<UsdMicros> LedgerQueryStore::sum(db::Transaction& tx, const AccountId& id, std::optional<UtcTime> from,
+                                        UtcTime to) const {
+  const auto found = tx.query_one<UsdMicros>(
+      "SELECT COALESCE(SUM(amount_micros), 0) FROM transactions WHERE account_id=:account AND created_at>=:from AND "
+      "created_at<:to",
+      {{"account", id}, {"from", from.value_or(UtcTime::min())}, {"to", to}});
+  if (!found) return std::unexpected(found.error());
+  return found->value_or(UsdMicros{});
+}
+
+Result<std::vector<UsageRow>> LedgerQueryStore::usage(db::Transaction& tx, const AccountId& id, UtcTime from,
+                                                      UtcTime to, UsageGroup group, std::int64_t limit) const {
+  struct Form {
+    std::string_view columns, by;
+  };
+  const Form form = [&]() -> Form {
+    switch (group) {
+      case UsageGroup::hour: return {"at AS period_start_at, NULL AS deployment_id, NULL AS app_id", "at"};
+      case UsageGroup::day:
+        return {"at - at % 86400000 AS period_start_at, NULL AS deployment_id, NULL AS app_id", "at - at % 86400000"};
+      case UsageGroup::deployment: return {"NULL AS period_start_at, deployment_id, NULL AS app_id", "deployment_id"};
+      case UsageGroup::app: return {"NULL AS period_start_at, NULL AS deployment_id, app_id", "app_id"};
+    }
+    return {};
+  }();
+  const std::string sql = fmt::format(
+      "SELECT {0}, SUM(billed_ms) AS billed_ms, SUM(gross_micros) AS gross_micros FROM "
+      "(SELECT hour_start_at AS at, deployment_id, app_id, billed_ms, gross_micros FROM usage_charges "
+      "WHERE account_id=:account AND hour_start_at>=:from AND hour_start_at<:to UNION ALL "
+      "SELECT day_start_at, deployment_id, app_id, billed_ms, gross_micros FROM usage_daily "
+      "WHERE account_id=:account AND day_start_at>=:from AND day_start_at<:to) AS charged "
+      "GROUP BY {1} ORDER BY {1} LIMIT :limit",
+      form.columns, form.by);
+  return tx.query<UsageRow>(sql, {{"account", id}, {"from", from}, {"to", to}, {"limit", limit}});
+}
+
+}  // namespace ee::cp
