@@ -30,6 +30,8 @@ ApiHooks hooks(App::Parts& parts) {
 }
 
 void make_contexts(App::Parts& parts) {
+  parts.billing_routes = std::make_unique<BillingRoutes>(
+      BillingRoutes{.billing = *parts.billing_admin, .charging = *parts.charging, .jobs = *parts.job_admin});
   const auto keys_version = [&parts] { return parts.signing_keys_version.load(); };
   parts.ops_routes =
       std::make_unique<OpsRoutes>(OpsRoutes{.health = *parts.health,
@@ -76,6 +78,7 @@ void build_http(App::Parts& parts) {
   add_agent_routes(table, *parts.agent_routes);
   add_trust_routes(table, *parts.trust_routes);
   add_admin_routes(table, *parts.admin_routes);
+  add_billing_routes(table, *parts.billing_routes);
   parts.ops_routes->openapi =
       std::make_shared<const std::string>(openapi_document(table, parts.config.public_url, kProgramVersion));
   std::vector<std::string> templates;

@@ -17,6 +17,7 @@ HealthView Health::health() const {
   const bool database = sources_.writer_alive() && sources_.since_write_probe() <= kWriteProbeTooOld;
   const bool settings = sources_.settings_stale_for() <= kSettingsTooStale;
   const bool jobs = sources_.jobs_ok();
+  const bool billing = sources_.billing_in_time();
   const bool attestation = !sources_.attestation_on() || sources_.attestation_fresh();
   const auto word = [](bool good) { return std::string(good ? "ok" : "degraded"); };
   HealthView view{.status = "ok",
@@ -29,8 +30,9 @@ HealthView Health::health() const {
                   .checks = {{"database", word(database)},
                              {"settings", word(settings)},
                              {"jobs", word(jobs)},
+                             {"billing", word(billing)},
                              {"attestation", sources_.attestation_on() ? word(attestation) : "off"}}};
-  if (!(database && settings && jobs && attestation && alive())) view.status = "degraded";
+  if (!(database && settings && jobs && billing && attestation && alive())) view.status = "degraded";
   if (draining_) view.status = "draining";
   return view;
 }

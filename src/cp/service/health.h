@@ -36,12 +36,14 @@ struct HealthSources {
   std::function<Milliseconds()> since_write_probe;   ///< since the last successful write probe
   std::function<Milliseconds()> settings_stale_for;  ///< how long reloads of settings have failed; 0: fine
   std::function<bool()> jobs_ok;                     ///< the runner lives, no job is stuck or fails again and again
-  std::function<bool()> attestation_on;              ///< this machine makes quotes
-  std::function<bool()> attestation_fresh;           ///< own quote not older than 3 refreshes
-  std::function<Milliseconds()> loop_lag;            ///< of the HTTP server's io threads
-  std::function<Milliseconds()> shedding_for;        ///< how long load is being shed; 0: not
-  std::function<std::int64_t()> disk_free_bytes;     ///< at the database
-  bool attestation_required = false;                 ///< staging and production
+  /// Hourly charging is not far behind.
+  std::function<bool()> billing_in_time = [] { return true; };
+  std::function<bool()> attestation_on;           ///< this machine makes quotes
+  std::function<bool()> attestation_fresh;        ///< own quote not older than 3 refreshes
+  std::function<Milliseconds()> loop_lag;         ///< of the HTTP server's io threads
+  std::function<Milliseconds()> shedding_for;     ///< how long load is being shed; 0: not
+  std::function<std::int64_t()> disk_free_bytes;  ///< at the database
+  bool attestation_required = false;              ///< staging and production
 };
 
 struct ProgramIdentity {
