@@ -49,7 +49,7 @@ TEST_F(UsageRollupTest, KeepsOldUsageByDay) {
       ElementsAre(one.str() + " " + std::to_string(unix_ms(day_)) + " app 86400000 " + std::to_string(24 * 180'000),
                   two.str() + " " + std::to_string(unix_ms(day_)) + " - 68400000 " + std::to_string(19 * 7)));
   EXPECT_EQ(roll(), 0);
-  clock_.set_utc(day_ + std::chrono::days(38));
+  clock_.set_utc(day_ + std::chrono::days(37));
   EXPECT_EQ(roll(), 6 + 24);
   EXPECT_EQ(gross(), whole);
   clock_.set_utc(day_ + std::chrono::days(50));
