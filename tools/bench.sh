@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # make bench: the speed targets, each beside its peer in the same run; ratios, since machines differ.
 #   P1 DCAP verification    P2 /health beside nginx    P3 heartbeats of 100,000 agents    P4 a page of 50 of 100,000
+#   P6 hourly charge of 1,000,000 running deployments
 #   P9 registrations        P10 garbage at register (CPU of the server)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools/install-packages.sh
 cmake --preset bench >/dev/null
-ninja -C build/bench ee-cp agent_load dcap_bench http_server_load | tail -n 1
+ninja -C build/bench ee-cp agent_load charging_load dcap_bench http_server_load | tail -n 1
 bin=build/bench
 seconds=${BENCH_SECONDS:-5}
 dir=$(mktemp -d)
@@ -51,6 +52,8 @@ start small
 load list --token "$(token)" --connections 1
 stop
 
+echo "== P6: hourly charge of 1,000,000 running deployments of 10,000 accounts (target <= 30 s, < 256 MiB, exact)"
+"$bin/bench/charging_load" --segments "${BENCH_SEGMENTS:-1000000}" --dir "$dir"
 echo "== P9: registrations, challenge to 201, DCAP, durable (target >= 500/s)"
 start registrations
 load register --connections 32 --audience "$url"

@@ -47,6 +47,13 @@ struct FieldError {
   bool operator==(const FieldError&) const = default;
 };
 
+/// A further member of a problem answer, as the contract of its code names it: `balance`, `required`.
+struct ErrorMember {
+  std::string name;
+  std::string value;
+  bool operator==(const ErrorMember&) const = default;
+};
+
 /// An expected failure. `detail` is for people: free of tokens, keys, nonces and measured values, since it may reach
 /// the caller (a 5xx answer never shows it; the log does).
 struct Error {
@@ -54,6 +61,7 @@ struct Error {
   std::string detail = {};
   std::vector<FieldError> fields = {};
   std::optional<std::chrono::seconds> retry_after = {};
+  std::vector<ErrorMember> members = {};
 };
 
 template <class T>

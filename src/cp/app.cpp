@@ -84,6 +84,7 @@ HealthSources health_sources(App::Parts& parts) {
           .settings_stale_for = [&parts] { return parts.settings->stale_for(); },
           .jobs_ok = [&parts] { return !parts.jobs || parts.jobs->healthy(); },
           .ledger_ok = [&parts] { return !parts.ledger_alarm->raised(); },
+          .billing_in_time = [&parts] { return parts.billing_metrics->in_time(); },
           .attestation_on = [&parts] { return parts.own_attestation->available(); },
           .attestation_fresh =
               [&parts] {
@@ -222,6 +223,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
   if (auto loaded = parts->ledger_check->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   build_evidence(*parts);
   build_agents(*parts);
+  build_billing(*parts);
   if (auto reloaded = parts->directory->reload(); !reloaded) return refuse(kExitDatabase, reloaded.error().detail);
   if (auto loaded = parts->live->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   // Staging and production do not start without evidence of their own; dev says that it has none.

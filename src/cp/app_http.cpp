@@ -30,6 +30,8 @@ ApiHooks hooks(App::Parts& parts) {
 }
 
 void make_contexts(App::Parts& parts) {
+  parts.billing_routes = std::make_unique<BillingRoutes>(
+      BillingRoutes{.billing = *parts.billing_admin, .charging = *parts.charging, .jobs = *parts.job_admin});
   const auto keys_version = [&parts] { return parts.signing_keys_version.load(); };
   parts.ops_routes =
       std::make_unique<OpsRoutes>(OpsRoutes{.health = *parts.health,
@@ -44,8 +46,8 @@ void make_contexts(App::Parts& parts) {
                     .signup_mode = [&parts] { return views::signup_mode(parts.snapshot()->resolved().values); },
                     .authenticator = *parts.authenticator,
                     .settings = [&parts] { return views::auth(parts.snapshot()->resolved().values, parts.config); }});
-  parts.github_routes = std::make_unique<GithubRoutes>(
-      GithubRoutes{.login = *parts.github_login, .authenticator = *parts.authenticator, .session = *parts.session_routes});
+  parts.github_routes = std::make_unique<GithubRoutes>(GithubRoutes{
+      .login = *parts.github_login, .authenticator = *parts.authenticator, .session = *parts.session_routes});
   parts.account_routes = std::make_unique<AccountRoutes>(AccountRoutes{.accounts = *parts.accounts,
                                                                        .keys = *parts.api_keys,
                                                                        .identities = *parts.identities,
@@ -92,6 +94,7 @@ void build_http(App::Parts& parts) {
   add_trust_routes(table, *parts.trust_routes);
   add_admin_routes(table, *parts.admin_routes);
   add_ledger_routes(table, *parts.ledger_routes);
+  add_billing_routes(table, *parts.billing_routes);
   parts.ops_routes->openapi =
       std::make_shared<const std::string>(openapi_document(table, parts.config.public_url, kProgramVersion));
   std::vector<std::string> templates;

@@ -1,12 +1,14 @@
 // The background jobs of the control plane (05 section 4.2), those that this release has.
 #include "common/json.h"
 #include "cp/app_parts.h"
+#include "cp/jobs/billing_jobs.h"
 #include "cp/jobs/ledger_jobs.h"
 #include "cp/jobs/maintenance_jobs.h"
 #include "cp/service/agent_cleanup_jobs.h"
 #include "cp/service/health_sweep.h"
 #include "cp/settings_views.h"
 #include "cp/store/api_key_store.h"
+#include "cp/store/charge_store.h"
 #include "cp/store/meta_store.h"
 #include "cp/store/sign_in_leftovers.h"
 
@@ -111,6 +113,10 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
         summary.count("fetched", *fetched ? 1 : 0);
         return summary;
       }));
+  jobs.push_back(hourly_charging(*parts.charging));
+  jobs.push_back(insufficient_funds(*parts.funds));
+  jobs.push_back(usage_rollup(*parts.database, parts.world.clock,
+                              [&parts] { return views::billing(parts.snapshot()->resolved().values); }));
   jobs.push_back(nonce_cleanup(*parts.database, parts.world.clock));
   jobs.push_back(idempotency_cleanup(*parts.database, parts.world.clock));
   jobs.push_back(audit_retention(*parts.database, parts.world.clock, retention));
@@ -151,6 +157,10 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
       return true;
     });
     if (!probed) return std::unexpected(probed.error());
+    // How far charging is, on every replica, whoever holds its lease.
+    const auto charging =
+        parts.database->read<std::optional<BillingMeta>>([](db::Transaction& tx) { return ChargeStore().meta(tx); });
+    if (charging && *charging) parts.billing_metrics->next_hour((*charging)->next_hour_at);
     return JobSummary{};
   });
   probe.own_thread = true;

@@ -19,6 +19,7 @@
 #include "cp/http/agent_routes.h"
 #include "cp/http/api.h"
 #include "cp/http/attestation_routes.h"
+#include "cp/http/billing_routes.h"
 #include "cp/http/github_routes.h"
 #include "cp/http/ledger_routes.h"
 #include "cp/http/ops_routes.h"
@@ -38,9 +39,11 @@
 #include "cp/service/agent_service.h"
 #include "cp/service/api_keys.h"
 #include "cp/service/authenticator.h"
+#include "cp/service/billing.h"
 #include "cp/service/control_plane_attestation.h"
 #include "cp/service/deployment_hooks.h"
 #include "cp/service/directory.h"
+#include "cp/service/funds.h"
 #include "cp/service/github_login.h"
 #include "cp/service/github_oidc.h"
 #include "cp/service/health.h"
@@ -151,6 +154,16 @@ struct App::Parts {
   std::unique_ptr<AgentChannel> channel;
   std::unique_ptr<AgentService> agents;
 
+  // prices, charging, funds
+  NoShares shares;
+  NoBillableDeployments billable_deployments;
+  std::unique_ptr<BillingMetrics> billing_metrics;
+  std::unique_ptr<RateCards> rate_cards;
+  std::unique_ptr<Billing> billing;
+  std::unique_ptr<Charging> charging;
+  std::unique_ptr<FundsWatch> funds;
+  std::unique_ptr<BillingAdmin> billing_admin;
+
   std::unique_ptr<JobRunner> jobs;
   std::unique_ptr<JobAdmin> job_admin;
   std::unique_ptr<AuditListing> audit_listing;
@@ -168,6 +181,7 @@ struct App::Parts {
   std::unique_ptr<TrustRoutes> trust_routes;
   std::unique_ptr<AdminRoutes> admin_routes;
   std::unique_ptr<LedgerRoutes> ledger_routes;
+  std::unique_ptr<BillingRoutes> billing_routes;
   std::unique_ptr<Api> api;
   std::unique_ptr<Api> metrics_api;
   std::atomic<std::int64_t> shedding_since_ms = 0;
@@ -187,6 +201,7 @@ void build_github(App::Parts& parts);
 void build_ledger(App::Parts& parts);
 void build_evidence(App::Parts& parts);
 void build_agents(App::Parts& parts);
+void build_billing(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);
 void build_http(App::Parts& parts);
 

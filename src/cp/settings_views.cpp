@@ -141,6 +141,26 @@ IntelTaConfig intel_ta(const SettingValues& values) {
   return out;
 }
 
+BillingSettings billing(const SettingValues& values) {
+  BillingSettings out{.enabled = values.flag(billing_enabled),
+                      .operator_bps = values.integer(billing_operator_share_bps),
+                      .pool_bps = values.integer(billing_contributor_pool_bps),
+                      .settle_delay = seconds(values, billing_settle_delay_seconds),
+                      .batch_rows = values.integer(billing_batch_rows),
+                      .max_hours_per_tick = values.integer(billing_max_hours_per_tick),
+                      .usage_detail_days = values.integer(billing_usage_detail_days),
+                      .warn_hours = values.integer(billing_warn_hours),
+                      .grace = seconds(values, billing_grace_seconds),
+                      .max_overdraft = values.usd(billing_max_overdraft),
+                      .min_prepaid_hours = values.integer(deploy_min_prepaid_hours),
+                      .capacity_month = {{"tiny", values.usd(capacity_price_month_tiny)},
+                                         {"standard", values.usd(capacity_price_month_standard)},
+                                         {"llm", values.usd(capacity_price_month_llm)}}};
+  if (const std::string& platform = values.text(billing_platform_account_id); !platform.empty())
+    out.platform_account = AccountId(platform);
+  return out;
+}
+
 attestation::PcsEndpoints pcs(const SettingValues& values) {
   return {.pcs_url = values.text(dcap_pcs_url), .root_crl_url = values.text(dcap_root_crl_url)};
 }

@@ -8,6 +8,7 @@
 #include "cp/integration/cloudflare/cloudflare_types.h"
 #include "cp/integration/intel_ta/intel_ta.h"
 #include "cp/service/auth_settings.h"
+#include "cp/service/billing_settings.h"
 #include "cp/service/challenge_service.h"
 #include "cp/service/github_login.h"
 #include "cp/service/github_oidc.h"
@@ -31,6 +32,7 @@ RegistrationSettings registration(const SettingValues& values, const Config& con
 ChallengePolicy challenge(const SettingValues& values);
 VerificationLimits verification(const SettingValues& values);
 IntelTaConfig intel_ta(const SettingValues& values);
+BillingSettings billing(const SettingValues& values);
 attestation::PcsEndpoints pcs(const SettingValues& values);
 attestation::CollateralPolicy collateral(const SettingValues& values);
 /// Versions are the caller's.

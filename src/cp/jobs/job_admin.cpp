@@ -61,9 +61,9 @@ Result<JobRunList> JobAdmin::runs(const std::string& name, std::string_view limi
   return list;
 }
 
-Result<JobRunRequested> JobAdmin::run_now(const std::string& name, const Actor& actor) {
+Result<JobRunRequested> JobAdmin::run_now(const std::string& name, const Actor& actor, std::string_view action) {
   const AuditEntry entry{.actor = actor.name,
-                         .action = "job_run_requested",
+                         .action = std::string(action),
                          .object_type = "job",
                          .object_id = name,
                          .request_id = actor.request_id,

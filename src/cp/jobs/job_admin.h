@@ -85,8 +85,9 @@ class JobAdmin {
   /// Newest first. `limit` and `cursor` as in the query, empty when absent. Errors: `job_unknown`, `invalid_request`,
   /// `invalid_cursor`.
   Result<JobRunList> runs(const std::string& name, std::string_view limit, std::string_view cursor) const;
-  /// Errors: `job_unknown`, `job_running`.
-  Result<JobRunRequested> run_now(const std::string& name, const Actor& actor);
+  /// Audited as `action`. Errors: `job_unknown`, `job_running`.
+  Result<JobRunRequested> run_now(const std::string& name, const Actor& actor,
+                                  std::string_view action = "job_run_requested");
 
  private:
   JobRunner& runner_;

@@ -18,6 +18,7 @@ HealthView Health::health() const {
   const bool settings = sources_.settings_stale_for() <= kSettingsTooStale;
   const bool jobs = sources_.jobs_ok();
   const bool ledger = sources_.ledger_ok();
+  const bool billing = sources_.billing_in_time();
   const bool attestation = !sources_.attestation_on() || sources_.attestation_fresh();
   const auto word = [](bool good) { return std::string(good ? "ok" : "degraded"); };
   HealthView view{.status = "ok",
@@ -31,8 +32,9 @@ HealthView Health::health() const {
                              {"settings", word(settings)},
                              {"jobs", word(jobs)},
                              {"ledger", word(ledger)},
+                             {"billing", word(billing)},
                              {"attestation", sources_.attestation_on() ? word(attestation) : "off"}}};
-  if (!(database && settings && jobs && ledger && attestation && alive())) view.status = "degraded";
+  if (!(database && settings && jobs && ledger && billing && attestation && alive())) view.status = "degraded";
   if (draining_) view.status = "draining";
   return view;
 }

@@ -38,6 +38,8 @@ struct HealthSources {
   std::function<bool()> jobs_ok;                     ///< the runner lives, no job is stuck or fails again and again
   /// No check of the ledger has found a difference.
   std::function<bool()> ledger_ok = [] { return true; };
+  /// Hourly charging is not far behind.
+  std::function<bool()> billing_in_time = [] { return true; };
   std::function<bool()> attestation_on;           ///< this machine makes quotes
   std::function<bool()> attestation_fresh;        ///< own quote not older than 3 refreshes
   std::function<Milliseconds()> loop_lag;         ///< of the HTTP server's io threads

@@ -103,6 +103,11 @@ Result<std::optional<BillingMeta>> ChargeStore::meta(db::Transaction& tx) const 
   return tx.query_one<BillingMeta>("SELECT next_hour_at, halted FROM billing_meta WHERE id=1");
 }
 
+Result<std::optional<BillingMeta>> ChargeStore::lock_meta(db::Transaction& tx) const {
+  return tx.query_one<BillingMeta>(
+      "UPDATE billing_meta SET next_hour_at=next_hour_at WHERE id=1 RETURNING next_hour_at, halted");
+}
+
 Result<void> ChargeStore::begin_at(db::Transaction& tx, UtcTime hour) const {
   return done_of(tx.execute("INSERT INTO billing_meta (id, next_hour_at) VALUES (1, :hour) ON CONFLICT (id) DO NOTHING",
                             {{"hour", hour}}));

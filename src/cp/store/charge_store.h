@@ -76,6 +76,8 @@ class ChargeStore {
  public:
   /// Nothing before the first segment was opened.
   Result<std::optional<BillingMeta>> meta(db::Transaction& tx) const;
+  /// The same, locked until the transaction ends: who charges, and who takes a segment back, take turns.
+  Result<std::optional<BillingMeta>> lock_meta(db::Transaction& tx) const;
   /// Charging begins with `hour`, unless it has begun.
   Result<void> begin_at(db::Transaction& tx, UtcTime hour) const;
 

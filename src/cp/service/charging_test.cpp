@@ -1,0 +1,580 @@
+#include "cp/service/charging.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <random>
+#include <thread>
+
+#include "cp/domain/charge.h"
+#include "tests/support/billing_fixture.h"
+
+namespace ee::cp {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
+
+class ChargingTest : public testing::BillingTest {
+ protected:
+  const UtcTime ten_ = parse_rfc3339("2026-01-01T10:00:00.000Z").value();
+  /// To the moment at which the hours before `time` are due.
+  void settle(UtcTime time) { clock_.set_utc(time + Seconds(300)); }
+};
+
+// covers: S04_BILL_CHG_001
+TEST_F(ChargingTest, S04_BILL_CHG_001_PostsTheLinesOfTheWorkedExample) {
+  const AccountId payer = add_account(1);
+  const AccountId owner = add_account(2);
+  const AccountId a = add_account(3);
+  const AccountId b = add_account(4);
+  shares_.by_app["app"][UtcTime()] = {{a, 7000}, {b, 3000}};
+  clock_.set_utc(parse_rfc3339("2026-01-01T10:17:23.456Z").value());
+  RunningDeployment running = deployment(1, payer);
+  running.agent_account_id = owner;
+  running.app_id = "app";
+  open(running);
+  settle(ten_ + kHour);
+  EXPECT_EQ(charge().value("rows"), 1);
+  EXPECT_THAT(totals(),
+              UnorderedElementsAre(payer.str() + " charge -127827", owner.str() + " earning 89478",
+                                   a.str() + " contributor_credit 13421", b.str() + " contributor_credit 5752",
+                                   kPlatformAccount.str() + " platform_revenue 19176"));
+  EXPECT_EQ(number("SELECT pool_micros FROM usage_charges"), 19174);
+  EXPECT_EQ(number("SELECT billed_ms FROM usage_charges"), 2556544);
+  EXPECT_EQ(balance(payer), -127827);
+  EXPECT_EQ(db_.value<std::string>("SELECT idempotency_key FROM ledger_groups"),
+            "usage:" + std::to_string(unix_ms(ten_)) + ":" + db_.value<std::string>("SELECT id FROM ledger_groups"));
+  expect_sound();
+}
+
+// covers: S04_BILL_CHG_002
+TEST(ChargingProperty, S04_BILL_CHG_002_SumsDoNotDependOnTheBatches) {
+  /// What a seed makes: payers, owners, apps, prices, splits and times at random.
+  class Fleet : public ChargingTest {
+   public:
+    void TestBody() override {}
+    /// Segments from `seed`; returns what pure arithmetic charges for five hours.
+    std::int64_t make(std::uint32_t seed) {
+      std::mt19937 engine(seed);
+      const auto some = [&](std::int64_t from, std::int64_t to) {
+        return std::uniform_int_distribution<std::int64_t>(from, to)(engine);
+      };
+      std::vector<AccountId> accounts;
+      for (int n = 1; n <= 9; ++n) accounts.push_back(add_account(n));
+      shares_.by_app["app-0"][UtcTime()] = {{accounts[6], some(1, 4000)}, {accounts[7], some(1, 6000)}};
+      shares_.by_app["app-1"][UtcTime()] = {{accounts[8], 10000}};
+      shares_.by_app["app-1"][ten_ + 2 * kHour] = {{accounts[0], some(1, 10000)}};
+      std::int64_t expected = 0;
+      for (int n = 1; n <= 40; ++n) {
+        Raw raw{.account = accounts[static_cast<std::size_t>(some(0, 4))],
+                .rate = some(0, 3) == 0 ? some(0, kMaxRateMicros) : some(0, 2'000'000),
+                .from = ten_ + Milliseconds(some(0, 3 * kHourMs)),
+                .operator_bps = some(0, 10000),
+                .pool_bps = some(0, 10000)};
+        if (some(0, 1) == 0) raw.to = raw.from + Milliseconds(some(0, 2 * kHourMs));
+        if (some(0, 2) > 0) raw.owner = accounts[static_cast<std::size_t>(some(0, 6))];
+        if (const auto app = some(0, 3); app < 3) raw.app = "app-" + std::to_string(app);
+        insert(n, raw);
+        for (int hour = 0; hour < 5; ++hour)
+          expected += charge_of({.rate_micros = raw.rate,
+                                 .operator_bps = raw.operator_bps,
+                                 .pool_bps = raw.pool_bps,
+                                 .has_operator = raw.owner.has_value(),
+                                 .from_at = raw.from,
+                                 .to_at = raw.to},
+                                ten_ + hour * kHour)
+                          .gross_micros;
+      }
+      db_.execute("UPDATE billing_meta SET next_hour_at=:ten", {{"ten", ten_}});
+      return expected;
+    }
+    std::vector<std::string> run(std::int64_t batch, std::int64_t expected) {
+      set_batch(batch);
+      settle(ten_ + 5 * kHour);
+      EXPECT_EQ(charge().value("hours"), 5);
+      expect_sound();
+      EXPECT_EQ(number("SELECT COALESCE(SUM(gross_micros), 0) FROM usage_charges"), expected);
+      EXPECT_EQ(number("SELECT COUNT(*) FROM deployment_segments WHERE settled=0 AND to_at IS NOT NULL"), 0);
+      return totals();
+    }
+  };
+  for (const std::uint32_t seed : {1U, 2U, 3U, 4U}) {
+    std::optional<std::vector<std::string>> first;
+    for (const std::int64_t batch : {1, 7, 1000}) {
+      Fleet fleet;
+      const std::int64_t expected = fleet.make(seed);
+      ASSERT_GT(expected, 0);
+      const auto found = fleet.run(batch, expected);
+      if (!first) first = found;
+      EXPECT_EQ(found, *first) << "seed " << seed << ", batches of " << batch;
+    }
+  }
+}
+
+// covers: S04_BILL_CHG_003
+TEST_F(ChargingTest, S04_BILL_CHG_003_AnHourIsChargedOnceHoweverOftenItIsRun) {
+  const AccountId payer = add_account(1);
+  for (int n = 1; n <= 30; ++n) insert(n, {.account = payer, .from = ten_});
+  set_batch(7);
+  settle(ten_ + kHour);
+  EXPECT_EQ(charge().value("rows"), 30);
+  EXPECT_EQ(charge().value("rows"), 0);
+  const auto once = totals();
+  // As after a loss of every cursor: the primary key of usage_charges is what still holds.
+  db_.execute("DELETE FROM billing_hours");
+  db_.execute("UPDATE billing_meta SET next_hour_at=:ten", {{"ten", ten_}});
+  db_.execute("UPDATE deployment_segments SET charged_to_at=from_at");
+  const JobSummary again = charge();
+  EXPECT_EQ(again.value("hours"), 1);
+  EXPECT_EQ(again.value("rows"), 0);
+  EXPECT_EQ(totals(), once);
+  EXPECT_EQ(balance(payer), -30 * 180000);
+}
+
+// covers: S04_BILL_CHG_003
+TEST_F(ChargingTest, S04_BILL_CHG_003_TwoReplicasTogetherChargeOnce) {
+  const AccountId payer = add_account(1);
+  for (int n = 1; n <= 40; ++n) insert(n, {.account = payer, .from = ten_});
+  set_batch(3);
+  settle(ten_ + 2 * kHour);
+  Charging first = charging();
+  Charging second = charging();
+  std::optional<JobSummary> other;
+  std::jthread beside([&] {
+    const auto done = second.run({}, {});
+    if (done) other = *done;
+  });
+  const auto done = first.run({}, {});
+  beside.join();
+  ASSERT_TRUE(done && other);
+  EXPECT_EQ(done->value("rows") + other->value("rows"), 80);
+  EXPECT_EQ(balance(payer), -80 * 180000);
+  expect_sound();
+}
+
+TEST_F(ChargingTest, OnePassAtATimeInAProcess) {
+  const AccountId payer = add_account(1);
+  insert(1, {.account = payer, .from = ten_});
+  settle(ten_ + kHour);
+  Charging* self = nullptr;
+  std::optional<ErrorCode> inner;
+  // Only the lock is asked: nothing of the database may be called in here.
+  Charging pass = charging([&](ChargeStep) -> Result<void> {
+    std::jthread([&] {
+      const auto done = self->run({}, {});
+      if (!done) inner = done.error().code;
+    }).join();
+    return {};
+  });
+  self = &pass;
+  ASSERT_TRUE(pass.run({}, {}));
+  EXPECT_EQ(inner, ErrorCode::job_running);
+}
+
+// covers: S04_BILL_CHG_003
+TEST_F(ChargingTest, S04_BILL_CHG_003_AFailureAtAnyStepLosesAndDoublesNothing) {
+  const AccountId payer = add_account(1);
+  const AccountId owner = add_account(2);
+  for (int n = 1; n <= 9; ++n) insert(n, {.account = payer, .from = ten_, .owner = owner});
+  set_batch(4);
+  for (const ChargeStep step : {ChargeStep::begun, ChargeStep::charged, ChargeStep::noted, ChargeStep::posted,
+                                ChargeStep::cursor_moved, ChargeStep::finished}) {
+    for (int at = 1; at <= 3; ++at) {
+      if (step == ChargeStep::finished && at > 1) continue;
+      const UtcTime hour = db_.value<UtcTime>("SELECT next_hour_at FROM billing_meta");
+      settle(hour + kHour);
+      const std::int64_t before = balance(payer);
+      int seen = 0;
+      Charging failing = charging([&](ChargeStep now) -> Result<void> {
+        if (now != step || ++seen < at) return {};
+        return fail(ErrorCode::database_unavailable, "gone");  // and stays away
+      });
+      const auto done = failing.run({}, {});
+      ASSERT_FALSE(done);
+      EXPECT_EQ(done.error().code, ErrorCode::database_unavailable);
+      EXPECT_EQ(balance(payer), before - 4 * 180000 * (step == ChargeStep::finished ? 2 : at - 1));
+      expect_sound();
+      EXPECT_EQ(charge().value("hours"), 1);
+      EXPECT_EQ(balance(payer), before - 9 * 180000);
+      expect_sound();
+    }
+  }
+}
+
+TEST_F(ChargingTest, ADatabaseErrorIsTriedThreeTimesMore) {
+  const AccountId payer = add_account(1);
+  insert(1, {.account = payer, .from = ten_});
+  settle(ten_ + kHour);
+  int tries = 0;
+  Charging pass = charging([&](ChargeStep step) -> Result<void> {
+    if (step != ChargeStep::charged || ++tries > 3) return {};
+    return fail(ErrorCode::database_unavailable, "busy");
+  });
+  const SteadyTime begun = clock_.steady_now();
+  const auto done = pass.run({}, {});
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->value("rows"), 1);
+  EXPECT_EQ(tries, 4);
+  const auto waited = std::chrono::duration_cast<Milliseconds>(clock_.steady_now() - begun);
+  EXPECT_GE(waited, Milliseconds(1050));
+  EXPECT_LE(waited, Milliseconds(3150));
+  EXPECT_EQ(balance(payer), -180000);
+}
+
+TEST_F(ChargingTest, WithoutTheLeaseNothingIsCharged) {
+  const AccountId payer = add_account(1);
+  for (int n = 1; n <= 5; ++n) insert(n, {.account = payer, .from = ten_});
+  set_batch(2);
+  settle(ten_ + kHour);
+  int asked = 0;
+  Charging pass = charging();
+  const auto done = pass.run(
+      [&](db::Transaction&) -> Result<void> {
+        if (++asked < 3) return {};
+        return fail(ErrorCode::concurrent_update, "the lease is lost");
+      },
+      {});
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::concurrent_update);
+  EXPECT_EQ(asked, 3) << "and it is not tried again";
+  EXPECT_EQ(balance(payer), -4 * 180000);
+}
+
+TEST_F(ChargingTest, AStopEndsThePassBetweenBatches) {
+  const AccountId payer = add_account(1);
+  for (int n = 1; n <= 5; ++n) insert(n, {.account = payer, .from = ten_});
+  set_batch(2);
+  settle(ten_ + kHour);
+  std::stop_source stop;
+  Charging pass = charging([&](ChargeStep step) -> Result<void> {
+    if (step == ChargeStep::cursor_moved) stop.request_stop();
+    return {};
+  });
+  const auto done = pass.run({}, stop.get_token());
+  ASSERT_TRUE(done);
+  EXPECT_TRUE(done->stopped);
+  EXPECT_EQ(balance(payer), -2 * 180000);
+  EXPECT_EQ(charge().value("rows"), 3);
+}
+
+TEST_F(ChargingTest, WhileBillingIsHaltedNothingIsCharged) {
+  const AccountId payer = add_account(1);
+  insert(1, {.account = payer, .from = ten_});
+  settle(ten_ + kHour);
+  db_.execute("UPDATE billing_meta SET halted=1");
+  const JobSummary summary = charge();
+  EXPECT_THAT(summary.notes, ElementsAre("billing_halted"));
+  EXPECT_EQ(balance(payer), 0);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM billing_hours"), 0);
+  db_.execute("UPDATE billing_meta SET halted=0");
+  EXPECT_EQ(charge().value("rows"), 1);
+}
+
+// covers: S04_BILL_CHG_004
+TEST_F(ChargingTest, S04_BILL_CHG_004_FiftyHoursOfDowntimeAreCaughtUpInOrder) {
+  const AccountId payer = add_account(1);
+  const AccountId other = add_account(2);
+  insert(1, {.account = payer, .from = ten_ + Milliseconds(1234)});
+  insert(2, {.account = other, .rate = 777'777, .from = ten_ + 3 * kHour, .to = ten_ + 30 * kHour + Milliseconds(5)});
+  settle(ten_ + 50 * kHour);
+  EXPECT_EQ(charge().value("hours"), 24);
+  EXPECT_EQ(charge().value("hours"), 24);
+  EXPECT_EQ(charge().value("hours"), 2);
+  EXPECT_EQ(charge().value("hours"), 0);
+  const auto late = totals();
+  EXPECT_EQ(number("SELECT COUNT(*) FROM usage_charges"), 50 + 28);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM billing_hours WHERE status='done'"), 50);
+  EXPECT_EQ(
+      number("SELECT COUNT(*) FROM billing_hours a JOIN billing_hours b ON b.hour_start_at=a.hour_start_at+3600000 "
+             "WHERE b.finished_at<a.finished_at"),
+      0);
+  expect_sound();
+  // The same without downtime.
+  db_.execute("UPDATE billing_meta SET next_hour_at=:ten", {{"ten", ten_}});
+  std::int64_t payer_sum = 0;
+  std::int64_t other_sum = 0;
+  for (int hour = 0; hour < 50; ++hour) {
+    const UtcTime hs = ten_ + hour * kHour;
+    payer_sum += charge_of({.rate_micros = 180'000, .from_at = ten_ + Milliseconds(1234)}, hs).gross_micros;
+    other_sum +=
+        charge_of({.rate_micros = 777'777, .from_at = ten_ + 3 * kHour, .to_at = ten_ + 30 * kHour + Milliseconds(5)},
+                  hs)
+            .gross_micros;
+  }
+  EXPECT_THAT(late, UnorderedElementsAre(
+                        payer.str() + " charge -" + std::to_string(payer_sum),
+                        other.str() + " charge -" + std::to_string(other_sum),
+                        kPlatformAccount.str() + " platform_revenue " + std::to_string(payer_sum + other_sum)));
+}
+
+TEST_F(ChargingTest, AnHourIsNotDueBeforeItHasSettled) {
+  const AccountId payer = add_account(1);
+  insert(1, {.account = payer, .from = ten_});
+  clock_.set_utc(ten_ + kHour + Seconds(300) - Milliseconds(1));
+  EXPECT_EQ(charge().value("hours"), 0);
+  clock_.advance(Milliseconds(1));
+  EXPECT_EQ(charge().value("hours"), 1);
+  EXPECT_EQ(metrics_.lag(), Seconds(0));
+  clock_.advance(Seconds(3 * 3600));
+  EXPECT_EQ(metrics_.lag(), Seconds(2 * 3600 + 300));
+  EXPECT_FALSE(metrics_.in_time());
+}
+
+// covers: S04_BILL_CHG_005
+TEST_F(ChargingTest, S04_BILL_CHG_005_StartsAndStopsAreChargedToTheMillisecond) {
+  const AccountId payer = add_account(1);
+  const auto at = [&](std::int64_t ms) { return ten_ + Milliseconds(ms); };
+  clock_.set_utc(at(0));
+  insert(1, {.account = payer, .rate = 3'600'000, .from = at(1'000), .to = at(61'000)});         // inside an hour
+  insert(2, {.account = payer, .rate = 3'600'000, .from = at(1'800'000), .to = at(9'000'000)});  // over hours
+  insert(3, {.account = payer, .rate = 3'600'000, .from = at(0), .to = at(3'600'000)});          // on the boundary
+  insert(4, {.account = payer, .rate = 3'600'000, .from = at(3'599'999), .to = at(3'600'000)});  // 1 ms
+  insert(5, {.account = payer, .rate = 3'600'000, .from = at(3'600'000), .to = at(3'600'000)});  // nothing
+  clock_.set_utc(at(7'200'000));
+  open(deployment(9, payer), at(7'200'000));
+  clock_.set_utc(at(7'201'000));
+  close(9);
+  open(deployment(9, payer));  // two segments in one hour
+  clock_.set_utc(at(7'203'500));
+  close(9);
+  settle(ten_ + 3 * kHour);
+  charge();
+  const auto charged = [&](std::string_view where) {
+    return number("SELECT COALESCE(SUM(charged_micros), 0) FROM deployment_segments WHERE " + std::string(where));
+  };
+  EXPECT_EQ(charged("deployment_id='" + deployment_id(1).str() + "'"), 60'000);
+  EXPECT_EQ(charged("deployment_id='" + deployment_id(2).str() + "'"), 7'200'000);
+  EXPECT_EQ(charged("deployment_id='" + deployment_id(3).str() + "'"), 3'600'000);
+  EXPECT_EQ(charged("deployment_id='" + deployment_id(4).str() + "'"), 1);
+  EXPECT_EQ(charged("deployment_id='" + deployment_id(5).str() + "'"), 0);
+  EXPECT_EQ(charged("deployment_id='" + deployment_id(9).str() + "'"), 50 + 125);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM deployment_segments WHERE settled<>1"), 0);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM usage_charges WHERE deployment_id=:id", {{"id", deployment_id(2)}}), 3);
+  expect_sound();
+}
+
+// covers: S04_BILL_CHG_007
+TEST_F(ChargingTest, S04_BILL_CHG_007_WithoutOperatorAppOrShares) {
+  const AccountId payer = add_account(1);
+  const AccountId owner = add_account(2);
+  const AccountId a = add_account(3);
+  shares_.by_app["shared"][UtcTime()] = {{a, 4000}};
+  shares_.by_app["greedy"][UtcTime()] = {{a, 9000}, {owner, 1001}};
+  struct Row {
+    Raw raw;
+    std::int64_t operators;
+    std::int64_t contributors;
+  };
+  const std::vector<Row> rows = {
+      {{.account = payer, .rate = 100'003}, 0, 0},
+      {{.account = payer, .rate = 100'003, .owner = owner}, 70'002, 0},
+      {{.account = payer, .rate = 100'003, .app = "shared"}, 0, 20'000},
+      {{.account = payer, .rate = 100'003, .owner = owner, .app = "shared", .pool_bps = 0}, 70'002, 0},
+      {{.account = payer, .rate = 100'003, .owner = owner, .app = "shared", .pool_bps = 10000}, 70'002, 12'000},
+      {{.account = payer, .rate = 100'003, .owner = owner, .app = "shared", .operator_bps = 10000}, 100'003, 0},
+      {{.account = payer, .rate = 100'003, .app = "unknown"}, 0, 0},
+      {{.account = payer, .rate = 100'003, .app = "greedy"}, 0, 0},
+      {{.account = payer, .rate = 0, .owner = owner, .app = "shared"}, 0, 0}};
+  UtcTime hour = ten_;
+  int n = 0;
+  for (const Row& row : rows) {
+    Raw raw = row.raw;
+    raw.from = hour;
+    raw.to = hour + kHour;
+    insert(++n, raw);
+    hour += kHour;
+    settle(hour);
+    const std::int64_t owned = balance(owner);
+    const std::int64_t contributed = balance(a);
+    const std::int64_t platform = balance(kPlatformAccount);
+    EXPECT_EQ(charge().value("rows"), 1);
+    EXPECT_EQ(balance(owner) - owned, row.operators) << n;
+    EXPECT_EQ(balance(a) - contributed, row.contributors) << n;
+    EXPECT_EQ(balance(kPlatformAccount) - platform, raw.rate - row.operators - row.contributors) << n;
+  }
+  EXPECT_EQ(number("SELECT COUNT(*) FROM ledger_groups"), n - 1) << "an hour for nothing has no group";
+  EXPECT_EQ(audit_rows("share_set_invalid"), 1);
+  expect_sound();
+}
+
+// covers: S04_BILL_CHG_007
+TEST_F(ChargingTest, S04_BILL_CHG_007_AChangeOfSharesCountsFromItsHour) {
+  const AccountId payer = add_account(1);
+  const AccountId a = add_account(2);
+  const AccountId b = add_account(3);
+  shares_.by_app["app"][UtcTime()] = {{a, 10000}};
+  shares_.by_app["app"][ten_ + kHour] = {{b, 10000}};
+  insert(1, {.account = payer, .rate = 100'000, .from = ten_, .app = "app"});
+  settle(ten_ + kHour);
+  charge();
+  EXPECT_EQ(balance(a), 50'000);
+  EXPECT_EQ(balance(b), 0);
+  settle(ten_ + 2 * kHour);
+  charge();
+  EXPECT_EQ(balance(a), 50'000);
+  EXPECT_EQ(balance(b), 50'000);
+}
+
+// covers: S04_BILL_CHG_008
+TEST_F(ChargingTest, S04_BILL_CHG_008_OneBadRowOfTenThousandIsSetAside) {
+  const AccountId payer = add_account(1);
+  const AccountId missing = testing::test_account_id(99);
+  insert(0, {.account = payer, .from = ten_});
+  db_.execute(
+      "INSERT INTO deployment_segments SELECT '01900000-0000-7000-b000-'||printf('%012d', i), "
+      "'01900000-0000-7000-9000-'||printf('%012d', i), 1, account_id, agent_id, agent_account_id, app_id, vcpus, "
+      "memory_mib, gpu_count, extra_disk_gib, sla_class, machine_class, datacenter, rate_micros, rate_version, "
+      "operator_bps, pool_bps, from_at, to_at, charged_to_at, 0, 0 FROM deployment_segments, "
+      "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<9999) SELECT i+500000 AS i FROM n)");
+  const std::string bad = "01900000-0000-7000-b000-000000504321";
+  // Its owner has no account: the ledger refuses the line.
+  db_.execute("UPDATE deployment_segments SET agent_account_id=:missing WHERE id=:bad",
+              {{"missing", missing}, {"bad", bad}});
+  settle(ten_ + kHour);
+  const JobSummary summary = charge();
+  EXPECT_EQ(summary.value("rows"), 9999);
+  EXPECT_EQ(summary.value("set_aside"), 1);
+  EXPECT_EQ(balance(payer), -9999 * 180'000);
+  EXPECT_EQ(db_.values<std::string>("SELECT id FROM deployment_segments WHERE settled=2"),
+            std::vector<std::string>{bad});
+  EXPECT_EQ(audit_rows("charge_failed"), 1);
+  EXPECT_EQ(db_.value<std::string>("SELECT object_id FROM audit_log WHERE action='charge_failed'"), bad);
+  EXPECT_NE(registry_.text().find("ee_billing_failed_rows 1"), std::string::npos);
+  expect_sound();
+
+  settle(ten_ + 3 * kHour);
+  EXPECT_EQ(charge().value("rows"), 2 * 9999) << "the others go on";
+  Charging pass = charging();
+  const Actor admin{.name = "admin:session", .request_id = "r", .client_address = "192.0.2.1"};
+  const auto refused = pass.retry(bad, admin);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::segment_unchargeable);
+  EXPECT_EQ(number("SELECT settled FROM deployment_segments WHERE id=:bad", {{"bad", bad}}), 2);
+
+  add_account(99);
+  const auto retried = pass.retry(bad, admin);
+  ASSERT_TRUE(retried) << retried.error().detail;
+  EXPECT_EQ(retried->hours, 3);
+  EXPECT_EQ(retried->amount.value, 3 * 180'000);
+  EXPECT_EQ(balance(missing), 3 * 126'000);
+  EXPECT_EQ(audit_rows("charge_retried"), 1);
+  EXPECT_EQ(pass.retry(bad, admin).error().code, ErrorCode::segment_unchargeable) << "it is not set aside any more";
+  settle(ten_ + 4 * kHour);
+  EXPECT_EQ(charge().value("rows"), 10'000);
+  EXPECT_EQ(balance(payer), -4 * 10'000 * 180'000LL);
+  expect_sound();
+}
+
+// covers: S04_BILL_CHG_008
+TEST_F(ChargingTest, S04_BILL_CHG_008_ARetryWithinAnHourThatIsUnderWayMissesNothing) {
+  const AccountId payer = add_account(1);
+  const AccountId missing = testing::test_account_id(99);
+  std::string first;
+  for (int n = 1; n <= 6; ++n) {
+    const std::string id = insert(n, {.account = payer, .from = ten_});
+    if (n == 1) first = id;
+  }
+  db_.execute("UPDATE deployment_segments SET agent_account_id=:missing WHERE id=:id",
+              {{"missing", missing}, {"id", first}});
+  set_batch(2);
+  settle(ten_ + 2 * kHour);
+  std::stop_source stop;
+  int moved = 0;
+  Charging halfway = charging([&](ChargeStep step) -> Result<void> {
+    if (step == ChargeStep::cursor_moved && ++moved == 5) stop.request_stop();  // in the second hour
+    return {};
+  });
+  ASSERT_TRUE(halfway.run({}, stop.get_token()));
+  ASSERT_EQ(number("SELECT COUNT(*) FROM billing_hours WHERE status='charging'"), 1);
+  add_account(99);
+  const auto retried = charging().retry(first, {.name = "admin:s", .request_id = "r", .client_address = "a"});
+  ASSERT_TRUE(retried) << retried.error().detail;
+  EXPECT_EQ(retried->hours, 2) << "the hour under way has passed it";
+  charge();
+  EXPECT_EQ(balance(payer), -12 * 180'000);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM usage_charges WHERE segment_id=:id", {{"id", first}}), 2);
+  expect_sound();
+}
+
+TEST_F(ChargingTest, WhatFailsForEverybodyEndsThePass) {
+  const AccountId payer = add_account(1);
+  const AccountId missing = testing::test_account_id(99);
+  for (int n = 1; n <= 150; ++n) insert(n, {.account = payer, .from = ten_, .owner = missing});
+  settle(ten_ + kHour);
+  const auto done = charging().run({}, {});
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, ErrorCode::account_not_found);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM deployment_segments WHERE settled=2"), Charging::kSetAsideMax);
+}
+
+// covers: S04_BILL_CHG_009
+TEST_F(ChargingTest, S04_BILL_CHG_009_HoursWhileBillingIsOffAreWaivedForGood) {
+  const AccountId payer = add_account(1);
+  insert(1, {.account = payer, .from = ten_});
+  const std::string ended = insert(2, {.account = payer, .from = ten_, .to = ten_ + kHour + Seconds(60)});
+  settle(ten_ + kHour);
+  charge();
+  EXPECT_EQ(balance(payer), -2 * 180'000);
+  settings_.enabled = false;
+  settle(ten_ + 4 * kHour);
+  const JobSummary off = charge();
+  EXPECT_EQ(off.value("waived"), 3);
+  EXPECT_EQ(off.value("rows"), 0);
+  settings_.enabled = true;
+  settle(ten_ + 5 * kHour);
+  EXPECT_EQ(charge().value("rows"), 1);
+  EXPECT_EQ(balance(payer), -3 * 180'000);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM billing_hours WHERE status='waived'"), 3);
+  EXPECT_EQ(number("SELECT settled FROM deployment_segments WHERE id=:id", {{"id", ended}}), 1);
+  expect_sound();
+}
+
+// covers: S04_BILL_CHG_009
+TEST_F(ChargingTest, S04_BILL_CHG_009_ARetryDoesNotChargeWaivedHours) {
+  const AccountId payer = add_account(1);
+  const AccountId missing = testing::test_account_id(99);
+  const std::string id = insert(1, {.account = payer, .from = ten_, .owner = missing});
+  settle(ten_ + kHour);
+  EXPECT_EQ(charge().value("set_aside"), 1);
+  settings_.enabled = false;
+  settle(ten_ + 3 * kHour);
+  charge();
+  settings_.enabled = true;
+  settle(ten_ + 4 * kHour);
+  charge();
+  add_account(99);
+  const auto retried = charging().retry(id, {.name = "admin:s", .request_id = "r", .client_address = "a"});
+  ASSERT_TRUE(retried) << retried.error().detail;
+  EXPECT_EQ(retried->hours, 2);
+  EXPECT_EQ(balance(payer), -2 * 180'000);
+  expect_sound();
+}
+
+TEST_F(ChargingTest, ThePlatformsPartGoesToTheAccountOfTheSetting) {
+  const AccountId payer = add_account(1);
+  const AccountId platform = add_account(2);
+  settings_.platform_account = platform;
+  insert(1, {.account = payer, .from = ten_});
+  settle(ten_ + kHour);
+  charge();
+  EXPECT_EQ(balance(platform), 180'000);
+  db_.execute("UPDATE accounts SET status='suspended' WHERE id=:id", {{"id", platform}});
+  settle(ten_ + 2 * kHour);
+  charge();
+  EXPECT_EQ(balance(platform), 180'000);
+  EXPECT_EQ(balance(kPlatformAccount), 180'000);
+}
+
+TEST_F(ChargingTest, ClosedAndSuspendedAccountsAreChargedAllTheSame) {
+  const AccountId payer = add_account(1);
+  insert(1, {.account = payer, .from = ten_});
+  db_.execute("UPDATE accounts SET status='closed' WHERE id=:id", {{"id", payer}});
+  settle(ten_ + kHour);
+  charge();
+  EXPECT_EQ(balance(payer), -180'000);
+}
+
+}  // namespace
+}  // namespace ee::cp
