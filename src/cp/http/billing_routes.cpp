@@ -35,10 +35,8 @@ net::Response get_status(BillingRoutes& context, const Call& call) {
 }
 
 net::Response post_run(BillingRoutes& context, const Call& call) {
-  const JobActor actor{.actor = call.principal.actor(),
-                       .request_id = call.request.request_id,
-                       .client_address = call.request.client_address};
-  return answer_of(context.jobs.run_now("hourly_charging", actor, "billing_run"), 202, call.request.request_id);
+  return answer_of(context.jobs.run_now("hourly_charging", actor_of(call), "billing_run"), 202,
+                   call.request.request_id);
 }
 
 net::Response post_retry(BillingRoutes& context, const Call& call) {
