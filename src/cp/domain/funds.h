@@ -1,21 +1,14 @@
 #pragma once
-#include <boost/describe/enum.hpp>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
 #include "common/money.h"
 #include "common/time.h"
+#include "cp/domain/account.h"
 
 /// When an account runs out of money (04 section 8.2). Pure.
 namespace ee::cp {
-
-enum class BillingState : std::uint8_t { ok, low, grace, exhausted };
-BOOST_DESCRIBE_ENUM(BillingState, ok, low, grace, exhausted)
-
-/// What happens at the spend limit of a month: nothing new, or what runs is stopped too.
-enum class SpendLimitAction : std::uint8_t { block, stop };
-BOOST_DESCRIBE_ENUM(SpendLimitAction, block, stop)
 
 struct FundsRules {
   std::int64_t warn_hours = 24;
