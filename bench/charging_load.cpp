@@ -144,7 +144,7 @@ int run(const Options& options) {
   SystemRandom random;
   LongestWrite longest;
   const testing::TempDir temporary;
-  const std::filesystem::path dir = options.dir.empty() ? std::filesystem::path(temporary / "") : options.dir;
+  const std::filesystem::path dir = options.dir.empty() ? temporary / "" : std::filesystem::path(options.dir);
   auto database = db::SqliteDatabase::open(
       {.path = dir / "charging.db", .strict = false, .statement_limit = Seconds(120)}, clock, &longest);
   if (!database) throw std::runtime_error(database.error().detail);

@@ -14,7 +14,7 @@ constexpr std::string_view kMoneyColumns =
 
 }  // namespace
 
-Result<std::optional<FundsRow>> FundsStore::lock(db::Transaction& tx, const AccountId& account) const {
+Result<std::optional<LockedFunds>> FundsStore::lock(db::Transaction& tx, const AccountId& account) const {
   static const std::string sql =
       fmt::format("SELECT {} FROM account_balances b JOIN accounts a ON a.id=b.account_id WHERE b.account_id=:account",
                   kMoneyColumns);
@@ -22,7 +22,7 @@ Result<std::optional<FundsRow>> FundsStore::lock(db::Transaction& tx, const Acco
   const auto locked =
       tx.execute("UPDATE account_balances SET version=version WHERE account_id=:account", {{"account", account}});
   if (!locked) return std::unexpected(locked.error());
-  return tx.query_one<FundsRow>(sql, {{"account", account}});
+  return tx.query_one<LockedFunds>(sql, {{"account", account}});
 }
 
 Result<std::vector<FundsOfAccount>> FundsStore::page(db::Transaction& tx, const AccountId& after, UtcTime now,
@@ -47,7 +47,7 @@ Result<std::vector<FundsOfAccount>> FundsStore::page(db::Transaction& tx, const 
       "FROM deployment_segments WHERE settled=2 AND account_id>:after AND account_id<=:last) s GROUP BY account_id) u "
       "ON u.account_id=b.account_id WHERE b.account_id>:after AND b.account_id<=:last "
       "AND (u.account_id IS NOT NULL OR b.billing_state<>'ok') ORDER BY b.account_id",
-      kMoneyColumns, kAccruedOfSegment, kAccruedOfSegment);
+      kMoneyColumns, accrued_of_segment(), accrued_of_segment());
   const auto ids = tx.query<AccountId>(ids_sql, {{"after", after}, {"limit", limit}});
   if (!ids) return std::unexpected(ids.error());
   if (ids->empty()) return std::vector<FundsOfAccount>();

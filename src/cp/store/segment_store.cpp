@@ -12,11 +12,14 @@ const std::string& select_segment() {
 
 }  // namespace
 
-const std::string kAccruedOfSegment = [] {
-  const std::string ms = "((CASE WHEN to_at IS NULL OR to_at>:now THEN :now ELSE to_at END)-charged_to_at)";
-  return fmt::format("(CASE WHEN {0}<=0 THEN 0 ELSE rate_micros*({0}/3600000)+rate_micros*({0}%3600000)/3600000 END)",
-                     ms);
-}();
+const std::string& accrued_of_segment() {
+  static const std::string sql = [] {
+    const std::string ms = "((CASE WHEN to_at IS NULL OR to_at>:now THEN :now ELSE to_at END)-charged_to_at)";
+    return fmt::format("(CASE WHEN {0}<=0 THEN 0 ELSE rate_micros*({0}/3600000)+rate_micros*({0}%3600000)/3600000 END)",
+                       ms);
+  }();
+  return sql;
+}
 
 Result<void> SegmentStore::open(db::Transaction& tx, const SegmentRow& row) const {
   static const std::string sql = fmt::format("INSERT INTO deployment_segments ({}) VALUES ({})",
@@ -65,7 +68,7 @@ Result<AccountUse> SegmentStore::use_of(db::Transaction& tx, const AccountId& ac
       "FROM deployment_segments WHERE settled=0 AND account_id=:account UNION ALL "
       "SELECT {0} AS accrued, CASE WHEN to_at IS NULL THEN rate_micros ELSE 0 END AS burn "
       "FROM deployment_segments WHERE settled=2 AND account_id=:account) s",
-      kAccruedOfSegment);
+      accrued_of_segment());
   const auto use = tx.query_one<AccountUse>(sql, {{"account", account}, {"now", now}});
   if (!use) return std::unexpected(use.error());
   return use->value_or(AccountUse{});

@@ -51,7 +51,7 @@ BOOST_DESCRIBE_STRUCT(AccountUse, (), (accrued, burn))
 
 /// SQL: what a segment has used and not been charged for at `:now`, rounded down to a micro-dollar. Whole hours first,
 /// so that it stays below 2^63 for any time without charging.
-extern const std::string kAccruedOfSegment;
+const std::string& accrued_of_segment();
 
 /// Table `deployment_segments` (04 section 7.2). The charging pass has statements of its own (charge_store.h).
 /// Stateless.
