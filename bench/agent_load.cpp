@@ -112,6 +112,40 @@ int heartbeats(const LoadOptions& options, const std::string& file) {
   return 0;
 }
 
+/// What it costs to know the sender: a small answer to agents whose credentials are in the cache, beside a small answer
+/// to anybody. Neither reads the database.
+int authentication(LoadOptions options, const std::string& file) {
+  std::vector<KnownAgent> agents;
+  std::ifstream in(file);
+  for (KnownAgent agent; agents.size() < 2000 && in >> agent.id >> agent.credential >> agent.boot_id;)
+    agents.push_back(agent);
+  require_ok(!agents.empty(), "no agents in " + file);
+  std::uint64_t number = 0;
+  const auto known = [&](int, std::string& out) {
+    const KnownAgent& agent = agents[++number % agents.size()];
+    out = fmt::format("GET /auth/me HTTP/1.1\r\nHost: bench\r\nX-Forwarded-For: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+                      forwarded_for(number % 100000), agent.credential);
+    return true;
+  };
+  const auto anybody = [&](int, std::string& out) {
+    out = fmt::format("GET /auth/methods HTTP/1.1\r\nHost: bench\r\nX-Forwarded-For: {}\r\n\r\n",
+                      forwarded_for(++number % 100000));
+    return true;
+  };
+  const double seconds = options.seconds;
+  options.seconds = 1;
+  run_load(options, 200, known);  // into the cache
+  options.seconds = seconds;
+  const LoadResult with = run_load(options, 200, known);
+  const LoadResult without = run_load(options, 200, anybody);
+  print("authenticated", with);
+  print("unauthenticated", without);
+  fmt::print(R"({{"run":"authentication","ratio":{:.3f},"target":0.8}})"
+             "\n",
+             without.rate() > 0 ? with.rate() / without.rate() : 0);
+  return 0;
+}
+
 int list_pages(const LoadOptions& options, const std::string& token) {
   std::string cursor;
   const auto next = [&](int, std::string& out) {
@@ -252,6 +286,8 @@ int main(int argc, char** argv) {
   seed->add_option("--out", file)->required();
   auto* beats = app.add_subcommand("heartbeats")->fallthrough();
   beats->add_option("--agents", file)->required();
+  auto* auth = app.add_subcommand("auth")->fallthrough();
+  auth->add_option("--agents", file)->required();
   auto* list = app.add_subcommand("list")->fallthrough();
   list->add_option("--token", token)->required();
   auto* reg = app.add_subcommand("register")->fallthrough();
@@ -264,6 +300,7 @@ int main(int argc, char** argv) {
   try {
     if (*seed) return ee::bench::seed(database, agents, file);
     if (*beats) return ee::bench::heartbeats(options, file);
+    if (*auth) return ee::bench::authentication(options, file);
     if (*list) return ee::bench::list_pages(options, token);
     if (*reg) return ee::bench::registrations(options, prefix, audience);
     return ee::bench::garbage(options, kind);

@@ -44,6 +44,8 @@ echo "== P3: heartbeats, 100,000 known agents (target >= 30,000/s on 2 cores)"
 start large
 load heartbeats --agents "$dir/large.agents" --connections 64
 awk '/VmRSS/ {printf "memory of the control plane: %d MiB\n", $2 / 1024}' "/proc/$pid/status"
+echo "== authenticated requests, warm cache, beside unauthenticated ones (target ratio >= 0.8)"
+load auth --agents "$dir/large.agents" --connections 64
 echo "== P4: a page of 50 of 100,000 agents (target p99 <= 5 ms, as at 1,000)"
 load list --token "$(token)" --connections 1
 stop
