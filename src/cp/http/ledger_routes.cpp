@@ -166,9 +166,7 @@ Result<net::Response> resume(LedgerRoutes& context, const Call& call) {
 }
 
 Result<net::Response> verify(LedgerRoutes& context, const Call& call) {
-  const Actor actor = actor_of(call);
-  const auto asked = context.jobs.run_now(
-      "ledger_verify", {.actor = actor.name, .request_id = actor.request_id, .client_address = actor.client_address});
+  const auto asked = context.jobs.run_now("ledger_verify", actor_of(call));
   if (!asked) return std::unexpected(asked.error());
   return json_answer(202, *asked);
 }

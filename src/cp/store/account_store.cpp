@@ -114,8 +114,8 @@ Result<bool> AccountStore::update(db::Transaction& tx, AccountRow& row, UtcTime 
   return true;
 }
 
-Result<AccountMoney> AccountStore::money(db::Transaction& tx, const AccountId& id) const {
-  auto row = tx.query_one<AccountMoney>(
+Result<AccountBalance> AccountStore::money(db::Transaction& tx, const AccountId& id) const {
+  auto row = tx.query_one<AccountBalance>(
       "SELECT account_id, balance_micros, billing_state FROM account_balances WHERE account_id=:id", {{"id", id}});
   if (!row) return std::unexpected(std::move(row.error()));
   if (!*row) return fail(ErrorCode::internal_error, "an account has no balance row");

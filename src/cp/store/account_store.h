@@ -21,12 +21,12 @@ struct AccountFilter {
 };
 
 /// What the account's materialised balance says; the ledger keeps it.
-struct AccountMoney {
+struct AccountBalance {
   AccountId account_id = {};
   UsdMicros balance_micros = {};
   BillingState billing_state = BillingState::ok;
 };
-BOOST_DESCRIBE_STRUCT(AccountMoney, (), (account_id, balance_micros, billing_state))
+BOOST_DESCRIBE_STRUCT(AccountBalance, (), (account_id, balance_micros, billing_state))
 
 /// Tables `accounts`, `account_identities` and `oidc_rules`. Stateless.
 class AccountStore {
@@ -45,7 +45,7 @@ class AccountStore {
   /// Writes every changeable column if the row still has `row.version`; then `row.version` is one higher. False: it has
   /// not. Errors: account_name_taken.
   Result<bool> update(db::Transaction& tx, AccountRow& row, UtcTime now) const;
-  Result<AccountMoney> money(db::Transaction& tx, const AccountId& id) const;
+  Result<AccountBalance> money(db::Transaction& tx, const AccountId& id) const;
 
   /// Errors: identity_already_linked.
   Result<void> link(db::Transaction& tx, const IdentityRow& row) const;
