@@ -55,8 +55,8 @@ constexpr Expected kExpected[] = {
     {"GET /api/v1/accounts/{account_id}/balance", "-oyo--", Scope::read, true},
     {"GET /api/v1/accounts/{account_id}/transactions", "-oyo--", Scope::read, true},
     {"GET /api/v1/accounts/{account_id}/usage", "-oyo--", Scope::read, true},
-    {"GET /api/v1/accounts/{account_id}/statements", "-oyo--", Scope::billing, true},
-    {"GET /api/v1/accounts/{account_id}/statements/{month}", "-oyo--", Scope::billing, true},
+    {"GET /api/v1/accounts/{account_id}/statements", "-oyo--", Scope::read, true},
+    {"GET /api/v1/accounts/{account_id}/statements/{month}", "-oyo--", Scope::read, true},
     {"PATCH /api/v1/accounts/{account_id}", "-oyo--", Scope::account},
     {"DELETE /api/v1/accounts/{account_id}", "-oyo--", Scope::account},
     {"GET /api/v1/accounts/{account_id}/oidc-rules", "-oyo--", Scope::account},
@@ -69,9 +69,9 @@ constexpr Expected kExpected[] = {
     {"DELETE /api/v1/accounts/{account_id}/api-keys/{key_id}", "-oyo--", Scope::account},
     {"POST /api/v1/accounts/{account_id}/api-keys/{key_id}/rotate", "-o-o--", Scope::account},
     {"GET /api/v1/accounts/{account_id}/deposits", "-oyo--", Scope::billing, true},
-    {"POST /api/v1/accounts/{account_id}/deposits", "-o-o--", Scope::billing, true},
+    {"POST /api/v1/accounts/{account_id}/deposits", "-o-o--", Scope::billing},
     {"GET /api/v1/accounts/{account_id}/deposits/{deposit_id}", "-oyo--", Scope::billing, true},
-    {"POST /api/v1/accounts/{account_id}/deposits/{deposit_id}/cancel", "-o-o--", Scope::billing, true},
+    {"POST /api/v1/accounts/{account_id}/deposits/{deposit_id}/cancel", "-o-o--", Scope::billing},
     {"POST /api/v1/accounts/{account_id}/suspend", "--y---"},
     {"POST /api/v1/accounts/{account_id}/resume", "--y---"},
     {"POST /api/v1/accounts/{account_id}/credit", "--y---"},
@@ -117,13 +117,14 @@ class AccessMatrixTest : public AccountFixture {
       route.fast = {};
       route.rate = cp::RateClass::none;
     }
-    authenticator_.set_workflow_verifier([this](std::string_view jwt, bool) -> Result<cp::Principal> {
-      if (jwt != kJwt) return fail(ErrorCode::invalid_credential);
-      return cp::Principal{.kind = cp::PrincipalKind::oidc,
-                           .account_id = AccountId(workflow_account_),
-                           .account_type = AccountType::deployer,
-                           .oidc_claims = std::make_shared<cp::OidcClaims>()};
-    });
+    authenticator_.set_workflow_verifier(
+        [this](std::string_view jwt, const auto& /*credentials*/) -> Result<cp::Principal> {
+          if (jwt != kJwt) return fail(ErrorCode::invalid_credential);
+          return cp::Principal{.kind = cp::PrincipalKind::oidc,
+                               .account_id = AccountId(workflow_account_),
+                               .account_type = AccountType::deployer,
+                               .oidc_claims = std::make_shared<cp::OidcClaims>()};
+        });
     api_ = std::make_unique<cp::Api>(std::move(table), authenticator_, limits_, cp::ApiHooks{});
   }
 

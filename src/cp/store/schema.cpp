@@ -22,16 +22,13 @@ struct LedgerGuard {
 };
 /// 04 section 6.1. A foreign key keeps lines from being without a header; these do the rest. Those on INSERT of a known
 /// row keep `INSERT OR REPLACE` from deleting past the others on a connection without `recursive_triggers`.
-constexpr std::array<LedgerGuard, 9> kLedgerGuards = {{
+constexpr std::array<LedgerGuard, 8> kLedgerGuards = {{
     {"transactions_no_update", "UPDATE", "transactions", "", "ledger_append_only"},
     {"transactions_no_delete", "DELETE", "transactions", "", "ledger_append_only"},
     {"transactions_no_replace", "INSERT", "transactions",
      "EXISTS (SELECT 1 FROM transactions WHERE id = NEW.id OR rowid = NEW.rowid)", "ledger_append_only"},
     {"transactions_sealed", "INSERT", "transactions", "EXISTS (SELECT 1 FROM ledger_groups WHERE id = NEW.group_id)",
      "ledger_group_sealed"},
-    {"transactions_line_once", "INSERT", "transactions",
-     "EXISTS (SELECT 1 FROM transactions WHERE group_id = NEW.group_id AND line_no = NEW.line_no)",
-     "ledger_append_only"},
     {"ledger_groups_no_update", "UPDATE", "ledger_groups", "", "ledger_append_only"},
     {"ledger_groups_no_delete", "DELETE", "ledger_groups", "", "ledger_append_only"},
     {"ledger_groups_no_replace", "INSERT", "ledger_groups",
