@@ -187,10 +187,7 @@ int db_check(const Config& config) {
 int rebuild_balances(const Config& config) {
   const ee::SystemClock clock;
   ee::SystemRandom random;
-  const auto outcome = ee::cp::rebuild_ledger_balances(config, clock, random);
-  if (outcome.exit_code != 0) return fail_lines(outcome.lines, outcome.exit_code);
-  for (const std::string& line : outcome.lines) fmt::print("{}\n", line);
-  return 0;
+  return print(ee::cp::rebuild_ledger_balances(config, clock, random));
 }
 
 int ask_health(const Config& config) {

@@ -39,10 +39,14 @@ ToolResult refused(const Error& error) {
                                         error.detail.empty() ? error_info(error.code).title : error.detail));
 }
 
-db::DatabaseIdentity identity_of(const Config& config) {
-  return {.env = std::string(to_string(config.stage)),
-          .cluster_id = config.cluster_id,
-          .app_version = std::string(kProgramVersion)};
+/// The schema brought up to date; guards that somebody had removed are audited.
+std::expected<SchemaReport, ToolResult> ready_schema(db::SqliteDatabase& database, const Config& config, Clock& clock,
+                                                     Random& random) {
+  auto report = prepare_schema(database, database_identity(config), clock, random);
+  if (!report) return std::unexpected(refused(report.error()));
+  if (auto audited = audit_restored_guards(database, report->restored_guards, clock, random); !audited)
+    return std::unexpected(refused(audited.error()));
+  return std::move(*report);
 }
 
 std::string shown(const SettingView& view) {
@@ -76,21 +80,11 @@ Result<SettingView> carry_out(SettingsService& settings, const SettingsCommand& 
 
 }  // namespace
 
-db::SqliteOptions sqlite_options(const Config& config) {
-  return {.path = config.database.sqlite_path,
-          .strict = config.stage != Stage::dev,
-          .readers = static_cast<std::size_t>(config.database.readers),
-          .write_queue = static_cast<std::size_t>(config.database.write_queue),
-          .group_max = static_cast<std::size_t>(config.database.group_max),
-          .group_wait = config.database.group_wait,
-          .busy_timeout = config.database.busy_timeout};
-}
-
 ToolResult migrate_tool(const Config& config, bool dry_run, Clock& clock, Random& random) {
   const Opened database = db::SqliteDatabase::open(sqlite_options(config), clock);
   if (!database) return refused(database.error());
   if (dry_run) {
-    const auto plan = db::plan_migrations(**database, migrations(), identity_of(config));
+    const auto plan = db::plan_migrations(**database, migrations(), database_identity(config));
     if (!plan) return refused(plan.error());
     ToolResult result{.exit_code = 0, .lines = {fmt::format("schema version {}, would be {}", plan->from, plan->to)}};
     for (const db::Migration& migration : migrations())
@@ -98,8 +92,8 @@ ToolResult migrate_tool(const Config& config, bool dry_run, Clock& clock, Random
         result.lines.push_back(fmt::format("{:03} {}", migration.version, migration.name));
     return result;
   }
-  const auto done = prepare_schema(**database, identity_of(config), clock, random);
-  if (!done) return refused(done.error());
+  const auto done = ready_schema(**database, config, clock, random);
+  if (!done) return done.error();
   ToolResult result{.exit_code = 0,
                     .lines = {fmt::format("schema version {}, was {}", done->migration.to, done->migration.from)}};
   if (done->migration.backup) result.lines.push_back("backup: " + done->migration.backup->string());
@@ -110,7 +104,7 @@ ToolResult migrate_tool(const Config& config, bool dry_run, Clock& clock, Random
 ToolResult db_check_tool(const Config& config, Clock& clock) {
   const Opened database = db::SqliteDatabase::open(sqlite_options(config), clock);
   if (!database) return refused(database.error());
-  const auto plan = db::plan_migrations(**database, migrations(), identity_of(config));
+  const auto plan = db::plan_migrations(**database, migrations(), database_identity(config));
   if (!plan) return refused(plan.error());
   if (plan->from != plan->to)
     return refused(kExitDatabase, fmt::format("migrations_pending: schema version {} of {}", plan->from, plan->to));
@@ -125,8 +119,7 @@ ToolResult db_check_tool(const Config& config, Clock& clock) {
 ToolResult settings_tool(const Config& config, const SettingsCommand& command, Clock& clock, Random& random) {
   const Opened database = db::SqliteDatabase::open(sqlite_options(config), clock);
   if (!database) return refused(database.error());
-  if (const auto ready = prepare_schema(**database, identity_of(config), clock, random); !ready)
-    return refused(ready.error());
+  if (const auto ready = ready_schema(**database, config, clock, random); !ready) return ready.error();
   metrics::Registry metrics;
   SettingsService settings(config, **database, clock, random, metrics);
   if (const auto loaded = settings.load(); !loaded) return refused(loaded.error());

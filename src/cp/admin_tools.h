@@ -1,25 +1,15 @@
 #pragma once
 #include <string>
-#include <vector>
 
 #include "common/clock.h"
 #include "common/random.h"
 #include "common/secret.h"
+#include "cp/database_tools.h"
 #include "cp/domain/config.h"
-#include "db/sqlite_database.h"
 
 /// What the command line does with the database besides serving (05 section 1.1). Each opens it as the only process and
 /// closes it again, so none works while a control plane runs (`database_in_use`, exit 4).
 namespace ee::cp {
-
-/// Lines for standard output, or for standard error when the exit code is not 0.
-struct ToolResult {
-  int exit_code = 0;
-  std::vector<std::string> lines;
-};
-
-/// How `config` says that its database is opened.
-db::SqliteOptions sqlite_options(const Config& config);
 
 /// Brings the schema up to date; with `dry_run` only says what would be done. Exit codes: 4, 6 (another environment's
 /// database).

@@ -51,8 +51,8 @@ Result<void> audit_restored_guards(db::Database& database, std::span<const std::
   });
 }
 
-ToolOutcome rebuild_ledger_balances(const Config& config, const Clock& clock, Random& random) {
-  const auto refused = [](int code, std::string line) { return ToolOutcome{.exit_code = code, .lines = {line}}; };
+ToolResult rebuild_ledger_balances(const Config& config, const Clock& clock, Random& random) {
+  const auto refused = [](int code, std::string line) { return ToolResult{.exit_code = code, .lines = {line}}; };
   auto database = db::SqliteDatabase::open(sqlite_options(config), clock);
   if (!database) return refused(database.error().exit_code, database.error().code + ": " + database.error().detail);
   const auto schema = prepare_schema(**database, database_identity(config), clock, random);
@@ -61,7 +61,7 @@ ToolOutcome rebuild_ledger_balances(const Config& config, const Clock& clock, Ra
     return refused(kExitRuntime, "a restored guard cannot be audited: " + audited.error().detail);
   const auto rebuilt = rebuild_balances(**database, clock, random);
   if (!rebuilt) return refused(kExitRuntime, "nothing was changed: " + rebuilt.error().detail);
-  ToolOutcome outcome;
+  ToolResult outcome;
   outcome.lines.reserve(rebuilt->size() + 1);
   for (const RebuiltBalance& balance : *rebuilt)
     outcome.lines.push_back(

@@ -20,8 +20,9 @@ db::DatabaseIdentity database_identity(const Config& config);
 Result<void> audit_restored_guards(db::Database& database, std::span<const std::string> guards, const Clock& clock,
                                    Random& random);
 
-/// What a maintenance command of the program says and ends with (exit codes: 05 section 1.1).
-struct ToolOutcome {
+/// What a maintenance command of the program says and ends with (exit codes: 05 section 1.1): lines for standard
+/// output, or for standard error when the exit code is not 0.
+struct ToolResult {
   int exit_code = 0;
   std::vector<std::string> lines = {};
 };
@@ -29,6 +30,6 @@ struct ToolOutcome {
 /// `ee-cp ledger rebuild-balances`: while the server is stopped, recomputes the balances from the ledger's lines and
 /// says which changed. Exit codes: 4 when the database cannot be opened (`database_in_use`: the server runs), 1 when
 /// the work failed; nothing was changed then.
-ToolOutcome rebuild_ledger_balances(const Config& config, const Clock& clock, Random& random);
+ToolResult rebuild_ledger_balances(const Config& config, const Clock& clock, Random& random);
 
 }  // namespace ee::cp
