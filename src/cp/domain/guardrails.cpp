@@ -86,17 +86,24 @@ void check_github(std::vector<GuardrailViolation>& to, const SettingValues& valu
   for (std::size_t i = first; i < to.size(); ++i) to[i].others = {Setting::auth_require_github_oauth};
 }
 
+void check_stripe(std::vector<GuardrailViolation>& to, const SettingValues& values, Stage stage) {
+  const std::string& key = values.secret(Setting::stripe_secret_key).reveal();
+  if (stage == Stage::production && (key.starts_with("sk_test_") || key.starts_with("rk_test_")))
+    add(to, "stripe_test_key", Setting::stripe_secret_key, "must be a key of live mode");
+}
+
 void check_urls(std::vector<GuardrailViolation>& to, const SettingValues& values) {
   struct BaseUrl {
     Setting setting;
     bool may_be_private;  // a provisioning cache of one's own
   };
-  for (const BaseUrl& base : {BaseUrl{Setting::cloudflare_api_url, false}, BaseUrl{Setting::intel_ta_issuer, false},
-                              BaseUrl{Setting::intel_ta_jwks_url, false}, BaseUrl{Setting::intel_ta_api_url, false},
-                              BaseUrl{Setting::github_oauth_base_url, false},
-                              BaseUrl{Setting::github_oauth_api_url, false},
-                              BaseUrl{Setting::github_oidc_issuer, false},
-                              BaseUrl{Setting::github_oidc_jwks_url, false}, BaseUrl{Setting::dcap_pcs_url, true}, BaseUrl{Setting::dcap_root_crl_url, true}}) {
+  for (const BaseUrl& base :
+       {BaseUrl{Setting::cloudflare_api_url, false}, BaseUrl{Setting::intel_ta_issuer, false},
+        BaseUrl{Setting::intel_ta_jwks_url, false}, BaseUrl{Setting::intel_ta_api_url, false},
+        BaseUrl{Setting::github_oauth_base_url, false}, BaseUrl{Setting::github_oauth_api_url, false},
+        BaseUrl{Setting::github_oidc_issuer, false}, BaseUrl{Setting::github_oidc_jwks_url, false},
+        BaseUrl{Setting::stripe_api_url, false}, BaseUrl{Setting::dcap_pcs_url, true},
+        BaseUrl{Setting::dcap_root_crl_url, true}}) {
     const std::string& text = values.text(base.setting);
     if (text.empty()) continue;
     const auto url = parse_url(text);
@@ -121,6 +128,7 @@ std::vector<GuardrailViolation> setting_violations(const SettingValues& values, 
   check_verifier(out, values);
   check_cloudflare(out, values);
   check_github(out, values, context.stage);
+  check_stripe(out, values, context.stage);
   check_urls(out, values);
   return out;
 }

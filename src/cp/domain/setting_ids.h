@@ -69,7 +69,14 @@ namespace ee::cp {
   X(auth_require_github_oauth) \
   X(auth_user_login) \
   X(auth_allowed_github_orgs) \
-  X(auth_allowed_github_users)
+  X(auth_allowed_github_users) \
+  X(stripe_secret_key) \
+  X(stripe_webhook_secret) \
+  X(stripe_api_url) \
+  X(stripe_api_version) \
+  X(stripe_webhook_tolerance_seconds) \
+  X(stripe_min_deposit) \
+  X(stripe_max_deposit)
 
 // clang-format on
 

@@ -21,6 +21,7 @@ std::vector<SettingSpec> make_registry() {
   rows::add_agents(made);
   rows::add_ops(made);
   rows::add_billing(made);
+  rows::add_stripe(made);
   std::ranges::sort(made, {}, &SettingSpec::id);
   for (std::size_t i = 0; i < made.size(); ++i)
     require(static_cast<std::size_t>(made[i].id) == i && made[i].fallback != nullptr);
@@ -107,6 +108,10 @@ std::vector<SettingConflict> setting_conflicts(const SettingValues& values) {
            Setting::agents_lost_after_seconds, "60 above agents.lost_after_seconds");
   at_least(Setting::attestation_agent_max_age_seconds, 3 * number(Setting::attestation_agent_refresh_seconds),
            Setting::attestation_agent_refresh_seconds, "three times attestation.agent_refresh_seconds");
+  if (values.usd(Setting::stripe_max_deposit) < values.usd(Setting::stripe_min_deposit))
+    out.push_back({Setting::stripe_max_deposit,
+                   {Setting::stripe_min_deposit},
+                   {"below_min", "stripe.max_deposit must not be below stripe.min_deposit"}});
   return out;
 }
 

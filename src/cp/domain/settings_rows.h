@@ -140,5 +140,6 @@ void add_intel(Rows& rows);
 void add_agents(Rows& rows);
 void add_ops(Rows& rows);
 void add_billing(Rows& rows);
+void add_stripe(Rows& rows);
 
 }  // namespace ee::cp::rows
