@@ -224,6 +224,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
   build_evidence(*parts);
   build_agents(*parts);
   build_billing(*parts);
+  if (auto built = build_stripe(*parts); !built) return std::unexpected(built.error());
   if (auto reloaded = parts->directory->reload(); !reloaded) return refuse(kExitDatabase, reloaded.error().detail);
   if (auto loaded = parts->live->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   // Staging and production do not start without evidence of their own; dev says that it has none.

@@ -34,6 +34,8 @@ struct AppWorld {
   std::function<void(VerificationStep)> before_verification_step = {};
   /// Tests: in place of the publisher's collateral and the emulator's.
   std::shared_ptr<attestation::CollateralSource> collateral = {};
+  /// Tests: runs before each posting that a deposit, refund or dispute makes.
+  std::function<void()> before_deposit_post = {};
   bool run_jobs = true;  ///< tests call single passes instead
 };
 

@@ -70,6 +70,10 @@ void make_contexts(App::Parts& parts) {
   parts.trust_routes = std::make_unique<TrustRoutes>(TrustRoutes{.trust = *parts.trust, .cursors = *parts.cursors});
   parts.ledger_routes = std::make_unique<LedgerRoutes>(LedgerRoutes{
       .money = *parts.money, .admin = *parts.ledger_admin, .jobs = *parts.job_admin, .cursors = *parts.cursors});
+  parts.deposit_routes = std::make_unique<DepositRoutes>(DepositRoutes{.deposits = *parts.deposits,
+                                                                       .webhook = *parts.stripe_webhook,
+                                                                       .admin = *parts.stripe_admin,
+                                                                       .cursors = *parts.cursors});
   parts.admin_routes = std::make_unique<AdminRoutes>(AdminRoutes{
       .settings = *parts.settings, .jobs = *parts.job_admin, .audit = *parts.audit_listing, .cursors = *parts.cursors});
 }
@@ -95,6 +99,7 @@ void build_http(App::Parts& parts) {
   add_admin_routes(table, *parts.admin_routes);
   add_ledger_routes(table, *parts.ledger_routes);
   add_billing_routes(table, *parts.billing_routes);
+  add_deposit_routes(table, *parts.deposit_routes);
   parts.ops_routes->openapi =
       std::make_shared<const std::string>(openapi_document(table, parts.config.public_url, kProgramVersion));
   std::vector<std::string> templates;

@@ -117,6 +117,9 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
   jobs.push_back(insufficient_funds(*parts.funds));
   jobs.push_back(usage_rollup(*parts.database, parts.world.clock,
                               [&parts] { return views::billing(parts.snapshot()->resolved().values); }));
+  jobs.push_back(singleton("deposit_reconcile", 300s, 280s, [&parts](const JobContext& context) {
+    return parts.deposits->reconcile(context.stop, context.deadline);
+  }));
   jobs.push_back(nonce_cleanup(*parts.database, parts.world.clock));
   jobs.push_back(idempotency_cleanup(*parts.database, parts.world.clock));
   jobs.push_back(audit_retention(*parts.database, parts.world.clock, retention));

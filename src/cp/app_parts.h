@@ -20,6 +20,7 @@
 #include "cp/http/api.h"
 #include "cp/http/attestation_routes.h"
 #include "cp/http/billing_routes.h"
+#include "cp/http/deposit_routes.h"
 #include "cp/http/github_routes.h"
 #include "cp/http/ledger_routes.h"
 #include "cp/http/ops_routes.h"
@@ -28,6 +29,7 @@
 #include "cp/identity_keys.h"
 #include "cp/integration/cloudflare/cloudflare_client.h"
 #include "cp/integration/intel_ta/intel_ta.h"
+#include "cp/integration/stripe/stripe_client.h"
 #include "cp/jobs/job_runner.h"
 #include "cp/process_metrics.h"
 #include "cp/service/account_holds.h"
@@ -42,6 +44,8 @@
 #include "cp/service/billing.h"
 #include "cp/service/control_plane_attestation.h"
 #include "cp/service/deployment_hooks.h"
+#include "cp/service/deposit_ledger.h"
+#include "cp/service/deposits.h"
 #include "cp/service/directory.h"
 #include "cp/service/funds.h"
 #include "cp/service/github_login.h"
@@ -57,6 +61,8 @@
 #include "cp/service/registration.h"
 #include "cp/service/session_list.h"
 #include "cp/service/settings.h"
+#include "cp/service/stripe_admin.h"
+#include "cp/service/stripe_webhook.h"
 #include "cp/service/trust_service.h"
 #include "cp/service/tunnel_service.h"
 #include "cp/service/verification.h"
@@ -163,6 +169,12 @@ struct App::Parts {
   std::unique_ptr<Charging> charging;
   std::unique_ptr<FundsWatch> funds;
   std::unique_ptr<BillingAdmin> billing_admin;
+  // deposits
+  std::unique_ptr<stripe::StripeClient> stripe;
+  std::unique_ptr<DepositLedger> deposit_ledger;
+  std::unique_ptr<Deposits> deposits;
+  std::unique_ptr<StripeWebhook> stripe_webhook;
+  std::unique_ptr<StripeAdmin> stripe_admin;
 
   std::unique_ptr<JobRunner> jobs;
   std::unique_ptr<JobAdmin> job_admin;
@@ -182,6 +194,7 @@ struct App::Parts {
   std::unique_ptr<AdminRoutes> admin_routes;
   std::unique_ptr<LedgerRoutes> ledger_routes;
   std::unique_ptr<BillingRoutes> billing_routes;
+  std::unique_ptr<DepositRoutes> deposit_routes;
   std::unique_ptr<Api> api;
   std::unique_ptr<Api> metrics_api;
   std::atomic<std::int64_t> shedding_since_ms = 0;
@@ -202,6 +215,7 @@ void build_ledger(App::Parts& parts);
 void build_evidence(App::Parts& parts);
 void build_agents(App::Parts& parts);
 void build_billing(App::Parts& parts);
+std::expected<void, StartFailure> build_stripe(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);
 void build_http(App::Parts& parts);
 

@@ -11,10 +11,10 @@
 namespace ee::testing {
 namespace {
 
+using standins::GithubUser;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using standins::GithubUser;
 
 std::string query_of(const std::string& url) { return url.substr(url.find('?') + 1); }
 
@@ -42,14 +42,13 @@ TEST(GithubLogin, SignsInThroughGithub) {
   EXPECT_EQ(asked.get("code_challenge_method"), "S256");
   EXPECT_EQ(asked.get("allow_signup"), "false");
   EXPECT_EQ(asked.get("state").size(), 43U);
-  EXPECT_EQ(set_cookie(started, "ee_oauth"),
-            "ee_oauth=" + browser.cookies.at("ee_oauth") +
-                "; Path=/auth/github; HttpOnly; Secure; SameSite=Lax; Max-Age=600");
+  EXPECT_EQ(set_cookie(started, "ee_oauth"), "ee_oauth=" + browser.cookies.at("ee_oauth") +
+                                                 "; Path=/auth/github; HttpOnly; Secure; SameSite=Lax; Max-Age=600");
   // Only hashes are kept.
   const auto rows = test.cp->values<std::string>("SELECT state_hash || nonce_hash FROM oauth_states");
   ASSERT_EQ(rows.size(), 1U);
-  EXPECT_EQ(rows[0], to_hex(sha256(bytes_of(asked.get("state")))) +
-                         to_hex(sha256(bytes_of(browser.cookies.at("ee_oauth")))));
+  EXPECT_EQ(rows[0],
+            to_hex(sha256(bytes_of(asked.get("state")))) + to_hex(sha256(bytes_of(browser.cookies.at("ee_oauth")))));
 
   const TestAnswer finished = browser.get(browser.at_github(started.header("Location")));
   EXPECT_EQ(finished.status, 302) << finished.body;
@@ -110,10 +109,10 @@ std::vector<FailureRow> failure_rows() {
   const std::string exchange = "/login/oauth/access_token";
   const auto refused_exchange = [](const char* error) {
     return [error](GithubCase& test, Browser& browser) {
-      return with_fault(test, browser, "/login/oauth/access_token",
-                        {.status = 200,
-                         .body = std::string(R"({"error":")") + error + R"(","error_description":"see <b>here</b>"})"},
-                        1);
+      return with_fault(
+          test, browser, "/login/oauth/access_token",
+          {.status = 200, .body = std::string(R"({"error":")") + error + R"(","error_description":"see <b>here</b>"})"},
+          1);
     };
   };
   const auto fault = [](std::string path, const standins::GithubFault& what, std::size_t count) {
@@ -126,10 +125,18 @@ std::vector<FailureRow> failure_rows() {
     };
   };
   return {
-      {"no client id", 503, "github_oauth_not_configured", "not_configured",
-       [](GithubCase&, Browser& browser) { return browser.get("/auth/github"); }, {{"GITHUB_OAUTH_CLIENT_ID", ""}}},
-      {"no client id at the callback", 503, "github_oauth_not_configured", "not_configured",
-       callback("?code=a&state=b"), {{"GITHUB_OAUTH_CLIENT_ID", ""}}},
+      {"no client id",
+       503,
+       "github_oauth_not_configured",
+       "not_configured",
+       [](GithubCase&, Browser& browser) { return browser.get("/auth/github"); },
+       {{"GITHUB_OAUTH_CLIENT_ID", ""}}},
+      {"no client id at the callback",
+       503,
+       "github_oauth_not_configured",
+       "not_configured",
+       callback("?code=a&state=b"),
+       {{"GITHUB_OAUTH_CLIENT_ID", ""}}},
       {"denied", 403, "github_access_denied", "access_denied",
        [](GithubCase& test, Browser& browser) {
          test.github.sign_in_as({.id = 1, .login = "x", .denies = true});
@@ -149,7 +156,8 @@ std::vector<FailureRow> failure_rows() {
          const standins::Form asked = standins::parse_form(query_of(browser.start()));
          return browser.get("/auth/github/callback?code=" + std::string(513, 'a') + "&state=" + asked.get("state"));
        }},
-      {"state too long", 400, "invalid_oauth_state", "invalid_state", callback("?code=a&state=" + std::string(513, 'a'))},
+      {"state too long", 400, "invalid_oauth_state", "invalid_state",
+       callback("?code=a&state=" + std::string(513, 'a'))},
       {"state unknown", 400, "invalid_oauth_state", "invalid_state", callback("?code=a&state=" + std::string(43, 'a'))},
       {"state used", 400, "invalid_oauth_state", "invalid_state",
        [](GithubCase&, Browser& browser) {
@@ -185,10 +193,17 @@ std::vector<FailureRow> failure_rows() {
          return browser.get(back);
        }},
       {"bad_verification_code", 401, "github_oauth_rejected", "rejected", refused_exchange("bad_verification_code")},
-      {"incorrect_client_credentials", 401, "github_oauth_rejected", "rejected",
-       [](GithubCase&, Browser& browser) { return browser.sign_in(); }, {{"GITHUB_OAUTH_CLIENT_SECRET", "wrong"}}},
+      {"incorrect_client_credentials",
+       401,
+       "github_oauth_rejected",
+       "rejected",
+       [](GithubCase&, Browser& browser) { return browser.sign_in(); },
+       {{"GITHUB_OAUTH_CLIENT_SECRET", "wrong"}}},
       {"redirect_uri_mismatch", 401, "github_oauth_rejected", "rejected", refused_exchange("redirect_uri_mismatch")},
-      {"scope", 403, "github_scope_missing", "scope",
+      {"scope",
+       403,
+       "github_scope_missing",
+       "scope",
        [](GithubCase& test, Browser& browser) {
          test.github.sign_in_as({.id = 1, .login = "x", .granted_scope = "read:user"});
          return browser.sign_in();
@@ -205,10 +220,18 @@ std::vector<FailureRow> failure_rows() {
        fault("/user", {.status = 200, .body = R"({"login":"x","id":0})"}, 1)},
       {"memberships dropped", 502, "github_unavailable", "unavailable",
        fault("/user/memberships/orgs", {.drop = true}, 12)},  // libcurl repeats on a kept connection
-      {"not listed", 403, "github_user_not_allowed", "not_allowed",
-       [](GithubCase&, Browser& browser) { return browser.sign_in(); }, {{"EE_ALLOWED_GITHUB_USERS", "somebody"}}},
-      {"no users at all", 403, "github_user_not_allowed", "not_allowed",
-       [](GithubCase&, Browser& browser) { return browser.sign_in(); }, {{"EE_AUTH_USER_LOGIN", "false"}}},
+      {"not listed",
+       403,
+       "github_user_not_allowed",
+       "not_allowed",
+       [](GithubCase&, Browser& browser) { return browser.sign_in(); },
+       {{"EE_ALLOWED_GITHUB_USERS", "somebody"}}},
+      {"no users at all",
+       403,
+       "github_user_not_allowed",
+       "not_allowed",
+       [](GithubCase&, Browser& browser) { return browser.sign_in(); },
+       {{"EE_AUTH_USER_LOGIN", "false"}}},
   };
 }
 
@@ -277,8 +300,8 @@ TEST(GithubLogin, AnInterceptedCodeIsWorthNothingWithoutTheBrowser) {
   // In a sign-in of the thief's own, whose verifier is another.
   Browser thief(test, true);
   const std::string url = thief.start();
-  const TestAnswer answer = thief.get("/auth/github/callback?code=" + code +
-                                      "&state=" + standins::parse_form(query_of(url)).get("state"));
+  const TestAnswer answer =
+      thief.get("/auth/github/callback?code=" + code + "&state=" + standins::parse_form(query_of(url)).get("state"));
   EXPECT_EQ(answer.status, 401);
   EXPECT_EQ(answer.code(), "github_oauth_rejected");
 }

@@ -132,8 +132,8 @@ std::vector<Wrong> each_row_broken_alone() {
          return github.token(claims);
        }},
       // 2
-      {"alg_refused", [](const standins::Github& github,
-                         const object& claims) { return github.token(claims, "none") + "e30"; }},
+      {"alg_refused",
+       [](const standins::Github& github, const object& claims) { return github.token(claims, "none") + "e30"; }},
       {"alg_refused",
        [](const standins::Github& github, const object& claims) {
          return github.token(claims, "HS256");  // signed with the public key as secret
@@ -389,24 +389,23 @@ TEST_F(GithubOidcTest, RulesMatchInEveryFieldTheyName) {
     const char* verdict;
   };
   const std::string no = "repository_not_allowed";
-  for (const Row& row : std::initializer_list<Row>{
-           {"repository", "Octo-Org/App", "ok"},
-           {"repository", "octo-org/ap", "no"},
-           {"repository_id", "7001", "ok"},
-           {"repository_id", "700", "no"},
-           {"ref_glob", "refs/heads/main", "ok"},
-           {"ref_glob", "refs/heads/*", "ok"},
-           {"ref_glob", "refs/*", "no"},
-           {"ref_glob", "refs/**", "ok"},
-           {"ref_glob", "**", "ok"},
-           {"ref_glob", "refs/tags/*", "no"},
-           {"environment", "production", "no"},  // the token names none
-           {"workflow", "octo-org/app/.github/workflows/deploy.yml", "ok"},
-           {"workflow", "octo-org/app/.github/workflows/deploy", "no"},
-           {"events", R"(["push"])", "ok"},
-           {"events", R"(["release","schedule"])", "no"},
-           {"events", "[]", "no"},
-           {"events", "not json", "no"}}) {
+  for (const Row& row : std::initializer_list<Row>{{"repository", "Octo-Org/App", "ok"},
+                                                   {"repository", "octo-org/ap", "no"},
+                                                   {"repository_id", "7001", "ok"},
+                                                   {"repository_id", "700", "no"},
+                                                   {"ref_glob", "refs/heads/main", "ok"},
+                                                   {"ref_glob", "refs/heads/*", "ok"},
+                                                   {"ref_glob", "refs/*", "no"},
+                                                   {"ref_glob", "refs/**", "ok"},
+                                                   {"ref_glob", "**", "ok"},
+                                                   {"ref_glob", "refs/tags/*", "no"},
+                                                   {"environment", "production", "no"},  // the token names none
+                                                   {"workflow", "octo-org/app/.github/workflows/deploy.yml", "ok"},
+                                                   {"workflow", "octo-org/app/.github/workflows/deploy", "no"},
+                                                   {"events", R"(["push"])", "ok"},
+                                                   {"events", R"(["release","schedule"])", "no"},
+                                                   {"events", "[]", "no"},
+                                                   {"events", "not json", "no"}}) {
     rule(row.column, row.value);
     EXPECT_EQ(verdict(token()), std::string(row.verdict) == "ok" ? "ok" : no) << row.column << " " << row.value;
   }
@@ -446,8 +445,7 @@ TEST_F(GithubOidcTest, OneTokenChangesThingsFiftyTimes) {
 
 TEST_F(GithubOidcTest, BadTokensAreThrottledByAddress) {
   linked_account();
-  for (int i = 0; i < 60; ++i)
-    EXPECT_EQ(get(token(with("aud", "x")), "192.0.2.7").code(), "oidc_invalid");
+  for (int i = 0; i < 60; ++i) EXPECT_EQ(get(token(with("aud", "x")), "192.0.2.7").code(), "oidc_invalid");
   EXPECT_EQ(get(token(), "192.0.2.7").code(), "rate_limited");
   EXPECT_EQ(get(token(), "192.0.2.8").status, 200);
   EXPECT_EQ(refusals().size(), 1U) << "equal refusals of one address are one row";

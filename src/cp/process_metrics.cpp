@@ -1,5 +1,6 @@
 #include "cp/process_metrics.h"
 
+#include "common/http_client.h"
 #include "common/log.h"
 #include "cp/domain/agent.h"
 
@@ -16,6 +17,15 @@ const std::vector<std::string> kMethods = {"GET", "HEAD", "POST", "PUT", "PATCH"
 const std::vector<std::string> kStatuses = {"200", "201", "202", "204", "304", "400", "401", "403", "404",
                                             "405", "406", "408", "409", "410", "412", "413", "414", "415",
                                             "422", "429", "431", "500", "502", "503", "504"};
+
+/// Statuses, and why there was none.
+std::vector<std::string> with_failures(std::vector<std::string> statuses) {
+  for (const HttpFailure failure :
+       {HttpFailure::bad_url, HttpFailure::resolve, HttpFailure::connect, HttpFailure::tls, HttpFailure::timeout,
+        HttpFailure::answer_too_large, HttpFailure::cancelled, HttpFailure::protocol})
+    statuses.emplace_back(to_string(failure));
+  return statuses;
+}
 
 }  // namespace
 
@@ -37,7 +47,8 @@ ProcessMetrics::ProcessMetrics(metrics::Registry& registry, const std::string& v
                                    {{"result", {"ok", "duplicate", "refused", "failed"}}})),
       rate_limited_(registry.counter(
           "ee_rate_limited_total", "Requests over their rate.",
-          {{"class", {"challenge", "registration", "own_quote", "agent", "read", "write", "admin", "sign_in"}}})),
+          {{"class",
+            {"challenge", "registration", "own_quote", "agent", "read", "write", "admin", "sign_in", "webhook"}}})),
       tunnels_(registry.counter("ee_tunnel_ops_total", "Operations on tunnels.",
                                 {{"op", {"provision", "remove", "cleanup", "orphan"}},
                                  {"result", {"ok", "ready", "failed", "abandoned", "quota", "removed"}}})),
@@ -48,6 +59,9 @@ ProcessMetrics::ProcessMetrics(metrics::Registry& registry, const std::string& v
                               "drop_connections", "delete_tunnel", "find_records", "list_records", "create_record",
                               "update_record", "delete_record", "verify_token"}},
                             {"status", kStatuses}})),
+      stripe_(registry.counter("ee_stripe_calls_total", "Calls of Stripe's API.",
+                               {{"call", {"create_intent", "get_intent", "cancel_intent", "get_balance"}},
+                                {"result", with_failures(kStatuses)}})),
       audit_failures_(registry.counter("ee_attestation_audit_failures_total", "Decisions that could not be audited.")),
       collateral_(registry.counter(
           "ee_collateral_fetch_total", "Fetches of collateral.",
@@ -123,6 +137,9 @@ void ProcessMetrics::heartbeat(HeartbeatResult result) { heartbeats_.with({name_
 void ProcessMetrics::tunnel(std::string_view op, std::string_view result) { tunnels_.with({op, result}).increment(); }
 void ProcessMetrics::cloudflare_call(std::string_view op, std::string_view status) {
   cloudflare_.with({op, status}).increment();
+}
+void ProcessMetrics::stripe_call(std::string_view call, std::string_view result) {
+  stripe_.with({call, result}).increment();
 }
 void ProcessMetrics::audit_failed() { audit_failures_.increment(); }
 

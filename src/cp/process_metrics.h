@@ -34,6 +34,7 @@ class ProcessMetrics final : public db::SqliteObserver {
   void heartbeat(HeartbeatResult result);
   void tunnel(std::string_view op, std::string_view result);
   void cloudflare_call(std::string_view op, std::string_view status);
+  void stripe_call(std::string_view call, std::string_view result);
   void audit_failed();
   void collateral(const attestation::CollateralFetchReport& report);
 
@@ -50,6 +51,7 @@ class ProcessMetrics final : public db::SqliteObserver {
   metrics::Family<metrics::Counter> rate_limited_;
   metrics::Family<metrics::Counter> tunnels_;
   metrics::Family<metrics::Counter> cloudflare_;
+  metrics::Family<metrics::Counter> stripe_;
   metrics::Counter audit_failures_;
   metrics::Family<metrics::Counter> collateral_;
   metrics::Family<metrics::Counter> rejected_;

@@ -96,6 +96,24 @@ cloudflare::CloudflareConfig cloudflare(const SettingValues& values) {
           .calls_per_5min = values.integer(cloudflare_calls_per_5min)};
 }
 
+stripe::StripeConfig stripe_calls(const SettingValues& values) {
+  return {.api_url = values.text(stripe_api_url),
+          .api_version = values.text(stripe_api_version),
+          .secret_key = values.secret(stripe_secret_key)};
+}
+
+StripeSettings stripe(const SettingValues& values) {
+  StripeSettings out{.secret_key = values.secret(stripe_secret_key),
+                     .webhook_tolerance = seconds(values, stripe_webhook_tolerance_seconds),
+                     .min_deposit = values.usd(stripe_min_deposit),
+                     .max_deposit = values.usd(stripe_max_deposit)};
+  if (auto secrets = split_list(values.secret(stripe_webhook_secret).reveal())) {
+    out.webhook_secrets.reserve(secrets->size());
+    for (std::string& secret : *secrets) out.webhook_secrets.emplace_back(std::move(secret));
+  }
+  return out;
+}
+
 RegistrationSettings registration(const SettingValues& values, const Config& config) {
   return {.identity = {.require_bootstrap_token = values.flag(agents_require_bootstrap_token),
                        .takeover_after = seconds(values, agents_takeover_after_seconds)},

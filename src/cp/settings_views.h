@@ -7,6 +7,7 @@
 #include "cp/domain/settings_registry.h"
 #include "cp/integration/cloudflare/cloudflare_types.h"
 #include "cp/integration/intel_ta/intel_ta.h"
+#include "cp/integration/stripe/stripe_types.h"
 #include "cp/service/auth_settings.h"
 #include "cp/service/billing_settings.h"
 #include "cp/service/challenge_service.h"
@@ -14,6 +15,7 @@
 #include "cp/service/github_oidc.h"
 #include "cp/service/heartbeat.h"
 #include "cp/service/registration.h"
+#include "cp/service/stripe_settings.h"
 #include "cp/service/tunnel_settings.h"
 #include "cp/service/verification.h"
 
@@ -28,6 +30,8 @@ AgentSettings agents(const SettingValues& values);
 HeartbeatSettings heartbeat(const SettingValues& values);
 TunnelSettings tunnels(const SettingValues& values, const Config& config);
 cloudflare::CloudflareConfig cloudflare(const SettingValues& values);
+stripe::StripeConfig stripe_calls(const SettingValues& values);
+StripeSettings stripe(const SettingValues& values);
 RegistrationSettings registration(const SettingValues& values, const Config& config);
 ChallengePolicy challenge(const SettingValues& values);
 VerificationLimits verification(const SettingValues& values);

@@ -46,6 +46,7 @@ class TestControlPlane {
     Environment environment = {};
     std::function<void(cp::VerificationStep)> before_step = {};
     std::shared_ptr<attestation::CollateralSource> collateral = {};
+    std::function<void()> before_deposit_post = {};
   };
   TestControlPlane() : TestControlPlane(Options()) {}
   explicit TestControlPlane(Options options) : options_(std::move(options)) { start(); }
@@ -73,6 +74,7 @@ class TestControlPlane {
                                         .http = http,
                                         .before_verification_step = options_.before_step,
                                         .collateral = options_.collateral,
+                                        .before_deposit_post = options_.before_deposit_post,
                                         .run_jobs = false});
     if (!app) throw std::runtime_error("start: " + app.error().lines.front());
     app_ = std::move(*app);

@@ -95,6 +95,9 @@ net::Admission Api::admit(const net::RequestHead& head) {
     if (const auto refused = limits_.take(route.rate, net::rate_limit_key(head.client_address)))
       return {.route = &infos_[match.index], .answer = rate_limited_answer(*refused, head.request_id)};
   }
+  if (route.gate)
+    if (const auto refused = route.gate(head.client_address))
+      return {.route = &infos_[match.index], .answer = error_answer(*refused, head.request_id)};
   return {.route = &infos_[match.index], .route_index = match.index, .params = std::move(match.params)};
 }
 

@@ -116,9 +116,8 @@ net::Response signed_in(GithubRoutes& context, const net::Request& request, cons
   if (!wants_json(request)) return redirect(location_of(finished.return_to));
   const std::string& token = finished.session.token.reveal();
   const Secret bearer("Bearer " + token);
-  const auto principal = context.authenticator.authenticate({.authorization = bearer.reveal(),
-                                                             .authorization_count = 1,
-                                                             .client_address = request.client_address});
+  const auto principal = context.authenticator.authenticate(
+      {.authorization = bearer.reveal(), .authorization_count = 1, .client_address = request.client_address});
   if (!principal) return error_answer(principal.error(), request.request_id);
   return me_answer(context.session, *principal, token, request.request_id);
 }

@@ -17,7 +17,8 @@ struct RateLimits::Buckets {
         read({.count = 50, .period = Seconds(1), .burst = 100}, clock),
         write({.count = 10, .period = Seconds(1), .burst = 30}, clock),
         admin({.count = 50, .period = Seconds(1), .burst = 100}, clock),
-        sign_in({.count = 20, .period = Seconds(600), .burst = 20}, clock) {}
+        sign_in({.count = 20, .period = Seconds(600), .burst = 20}, clock),
+        webhook({.count = 100, .period = Seconds(1), .burst = 200}, clock) {}
 
   net::RateLimiter challenge;
   net::RateLimiter challenges_in_all;
@@ -28,6 +29,7 @@ struct RateLimits::Buckets {
   net::RateLimiter write;
   net::RateLimiter admin;
   net::RateLimiter sign_in;
+  net::RateLimiter webhook;
 
   net::RateLimiter* of(RateClass rate) {
     switch (rate) {
@@ -40,12 +42,13 @@ struct RateLimits::Buckets {
       case RateClass::write: return &write;
       case RateClass::admin: return &admin;
       case RateClass::sign_in: return &sign_in;
+      case RateClass::webhook: return &webhook;
     }
     std::abort();
   }
   void scale(std::int64_t percent) {
     for (net::RateLimiter* limiter :
-         {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &read, &write, &admin, &sign_in})
+         {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &read, &write, &admin, &sign_in, &webhook})
       limiter->set_scale_percent(percent);
   }
 };
@@ -82,6 +85,7 @@ std::string_view to_string(RateClass rate) {
     case RateClass::write: return "write";
     case RateClass::admin: return "admin";
     case RateClass::sign_in: return "sign_in";
+    case RateClass::webhook: return "webhook";
   }
   std::abort();
 }

@@ -14,7 +14,18 @@
 namespace ee::cp {
 
 /// Which token buckets a request takes from (05 section 13.5; 01 section 6.4; 02 section 4.2).
-enum class RateClass : std::uint8_t { none, challenge, registration, own_quote, agent, read, write, admin, sign_in };
+enum class RateClass : std::uint8_t {
+  none,
+  challenge,
+  registration,
+  own_quote,
+  agent,
+  read,
+  write,
+  admin,
+  sign_in,
+  webhook
+};
 
 /// One request on its way to a handler, who is behind it known.
 struct Call {
@@ -24,6 +35,9 @@ struct Call {
 using Handler = std::function<net::Response(const Call&)>;
 /// Runs on an io thread: must not block. Nothing: the handler is asked, on a worker.
 using FastHandler = std::function<std::optional<net::Response>(const net::Request&)>;
+
+/// Asked before a byte of the body is read, on an io thread: must not block. An error is the answer.
+using Gate = std::function<std::optional<Error>(std::string_view client_address)>;
 
 /// A schema is made when the OpenAPI document is: it adds its components to the set and returns JSON text.
 using SchemaOf = std::function<std::string(json::SchemaSet&)>;
@@ -60,6 +74,7 @@ struct Route {
   bool when_suspended = false;
   // What the server must know.
   FastHandler fast = {};
+  Gate gate = {};
   std::size_t max_body_bytes = 64UL * 1024;
   bool any_accept = false;  ///< browsers come here: what they accept is not looked at
   bool outside = false;     ///< waits for outside services

@@ -112,8 +112,8 @@ BOOST_DESCRIBE_STRUCT(MeView, (),
                        accounts, csrf_token, created_at, expires_at, idle_expires_at))
 constexpr std::string_view json_name(json::For<MeView> /*type*/) { return "Me"; }
 
-/// The answer of `/auth/me`; a sign-in through GitHub answers the same. `token`: the session's, of which the CSRF token is
-/// made.
+/// The answer of `/auth/me`; a sign-in through GitHub answers the same. `token`: the session's, of which the CSRF token
+/// is made.
 net::Response me_answer(SessionRoutes& context, const Principal& principal, std::string_view token,
                         std::string_view request_id);
 

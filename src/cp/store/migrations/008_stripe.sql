@@ -25,8 +25,11 @@ CREATE TABLE stripe_objects (
   deposit_id TEXT,
   amount_micros BIGINT NOT NULL,
   status TEXT NOT NULL,
+  -- what the ledger holds of it: nothing, the money taken from the account, or that given back again
+  money TEXT NOT NULL DEFAULT 'none' CHECK (money IN ('none', 'out', 'back')),
   updated_at BIGINT NOT NULL
 );
+CREATE INDEX stripe_objects_deposit ON stripe_objects (deposit_id);
 
 CREATE TABLE stripe_events (
   id TEXT PRIMARY KEY,
