@@ -22,7 +22,8 @@ struct Label {
   std::vector<std::string> values;
 };
 inline constexpr std::string_view kOtherLabel = "other";
-inline constexpr std::size_t kMaxSeries = 10000;  ///< of one metric
+/// Combinations of values that one metric may have. Series are made at their first use, so most of these never exist.
+inline constexpr std::size_t kMaxSeries = 100'000;
 
 class Counter {
  public:
