@@ -194,6 +194,9 @@ TEST(SettingText, AcceptsWhatIsForDevelopmentOnlyThere) {
   const SettingSpec& signatures = setting_spec(Setting::attestation_signature_mode);
   EXPECT_TRUE(parse_env_setting(signatures, "disabled", {.stage = Stage::staging}));
   EXPECT_FALSE(parse_env_setting(signatures, "disabled", {.stage = Stage::production}));
+  const SettingSpec& signup = setting_spec(Setting::auth_signup_mode);
+  EXPECT_TRUE(parse_env_setting(signup, "open", {.stage = Stage::staging}));
+  EXPECT_FALSE(parse_env_setting(signup, "open", {.stage = Stage::production}));
 }
 
 TEST(SettingText, ReadsListsOfBothForms) {

@@ -9,6 +9,8 @@
 #include "common/fake_clock.h"
 #include "common/fake_random.h"
 #include "cp/service/session_token.h"
+#include "cp/store/account_store.h"
+#include "cp/store/api_key_store.h"
 #include "cp/store/credential_store.h"
 #include "cp/store/session_store.h"
 #include "tests/support/test_database.h"
@@ -18,6 +20,8 @@ namespace {
 
 constexpr const char* kAgent = "0190a000-0000-7000-8000-000000000001";
 constexpr const char* kSession = "0190a000-0000-7000-8000-000000000002";
+constexpr const char* kAccount = "0190a000-0000-7000-8000-000000000003";
+constexpr const char* kKey = "0190a000-0000-7000-8000-000000000004";
 constexpr const char* kOrigin = "https://cp.example.com";
 
 /// Counts uses of a database, breaks on demand, and runs something between a read and what follows it.
@@ -79,6 +83,28 @@ class AuthenticatorTest : public ::testing::Test {
                          .expires_at = clock_.now() + Seconds(86400),
                          .last_used_at = clock_.now()};
     EXPECT_TRUE(plain_->run_write([&](db::Transaction& tx) { return SessionStore().insert(tx, row); }));
+    return credential.text.reveal();
+  }
+
+  /// A key of a contributor with scopes read and apps; its text.
+  std::string store_key() {
+    const auto credential = new_credential(CredentialKind::live, random_).value();
+    const AccountRow account{.id = AccountId(kAccount),
+                             .name = "acme",
+                             .account_type = AccountType::contributor,
+                             .created_at = clock_.now(),
+                             .created_by = "test",
+                             .updated_at = clock_.now()};
+    const ApiKeyRow key{.id = kKey,
+                        .account_id = account.id,
+                        .name = "default",
+                        .lookup = credential.lookup,
+                        .secret_hash = hash_token(credential.text, random_).value(),
+                        .scopes = Scopes{Scope::read, Scope::apps}.json(),
+                        .created_at = clock_.now(),
+                        .created_by = "test"};
+    EXPECT_TRUE(plain_->run_write([&](db::Transaction& tx) { return AccountStore().create(tx, account); }));
+    EXPECT_TRUE(plain_->run_write([&](db::Transaction& tx) { return ApiKeyStore().insert(tx, key); }));
     return credential.text.reveal();
   }
 
@@ -169,12 +195,13 @@ TEST_F(AuthenticatorTest, GarbageIsRefusedBeforeTheStoreIsTouched) {
   std::string altered = token;
   altered[40] = altered[40] == 'a' ? 'b' : 'a';
   for (const std::string& bad :
-       {altered, std::string("x"), std::string("eyJhbGciOiJub25lIn0.e30."), "ee_live" + token.substr(8)})
+       {altered, std::string("x"), std::string("eyJhbGciOiJub25lIn0.e30"), "ee_live" + token.substr(8)})
     EXPECT_EQ(bearer(bad), "invalid_credential") << bad;
+  EXPECT_EQ(bearer("eyJhbGciOiJub25lIn0.e30."), "oidc_disabled");
   EXPECT_EQ(cookie(altered), "invalid_credential");
   EXPECT_EQ(cookie(token), "invalid_credential");  // an agent's credential is no session
   EXPECT_EQ(cookie("a; ee_session=b"), "invalid_credential");
-  EXPECT_EQ(bearer(new_credential(CredentialKind::live, random_)->text.reveal()), "invalid_credential");
+  EXPECT_EQ(bearer(new_credential(CredentialKind::boot, random_)->text.reveal()), "invalid_credential");
   EXPECT_EQ(database_.reads, 0);
 }
 
@@ -419,6 +446,63 @@ TEST_F(AuthenticatorTest, ARevokedSessionIsRefusedEvenWhenCached) {
   EXPECT_EQ(bearer(token), "invalid_credential");
   plain_.execute("DELETE FROM admin_sessions");
   EXPECT_EQ(bearer(token), "invalid_credential");
+}
+
+TEST_F(AuthenticatorTest, AKeyIsKnownWithItsAccountAndScopes) {
+  const std::string key = store_key();
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(bearer(key), std::string("account:") + kKey);
+  EXPECT_EQ(database_.reads, 1);
+  const std::string field = "Bearer " + key;
+  for (int i = 0; i < 2; ++i) {  // from the row, and from the cache
+    const auto principal = authenticator_.authenticate(bearer_field(field));
+    ASSERT_TRUE(principal);
+    EXPECT_EQ(principal->kind, PrincipalKind::account);
+    EXPECT_EQ(principal->account_id, AccountId(kAccount));
+    EXPECT_EQ(principal->account_type, AccountType::contributor);
+    EXPECT_EQ(principal->scopes, (Scopes{Scope::read, Scope::apps}));
+    pass(Seconds(5));
+  }
+}
+
+// covers: S04_AUTH_CACHE_006 (keys)
+TEST_F(AuthenticatorTest, AKeyIsNotKeptOverARevocationOrABrokenDatabase) {
+  const std::string key = store_key();
+  database_.after_read = [this] {
+    database_.after_read = {};
+    plain_.execute("UPDATE api_keys SET revoked_at=1");
+    authenticator_.forget_key(kKey);
+  };
+  EXPECT_EQ(bearer(key), std::string("account:") + kKey) << "it was good when its row was read";
+  EXPECT_EQ(bearer(key), "invalid_credential") << "but it was not cached";
+  plain_.execute("UPDATE api_keys SET revoked_at=NULL");
+  EXPECT_EQ(bearer(key), std::string("account:") + kKey);
+  database_.broken = true;
+  EXPECT_EQ(bearer(key), std::string("account:") + kKey) << "within the TTL";
+  pass(Seconds(5));
+  EXPECT_EQ(bearer(key), "auth_unavailable");
+}
+
+TEST_F(AuthenticatorTest, AKeyOfAClosedAccountOrWithUnusableRowIsRefused) {
+  const std::string key = store_key();
+  plain_.execute("UPDATE api_keys SET scopes='[\"root\"]'");
+  EXPECT_EQ(bearer(key), "auth_unavailable");
+  plain_.execute("UPDATE api_keys SET scopes='[\"read\"]'");
+  plain_.execute("UPDATE accounts SET status='closed' WHERE account_type<>'system'");
+  EXPECT_EQ(bearer(key), "invalid_credential");
+}
+
+TEST_F(AuthenticatorTest, WorkflowsAreJudgedByTheirVerifierAndFailuresCounted) {
+  constexpr const char* kJwt = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln";
+  int asked = 0;
+  authenticator_.set_workflow_verifier([&](std::string_view jwt, const auto& /*credentials*/) -> Result<Principal> {
+    ++asked;
+    if (jwt != kJwt) return fail(ErrorCode::invalid_credential);
+    return Principal{.kind = PrincipalKind::oidc, .account_id = AccountId(kAccount)};
+  });
+  EXPECT_EQ(bearer(kJwt), "oidc:");
+  for (int i = 0; i < 60; ++i) EXPECT_EQ(bearer("eyJhbGciOiJSUzI1NiJ9.e30.bad"), "invalid_credential");
+  EXPECT_EQ(bearer("eyJhbGciOiJSUzI1NiJ9.e30.bad"), "rate_limited");
+  EXPECT_EQ(asked, 61) << "the verifier is not bothered any more";
 }
 
 TEST_F(AuthenticatorTest, CountsByKindAndResult) {
