@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kKeyMax = 300;
 constexpr std::size_t kReferenceMax = 200;
 constexpr std::size_t kLinesMax = 200'000;  // a batch of charging has at most four lines for each of 10,000 segments
-constexpr auto kMicrosMax = static_cast<unsigned long long>(std::numeric_limits<std::int64_t>::max());
+constexpr std::int64_t kMicrosMax = std::numeric_limits<std::int64_t>::max();
 
 std::unexpected<Error> malformed(std::string_view what) {
   return fail(ErrorCode::internal_error, fmt::format("a ledger group is malformed: {}", what));
@@ -34,20 +34,18 @@ Result<void> check_posting(const LedgerPosting& posting) {
     return malformed("long reference");
   if (posting.group_id && !is_uuid(*posting.group_id)) return malformed("group id");
   // Each half on its own, so that no sum on the way, in whatever order, leaves 64 bits.
-  unsigned __int128 comes = 0;
-  unsigned __int128 goes = 0;
+  std::int64_t comes = 0;
+  std::int64_t goes = 0;
   for (const LedgerLine& line : posting.lines) {
     if (line.account.empty()) return malformed("a line without an account");
     if (line.amount_micros == 0) return malformed("a line of zero");
     if (line.amount_micros > kLineMicrosMax || line.amount_micros < -kLineMicrosMax)
       return fail(ErrorCode::amount_out_of_range, "a ledger line above the largest amount");
-    if (line.amount_micros > 0)
-      comes += static_cast<unsigned long long>(line.amount_micros);
-    else
-      goes += static_cast<unsigned long long>(-line.amount_micros);
+    std::int64_t& half = line.amount_micros > 0 ? comes : goes;
+    const std::int64_t size = line.amount_micros > 0 ? line.amount_micros : -line.amount_micros;
+    if (size > kMicrosMax - half) return fail(ErrorCode::amount_out_of_range, "a ledger group above 64 bits");
+    half += size;
   }
-  if (comes > kMicrosMax || goes > kMicrosMax)
-    return fail(ErrorCode::amount_out_of_range, "a ledger group above 64 bits");
   if (comes != goes) return malformed("it does not balance");
   return {};
 }

@@ -14,10 +14,11 @@ constexpr std::chrono::days kUsageRangeDefault{30};
 
 /// A sum that stays at the ends of 64 bits.
 UsdMicros added(UsdMicros a, UsdMicros b) {
-  const __int128 sum = static_cast<__int128>(a.value) + b.value;
   constexpr std::int64_t kLow = std::numeric_limits<std::int64_t>::min();
   constexpr std::int64_t kHigh = std::numeric_limits<std::int64_t>::max();
-  return {sum < kLow ? kLow : sum > kHigh ? kHigh : static_cast<std::int64_t>(sum)};
+  if (b.value > 0 && a.value > kHigh - b.value) return {kHigh};
+  if (b.value < 0 && a.value < kLow - b.value) return {kLow};
+  return {a.value + b.value};
 }
 UsdMicros negated(UsdMicros a) {
   return {a.value == std::numeric_limits<std::int64_t>::min() ? std::numeric_limits<std::int64_t>::max() : -a.value};
