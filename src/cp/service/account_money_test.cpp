@@ -7,8 +7,6 @@
 namespace ee::cp {
 namespace {
 
-using ::testing::HasSubstr;
-
 UtcTime at(const char* text) { return parse_rfc3339(text).value(); }
 
 struct AccountMoneyTest : ledger_tests::LedgerFixture {

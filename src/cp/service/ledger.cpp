@@ -61,7 +61,7 @@ void LedgerAlarm::clear() {
 Result<AccountId> Ledger::platform_account(db::Transaction& tx) const {
   const std::string wanted = parts_.platform_account_id ? parts_.platform_account_id() : std::string();
   if (wanted.empty()) return kPlatformAccount;
-  const AccountId id(wanted);
+  AccountId id(wanted);
   const auto account = queries_.account(tx, id);
   if (account && account->status == "active") return id;
   if (!account && account.error().code != ErrorCode::account_not_found) return std::unexpected(account.error());
