@@ -169,7 +169,7 @@ int run(const Options& options) {
   longest.longest = 0;
   const Outcome first = pass(charging, clock);
   const std::int64_t longest_us = longest.longest;
-  const std::int64_t growth = std::max(memory_kib("VmHWM"), memory_kib("VmRSS")) - before;
+  const std::int64_t growth = std::max<std::int64_t>(0, std::max(memory_kib("VmHWM"), memory_kib("VmRSS")) - before);
   const auto charged = value<std::int64_t>(**database, "SELECT SUM(gross_micros) FROM usage_charges");
   const auto posted =
       value<std::int64_t>(**database, "SELECT -SUM(amount_micros) FROM transactions WHERE tx_type='charge'");

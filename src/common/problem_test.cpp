@@ -38,6 +38,15 @@ TEST(Problem, ListsEveryWrongField) {
   EXPECT_EQ(errors[1].at("field"), "extra\"name");
 }
 
+TEST(Problem, AddsTheMembersOfItsCode) {
+  const std::vector<ErrorMember> members = {{"balance", "1.000000"}, {"required", "2.500000"}};
+  const auto body = problem({.code = ErrorCode::insufficient_funds, .members = members});
+  EXPECT_EQ(body.at("status"), 402);
+  EXPECT_EQ(body.at("balance"), "1.000000");
+  EXPECT_EQ(body.at("required"), "2.500000");
+  EXPECT_FALSE(problem({.code = ErrorCode::internal_error, .members = members}).contains("balance"));
+}
+
 TEST(Problem, ShowsNothingInternalWithAServerError) {
   for (const ErrorInfo& info : error_table()) {
     if (info.http_status < 500) continue;
