@@ -1,4 +1,6 @@
 // The webhook's door: signatures, limits, what administrators see.
+#include <boost/json/serialize.hpp>
+
 #include "tests/support/stripe_fixture.h"
 
 namespace ee::cp {
@@ -25,7 +27,9 @@ class StripeDoor : public testing::StripeFixture {
   }
   void expect(const HttpClientResponse& answer, int wanted, const std::string& code = "") {
     EXPECT_EQ(answer.status, wanted) << answer.body;
-    if (!code.empty()) EXPECT_NE(answer.body.find("\"code\":\"" + code + '"'), std::string::npos) << answer.body;
+    if (!code.empty()) {
+      EXPECT_NE(answer.body.find("\"code\":\"" + code + '"'), std::string::npos) << answer.body;
+    }
   }
 
   Deposit made_;
