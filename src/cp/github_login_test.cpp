@@ -210,7 +210,7 @@ std::vector<FailureRow> failure_rows() {
        },
        {{"EE_ALLOWED_GITHUB_ORGS", "octo-org"}}},
       {"exchange 500", 502, "github_unavailable", "unavailable", fault(exchange, {.status = 500}, 1)},
-      {"exchange dropped", 502, "github_unavailable", "unavailable", fault(exchange, {.drop = true}, 1)},
+      {"exchange dropped", 502, "github_unavailable", "unavailable", fault(exchange, {.drop = true}, 12)},
       {"exchange not JSON", 502, "github_unavailable", "unavailable",
        fault(exchange, {.status = 200, .body = "<html>"}, 1)},
       {"no token", 502, "github_unavailable", "unavailable", fault(exchange, {.status = 200, .body = "{}"}, 1)},
@@ -238,9 +238,13 @@ std::vector<FailureRow> failure_rows() {
 // covers: S04_AUTH_OAUTH_002, S04_AUTH_OAUTH_004, S04_AUTH_OAUTH_006
 TEST(GithubLogin, RefusesEachRowOfTheTableInBothForms) {
   for (const FailureRow& row : failure_rows()) {
+    GithubCase test(row.environment);
+    const bool signs_in_first = std::string(row.what) == "state used";
+    std::int64_t sessions = 0;
+    std::vector<std::string> rows;
     for (const bool json : {true, false}) {
       SCOPED_TRACE(std::string(row.what) + (json ? ", JSON" : ", browser"));
-      GithubCase test(row.environment);
+      test.advance(Seconds(61));  // past the folding of equal refusals
       Browser browser(test, json);
       const TestAnswer answer = row.run(test, browser);
       if (json) {
@@ -253,10 +257,10 @@ TEST(GithubLogin, RefusesEachRowOfTheTableInBothForms) {
         EXPECT_EQ(answer.body, "");
       }
       EXPECT_FALSE(browser.cookies.contains("ee_session"));
-      const auto sessions = test.cp->values<std::int64_t>("SELECT COUNT(*) FROM admin_sessions");
-      EXPECT_EQ(sessions.front(), std::string(row.what) == "state used" ? 1 : 0);
-      if (std::string(row.what) != "no client id")
-        EXPECT_THAT(test.audited("oauth_failed"), ElementsAre(std::string("oauth_failed ") + row.code));
+      sessions += signs_in_first ? 1 : 0;
+      EXPECT_EQ(test.cp->values<std::int64_t>("SELECT COUNT(*) FROM admin_sessions").front(), sessions);
+      if (std::string(row.what) != "no client id") rows.push_back(std::string("oauth_failed ") + row.code);
+      EXPECT_EQ(test.audited("oauth_failed"), rows);
     }
   }
 }
@@ -449,6 +453,83 @@ TEST(GithubLogin, EqualFailuresOfOneAddressAreOneRow) {
   browser.address = "192.0.2.9";
   for (int i = 0; i < 5; ++i) browser.get("/auth/github/callback?code=a&state=" + std::string(43, 'a'));
   EXPECT_EQ(test.audited("oauth_failed").size(), 1U);
+}
+
+/// An account with an API key of all scopes, made by the administrator.
+struct KeyedAccount {
+  std::string id;
+  std::string key;
+};
+KeyedAccount keyed_account(GithubCase& test, const std::string& name) {
+  const TestAnswer made =
+      test.cp->admin("POST", "/api/v1/accounts", R"({"name":")" + name + R"(","account_type":"deployer"})");
+  if (made.status != 201) throw std::runtime_error("account: " + made.body);
+  const auto body = json::parse(made.body).value();
+  return {.id = std::string(body.at("account").at("id").as_string()),
+          .key = std::string(body.at("api_key").as_string())};
+}
+
+TestAnswer start_link(GithubCase& test, const std::string& account, const std::string& key) {
+  std::vector<HttpHeader> headers = {{"Accept", "application/json"}};
+  if (!key.empty()) headers.push_back({"Authorization", "Bearer " + key});
+  return test.cp->call("GET", "/auth/github?link_account_id=" + account, "", headers);
+}
+
+/// Signs in at GitHub with what a started link gave.
+TestAnswer finish_link(GithubCase& test, const TestAnswer& started) {
+  Browser browser(test, true);
+  const std::string cookie = set_cookie(started, "ee_oauth");
+  browser.cookies["ee_oauth"] = cookie.substr(9, cookie.find(';') - 9);
+  return browser.get(browser.at_github(std::string(json::parse(started.body)->at("auth_url").as_string())));
+}
+
+// covers: S04_ACC_010
+TEST(GithubLogin, LinksTheUserWhoProvesToBeOne) {
+  GithubCase test;
+  const KeyedAccount octo = keyed_account(test, "octo");
+  const KeyedAccount other = keyed_account(test, "other");
+  test.github.sign_in_as({.id = 77, .login = "Mona"});
+
+  const TestAnswer started = start_link(test, octo.id, octo.key);
+  ASSERT_EQ(started.status, 200) << started.body;
+  const TestAnswer linked = finish_link(test, started);
+  ASSERT_EQ(linked.status, 200) << linked.body;
+  EXPECT_THAT(linked.body, HasSubstr(octo.id)) << "the session acts for the account at once";
+  EXPECT_THAT(test.cp->values<std::string>("SELECT github_id || ' ' || kind || ' ' || login_norm || ' ' || account_id"
+                                           " FROM account_identities"),
+              ElementsAre("77 user mona " + octo.id));
+  EXPECT_THAT(test.audited("identity_linked"), ElementsAre("identity_linked -"));
+
+  EXPECT_EQ(finish_link(test, start_link(test, octo.id, octo.key)).status, 200) << "again is no fault";
+  const TestAnswer taken = finish_link(test, start_link(test, other.id, other.key));
+  EXPECT_EQ(taken.status, 409);
+  EXPECT_EQ(taken.code(), "identity_already_linked");
+  EXPECT_EQ(test.cp->values<std::int64_t>("SELECT COUNT(*) FROM account_identities").front(), 1);
+  EXPECT_EQ(
+      test.cp->values<std::int64_t>("SELECT COUNT(*) FROM admin_sessions WHERE auth_method='github_oauth'").front(), 2)
+      << "a link that failed leaves no session";
+}
+
+TEST(GithubLogin, OnlyWhoActsForAnAccountLinksToIt) {
+  GithubCase test;
+  const KeyedAccount octo = keyed_account(test, "octo");
+  const KeyedAccount other = keyed_account(test, "other");
+  EXPECT_EQ(start_link(test, octo.id, "").code(), "unauthenticated");
+  EXPECT_EQ(start_link(test, octo.id, other.key).code(), "account_not_found");
+  EXPECT_EQ(start_link(test, octo.id, test.github.token(test.github.claims(GithubCase::kAudience))).status, 403);
+  // Suspended between the two steps.
+  const TestAnswer started = start_link(test, octo.id, octo.key);
+  ASSERT_EQ(started.status, 200) << started.body;
+  test.cp->execute("UPDATE accounts SET status='suspended' WHERE id=:id", {{"id", octo.id}});
+  EXPECT_EQ(finish_link(test, started).code(), "account_suspended");
+  EXPECT_EQ(test.cp->values<std::int64_t>("SELECT COUNT(*) FROM account_identities").front(), 0);
+  // Somebody else, sent to the URL of a link that was begun elsewhere: it is another browser.
+  test.cp->execute("UPDATE accounts SET status='active' WHERE id=:id", {{"id", octo.id}});
+  const TestAnswer lure = start_link(test, octo.id, octo.key);
+  ASSERT_EQ(lure.status, 200);
+  Browser victim(test, true);
+  EXPECT_EQ(victim.get(victim.at_github(std::string(json::parse(lure.body)->at("auth_url").as_string()))).code(),
+            "invalid_oauth_state");
 }
 
 }  // namespace

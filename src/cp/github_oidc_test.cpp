@@ -6,7 +6,11 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <optional>
 
@@ -458,6 +462,31 @@ TEST_F(GithubOidcTest, ATokenInTheQueryIsNoCredential) {
       "GET", "/auth/me", "", {{"Authorization", "Bearer " + token()}, {"Authorization", "Bearer " + token()}});
   EXPECT_EQ(twice.status, 400);
   EXPECT_EQ(get(token() + std::string(8192, 'a')).status, 400);
+}
+
+// covers: S04_AUTH_OIDC_001, S04_AUTH_OIDC_009
+TEST_F(GithubOidcTest, JudgesTokensOfAnIndependentLibraryAsItShould) {
+  if (std::system("node --version >/dev/null 2>&1") != 0) GTEST_SKIP() << "node is not installed";
+  if (!std::filesystem::exists("tests/jose_interop/node_modules/jose"))
+    GTEST_SKIP() << "npm jose is not installed: run `npm ci` in tests/jose_interop";
+  linked_account();
+  const TempDir dir;
+  const std::filesystem::path out = dir / "github.json";
+  const std::int64_t now = unix_ms(test.cp->clock.now()) / 1000;
+  const std::string command = "node tests/jose_interop/interop.mjs github '" + out.string() + "' '" +
+                              test.github.url() + "' '" + GithubCase::kAudience + "' " + std::to_string(now);
+  ASSERT_EQ(std::system(command.c_str()), 0);  // NOLINT(cert-env33-c): a test's own program
+  std::ifstream file(out, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto made = json::parse(text).value();
+  std::vector<std::string> keys;
+  for (const auto& jwk : made.at("jwks").as_array()) keys.emplace_back(jwk.as_string());
+  test.github.publish(std::move(keys));
+  const auto& tokens = made.at("tokens").as_object();
+  ASSERT_EQ(tokens.size(), 10U);
+  for (const auto& each : tokens)
+    EXPECT_EQ(verdict(std::string(each.value().at(1).as_string())), std::string(each.value().at(0).as_string()))
+        << each.key();
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // `make <out>`: random keys and claims for each algorithm, signed here.
+// `github <out> <issuer> <audience> <now>`: GitHub Actions tokens, good and hostile, and the keys that vouch for them.
 // `check <in>`: tokens made elsewhere for those keys; exit status 1 if one does not verify to its claims.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { randomBytes, randomInt, generateKeyPairSync } from 'node:crypto';
@@ -46,5 +47,39 @@ async function check(input) {
   }
 }
 
-const [verb, file] = process.argv.slice(2);
-await { make, check }[verb](file);
+// Tokens as GitHub Actions makes them, and such as it never would, each with the verdict that they deserve.
+async function github(out, issuer, audience, now) {
+  const key = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const elliptic = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const jwks = [{ ...(await jose.exportJWK(key.publicKey)), kid: 'npm-jose', alg: 'RS256', use: 'sig' },
+                { ...(await jose.exportJWK(elliptic.publicKey)), kid: 'npm-jose-ec', alg: 'ES256', use: 'sig' }];
+  const claims = { sub: 'repo:octo-org/app:environment:production', repository: 'octo-org/app', repository_id: '7001',
+                   repository_owner: 'octo-org', repository_owner_id: '9001', ref: 'refs/heads/main', sha: 'abc',
+                   event_name: 'push', run_id: '1', actor: 'octocat', environment: 'production' };
+  const token = (change = {}) => new jose.SignJWT({ ...claims, ...change }).setIssuer(issuer).setAudience(audience)
+    .setJti(randomBytes(16).toString('hex')).setIssuedAt(Number(now)).setNotBefore(Number(now))
+    .setExpirationTime(Number(now) + 300);
+  const rs256 = { alg: 'RS256', kid: 'npm-jose', typ: 'JWT' };
+  const spki = new TextEncoder().encode(key.publicKey.export({ type: 'spki', format: 'pem' }));
+  const tokens = {
+    good: ['ok', await token().setProtectedHeader(rs256).sign(key.privateKey)],
+    without_typ: ['ok', await token().setProtectedHeader({ alg: 'RS256', kid: 'npm-jose' }).sign(key.privateKey)],
+    one_audience: ['ok', await token().setAudience([audience]).setProtectedHeader(rs256).sign(key.privateKey)],
+    two_audiences: ['oidc_invalid',
+                    await token().setAudience([audience, 'x']).setProtectedHeader(rs256).sign(key.privateKey)],
+    by_a_stranger: ['oidc_invalid', await token().setProtectedHeader(rs256).sign(stranger.privateKey)],
+    ps256: ['oidc_invalid', await token().setProtectedHeader({ ...rs256, alg: 'PS256' }).sign(key.privateKey)],
+    es256: ['oidc_invalid',
+            await token().setProtectedHeader({ ...rs256, alg: 'ES256', kid: 'npm-jose-ec' }).sign(elliptic.privateKey)],
+    hs256_by_the_public_key: ['oidc_invalid', await token().setProtectedHeader({ ...rs256, alg: 'HS256' }).sign(spki)],
+    unsecured: ['oidc_invalid', new jose.UnsecuredJWT(claims).setIssuer(issuer).setAudience(audience).encode()],
+    expired: ['oidc_invalid',
+              await token().setExpirationTime(Number(now) - 31).setIssuedAt(Number(now) - 300)
+                .setNotBefore(Number(now) - 300).setProtectedHeader(rs256).sign(key.privateKey)],
+  };
+  writeFileSync(out, JSON.stringify({ jwks: jwks.map((jwk) => JSON.stringify(jwk)), tokens }), { mode: 0o600 });
+}
+
+const [verb, ...rest] = process.argv.slice(2);
+await { make, check, github }[verb](...rest);

@@ -42,7 +42,8 @@ class GithubCase {
   }
 
   /// An account of type deployer, and GitHub owners that are linked to it.
-  AccountId account(const std::string& name, const std::string& policy = "owner", const std::string& status = "active") {
+  AccountId account(const std::string& name, const std::string& policy = "owner",
+                    const std::string& status = "active") {
     AccountId id(new_uuid_v7(cp->clock.now(), cp->random).value());
     cp->execute(
         "INSERT INTO accounts (id, name, account_type, status, oidc_policy, created_at, created_by, updated_at)"

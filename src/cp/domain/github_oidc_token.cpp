@@ -83,15 +83,15 @@ bool is_repository_of(std::string_view repository, std::string_view owner) {
 
 std::optional<OidcClaims> named_claims(const object& claims) {
   OidcClaims out;
-  for (const auto& [name, to] : std::initializer_list<std::pair<std::string_view, std::string*>>{
-           {"sub", &out.subject},
-           {"jti", &out.token_id},
-           {"repository", &out.repository},
-           {"repository_id", &out.repository_id},
-           {"repository_owner", &out.repository_owner},
-           {"ref", &out.ref},
-           {"event_name", &out.event_name},
-           {"run_id", &out.run_id}}) {
+  for (const auto& [name, to] :
+       std::initializer_list<std::pair<std::string_view, std::string*>>{{"sub", &out.subject},
+                                                                        {"jti", &out.token_id},
+                                                                        {"repository", &out.repository},
+                                                                        {"repository_id", &out.repository_id},
+                                                                        {"repository_owner", &out.repository_owner},
+                                                                        {"ref", &out.ref},
+                                                                        {"event_name", &out.event_name},
+                                                                        {"run_id", &out.run_id}}) {
     auto text = text_claim(claims, name);
     if (!text) return std::nullopt;
     *to = std::move(*text);
@@ -177,8 +177,7 @@ bool fits_glob(std::string_view glob, std::string_view text) {
     if (glob[0] == '*') {
       const bool any = glob.starts_with("**");
       glob.remove_prefix(any ? 2 : 1);
-      for (std::size_t i = 1; i <= text.size(); ++i)
-        fits[i] = fits[i] || (fits[i - 1] && (any || text[i - 1] != '/'));
+      for (std::size_t i = 1; i <= text.size(); ++i) fits[i] = fits[i] || (fits[i - 1] && (any || text[i - 1] != '/'));
       continue;
     }
     for (std::size_t i = text.size(); i > 0; --i) fits[i] = fits[i - 1] && text[i - 1] == glob[0];

@@ -119,7 +119,8 @@ TEST(SettingGuardrails, NeedNoIntelKeyWhereNobodyAsksIntel) {
 
 TEST(SettingGuardrails, TellEveryViolationAtOnce) {
   const auto violations = setting_violations(SettingValues({.stage = Stage::production}), {.stage = Stage::production});
-  EXPECT_EQ(slugs(violations), (std::set<std::string>{"cloudflare_missing", "github_oauth_missing", "verifier_missing"}));
+  EXPECT_EQ(slugs(violations),
+            (std::set<std::string>{"cloudflare_missing", "github_oauth_missing", "verifier_missing"}));
   EXPECT_EQ(violations.size(), 6U);
 }
 

@@ -96,12 +96,11 @@ void add_oidc(Rows& rows) {
 void add_github(Rows& rows) {
   add_oauth(rows);
   add_oidc(rows);
-  rows.push_back(boolean(Setting::auth_require_github_oauth, "auth.require_github_oauth", "AUTH_REQUIRE_GITHUB_OAUTH",
-                         "Whether production refuses to start without sign-in through GitHub.")
-                     .by_default([](const SettingsContext& context) -> SettingValue {
-                       return context.stage == Stage::production;
-                     })
-                     .guarded());
+  rows.push_back(
+      boolean(Setting::auth_require_github_oauth, "auth.require_github_oauth", "AUTH_REQUIRE_GITHUB_OAUTH",
+              "Whether production refuses to start without sign-in through GitHub.")
+          .by_default([](const SettingsContext& context) -> SettingValue { return context.stage == Stage::production; })
+          .guarded());
   rows.push_back(boolean(Setting::auth_user_login, "auth.user_login", "EE_AUTH_USER_LOGIN",
                          "Whether people who are no administrators may sign in through GitHub.")
                      .by_default(flag<true>));

@@ -19,9 +19,9 @@ namespace ee::cp {
 namespace {
 
 const std::array<SettingsContext, 4> kContexts = {SettingsContext{.stage = Stage::dev},
-                                                      {.stage = Stage::dev, .emulation_allowed = true},
-                                                      {.stage = Stage::staging},
-                                                      {.stage = Stage::production}};
+                                                  {.stage = Stage::dev, .emulation_allowed = true},
+                                                  {.stage = Stage::staging},
+                                                  {.stage = Stage::production}};
 
 TEST(SettingsRegistry, HasEveryKeyOnceUnderItsName) {
   constexpr std::array kNames = {

@@ -95,8 +95,6 @@ class GithubLogin {
   bool configured() const { return parts_.settings().oauth.complete(); }
   /// Ends all sessions that were begun through GitHub if the OAuth app has been taken out of the settings; how many.
   Result<std::int64_t> end_sessions_if_removed();
-  /// A step of job `session_cleanup`: removes at most `limit` sign-ins that were not finished in time; how many.
-  Result<std::int64_t> clean_up(std::int64_t limit);
 
  private:
   struct Visitor;

@@ -63,8 +63,6 @@ class GithubOidc {
 
   /// Fetches the keys anew if it is time; whether it did. For the job `github_jwks_refresh`.
   Result<bool> refresh_keys(const std::stop_token& stop);
-  /// A step of job `session_cleanup`: forgets at most `limit` tokens that have expired; how many.
-  Result<std::int64_t> clean_up(std::int64_t limit);
 
  private:
   struct Decision;

@@ -19,9 +19,8 @@ namespace ee::cp {
 namespace {
 
 constexpr std::string_view kComponent = "settings";
-constexpr std::array<std::string_view, 5> kGuardrailSlugs = {"strict_policy_required", "verifier_missing",
-                                                             "cloudflare_missing", "github_oauth_missing",
-                                                             "insecure_base_url"};
+constexpr std::array<std::string_view, 5> kGuardrailSlugs = {
+    "strict_policy_required", "verifier_missing", "cloudflare_missing", "github_oauth_missing", "insecure_base_url"};
 
 /// Policies with a mode, by their label.
 constexpr std::array<std::pair<const char*, Setting>, 2> kPolicyModes = {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
@@ -38,7 +39,6 @@ net::Response refused(std::string_view error, std::string_view description) {
 net::Response moved(std::string location) {
   return {.status = 302, .headers = {{"Location", std::move(location)}}, .body = {}};
 }
-/// Ends in a number, as GitHub's pages of consent say why they show nothing.
 net::Response page(int status, std::string_view text) {
   return {.status = status, .headers = {{"Content-Type", "text/html"}}, .body = std::string(text)};
 }
@@ -52,11 +52,10 @@ std::int64_t number_of_member(const object& from, const char* name, std::int64_t
   return value != nullptr && value->is_int64() ? value->get_int64() : fallback;
 }
 
-bool has_scope(std::string_view scopes, std::string_view wanted) {
-  return std::ranges::any_of(std::array{std::string(wanted), "admin" + std::string(wanted.substr(wanted.find(':')))},
-                             [&](const std::string& one) {
-                               return (',' + std::string(scopes) + ',').find(',' + one + ',') != std::string::npos;
-                             });
+bool reads_organizations(const std::string& scopes) {
+  return std::ranges::any_of(std::array{"read:org", "write:org", "admin:org"}, [&](const char* scope) {
+    return (',' + scopes + ',').find(std::string(",") + scope + ',') != std::string::npos;
+  });
 }
 
 std::string without_key_word(std::string_view authorization) {
@@ -249,7 +248,7 @@ net::Response Github::user(const net::Request& request) const {
 net::Response Github::memberships(const net::Request& request) const {
   const Grant* grant = grant_of(request);
   if (grant == nullptr) return message(401, "Bad credentials");
-  if (!has_scope(grant->scope, "read:org")) return message(403, "You need at least read:org scope");
+  if (!reads_organizations(grant->scope)) return message(403, "You need at least read:org scope");
   const Form query = parse_form(request.query);
   array out;
   for (const GithubOrg& org : grant->user.organizations) {

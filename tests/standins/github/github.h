@@ -59,8 +59,9 @@ struct GithubRequest {
 ///
 /// `GET /login/oauth/authorize` signs the chosen user in and sends the browser back with a code; `POST
 /// /login/oauth/access_token` exchanges a code once, and checks client, redirect and PKCE (S256) as GitHub does; `GET
-/// /user` and `GET /user/memberships/orgs` want its token, the latter with `read:org`. `GET /.well-known/jwks` publishes
-/// the keys of Actions tokens. For programs: `POST /_test/oidc-token {claims, alg, kid}` makes such a token, `POST
+/// /user` and `GET /user/memberships/orgs` want its token, the latter with `read:org`. `GET /.well-known/jwks`
+/// publishes the keys of Actions tokens. For programs: `POST /_test/oidc-token {claims, alg, kid}` makes such a token,
+/// `POST
 /// /_test/rotate-key {keep_old}`, `POST /_test/user {id, login, organizations, scope, denies}`, `POST /_test/faults
 /// {path, status|drop|delay_ms|body, count}`. Thread-safe.
 class Github {

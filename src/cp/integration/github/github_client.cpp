@@ -134,9 +134,8 @@ std::string authorize_url(const OAuthConfig& config, std::string_view state, std
 
 bool AccessToken::reads_organizations() const {
   constexpr std::array<std::string_view, 3> kEnough = {"read:org", "write:org", "admin:org"};
-  return std::ranges::any_of(scopes, [&](const std::string& scope) {
-    return std::ranges::find(kEnough, scope) != kEnough.end();
-  });
+  return std::ranges::any_of(
+      scopes, [&](const std::string& scope) { return std::ranges::find(kEnough, scope) != kEnough.end(); });
 }
 
 Client::Client(HttpClient& http, Clock& clock, Random& random, metrics::Registry& metrics)
@@ -222,8 +221,8 @@ Result<std::vector<Membership>> Client::memberships(const OAuthConfig& config, c
   return counted("memberships", read());
 }
 
-Result<std::string> Client::get(std::string_view call, std::string url, const AccessToken& token,
-                                std::size_t max_bytes, const std::stop_token& stop) const {
+Result<std::string> Client::get(std::string_view call, std::string url, const AccessToken& token, std::size_t max_bytes,
+                                const std::stop_token& stop) const {
   require(outside_calls_allowed());
   HttpClientRequest request{.url = std::move(url),
                             .headers = headers(),
@@ -236,7 +235,8 @@ Result<std::string> Client::get(std::string_view call, std::string url, const Ac
     auto answer = http_.send(request);
     if (answer && answer->status == 200) return std::move(answer->body);
     if (answer && answer->status == 401) return fail(ErrorCode::github_oauth_rejected, "GitHub refused its own token");
-    const std::string what = answer ? "status " + std::to_string(answer->status) : std::string(to_string(answer.error()));
+    const std::string what =
+        answer ? "status " + std::to_string(answer->status) : std::string(to_string(answer.error()));
     log::warn(kComponent, "a call failed", {{"call", call}, {"result", what}});
     const bool again = answer ? may_be_mended(answer->status) : may_be_mended(answer.error());
     if (!again || attempt == kRetryDelays.size()) return unavailable(what);
