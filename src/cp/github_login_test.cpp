@@ -334,8 +334,11 @@ TEST(GithubLogin, ComesBackToThisSiteOnlyAndBringsNoToken) {
     const TestAnswer answer = browser.sign_in("return_to=" + percent_encode(asked));
     EXPECT_EQ(answer.header("Location"), given) << asked;
     const std::string token = browser.cookies.at("ee_session");
-    for (const HttpHeader& header : answer.headers)
-      if (header.name != "Set-Cookie") EXPECT_THAT(header.value, Not(HasSubstr(token)));
+    for (const HttpHeader& header : answer.headers) {
+      if (header.name != "Set-Cookie") {
+        EXPECT_THAT(header.value, Not(HasSubstr(token)));
+      }
+    }
   }
 }
 
@@ -384,7 +387,7 @@ TEST(GithubLogin, LetsInWhoIsListed) {
 }
 
 TEST(GithubLogin, AnAdministratorComesInWhileMembershipsAreDown) {
-  GithubCase test({{"ADMIN_GITHUB_IDS", "77"}});
+  GithubCase test(TestControlPlane::Environment{{"ADMIN_GITHUB_IDS", "77"}});
   test.github.sign_in_as({.id = 77, .login = "Mona", .organizations = {{.id = 9001, .login = "octo-org"}}});
   test.github.fail("/user/memberships/orgs", {.status = 503}, 3);
   EXPECT_EQ(Browser(test, true).sign_in().status, 200);
@@ -393,7 +396,7 @@ TEST(GithubLogin, AnAdministratorComesInWhileMembershipsAreDown) {
 
 // covers: S04_AUTH_SESS_008
 TEST(GithubLogin, TakingTheAppOutOfTheSettingsEndsItsSessions) {
-  GithubCase test({{"GITHUB_OAUTH_CLIENT_ID", ""}});
+  GithubCase test(TestControlPlane::Environment{{"GITHUB_OAUTH_CLIENT_ID", ""}});
   const std::string key = "/api/v1/admin/settings/github_oauth.client_id";
   ASSERT_EQ(test.cp->admin("PUT", key, R"({"value":")" + test.github.client_id() + "\"}").status, 200);
   Browser browser(test);
@@ -409,7 +412,7 @@ TEST(GithubLogin, TakingTheAppOutOfTheSettingsEndsItsSessions) {
 }
 
 TEST(GithubLogin, AnAppThatIsGoneAtTheNextStartEndsItsSessions) {
-  GithubCase test({{"GITHUB_OAUTH_CLIENT_ID", ""}});
+  GithubCase test(TestControlPlane::Environment{{"GITHUB_OAUTH_CLIENT_ID", ""}});
   test.cp->execute(
       "INSERT INTO admin_sessions (id, lookup, secret_hash, auth_method, identity, github_id, ip, user_agent,"
       " created_at, expires_at, last_used_at) VALUES ('0190a000-0000-7000-8000-000000000001', 'l', 'h',"

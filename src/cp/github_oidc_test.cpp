@@ -323,7 +323,7 @@ TEST_F(GithubOidcTest, UsesNoKeyThatIsNotAsItShouldBe) {
 
 // covers: S04_AUTH_OIDC_013
 TEST(GithubOidcOff, AcceptsNothingWithoutAnAudience) {
-  GithubCase test({{"CP_GITHUB_OIDC_AUDIENCE", ""}});
+  GithubCase test(TestControlPlane::Environment{{"CP_GITHUB_OIDC_AUDIENCE", ""}});
   test.link(test.account("octo"), 9001, "octo-org");
   for (const char* audience : {"", GithubCase::kAudience}) {
     const TestAnswer answer = test.cp->call(
