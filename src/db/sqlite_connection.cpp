@@ -5,6 +5,7 @@
 #include <soci/sqlite3/soci-sqlite3.h>
 
 #include <list>
+#include <thread>
 #include <unordered_map>
 
 #include "db/sqlite_codes.h"
@@ -170,7 +171,12 @@ std::optional<StartError> SqliteConnection::set_pragmas(ConnectionRole role, con
   }
   if (role == ConnectionRole::reader) pragmas.push_back({"query_only", "ON", "1"});
   for (const Pragma& pragma : pragmas) {
-    const auto set = script(fmt::format("PRAGMA {}={}", pragma.name, pragma.value));
+    const std::string statement = fmt::format("PRAGMA {}={}", pragma.name, pragma.value);
+    auto set = script(statement);
+    // The change to WAL does not wait for another connection that is making it at this moment.
+    for (const auto give_up_at = Steady::now() + options.busy_timeout;
+         !set && (last_code_ & 0xff) == SQLITE_BUSY && Steady::now() < give_up_at; set = script(statement))
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (!set) {
       return StartError{.code = "database_open_failed",
                         .exit_code = 4,
