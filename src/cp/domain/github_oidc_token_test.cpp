@@ -11,22 +11,21 @@ TEST(Glob, FitsWhatItSays) {
     const char* text;
     bool fits;
   };
-  for (const Row& row : std::initializer_list<Row>{
-           {"", "", true},
-           {"", "a", false},
-           {"refs/heads/main", "refs/heads/main", true},
-           {"refs/heads/main", "refs/heads/main2", false},
-           {"refs/heads/*", "refs/heads/", true},
-           {"refs/heads/*", "refs/heads/a/b", false},
-           {"refs/heads/**", "refs/heads/a/b", true},
-           {"refs/*/v*", "refs/tags/v1.0", true},
-           {"refs/*/v*", "refs/tags/1.0", false},
-           {"**/release", "refs/heads/release", true},
-           {"***", "a/b", true},
-           {"a*b*c", "aXbYc", true},
-           {"a*b*c", "aXbYd", false},
-           {"refs/heads/?", "refs/heads/a", false},
-           {"[a-z]", "b", false}})
+  for (const Row& row : std::initializer_list<Row>{{"", "", true},
+                                                   {"", "a", false},
+                                                   {"refs/heads/main", "refs/heads/main", true},
+                                                   {"refs/heads/main", "refs/heads/main2", false},
+                                                   {"refs/heads/*", "refs/heads/", true},
+                                                   {"refs/heads/*", "refs/heads/a/b", false},
+                                                   {"refs/heads/**", "refs/heads/a/b", true},
+                                                   {"refs/*/v*", "refs/tags/v1.0", true},
+                                                   {"refs/*/v*", "refs/tags/1.0", false},
+                                                   {"**/release", "refs/heads/release", true},
+                                                   {"***", "a/b", true},
+                                                   {"a*b*c", "aXbYc", true},
+                                                   {"a*b*c", "aXbYd", false},
+                                                   {"refs/heads/?", "refs/heads/a", false},
+                                                   {"[a-z]", "b", false}})
     EXPECT_EQ(fits_glob(row.glob, row.text), row.fits) << row.glob << " " << row.text;
   // Would take ages in a matcher that tries every split.
   std::string hostile;
