@@ -241,7 +241,7 @@ int main(int argc, char** argv) {
     const auto config = ee::cp::load_config(ee::process_environment());
     if (!config) return fail_lines(config.error(), 3);
     if (*check_command) return check_config(*config);
-    if (*migrate_command || *db_check_command || *settings.command) ::umask(077);
+    if (*migrate_command || *db_check_command || *rebuild_command || *settings.command) ::umask(077);
     if (*migrate_command) return migrate(*config, dry_run);
     if (*db_check_command) return db_check(*config);
     if (*settings.command) return settings.run(*config);

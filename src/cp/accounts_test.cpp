@@ -145,6 +145,11 @@ TEST_F(AccountsTest, WhatAnAccountHoldsKeepsItFromBeingClosed) {
   EXPECT_EQ(close().code(), "account_has_unbilled_usage");
   cp.execute("UPDATE deployment_segments SET settled=2");
   EXPECT_EQ(close().code(), "account_has_unbilled_usage") << "what could not be charged is still owed";
+  cp.execute(
+      "UPDATE deployment_segments SET settled=0, account_id='00000000-0000-7000-8000-000000000003', "
+      "agent_account_id=:account",
+      {{"account", acme.id}});
+  EXPECT_EQ(close().code(), "account_has_unbilled_usage") << "its agents' earnings are still to come";
   cp.execute("UPDATE deployment_segments SET settled=1");
 
   SystemRandom random;

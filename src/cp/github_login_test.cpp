@@ -535,5 +535,50 @@ TEST(GithubLogin, OnlyWhoActsForAnAccountLinksToIt) {
             "invalid_oauth_state");
 }
 
+TEST(GithubLogin, NoAdministratorIsLuredIntoALink) {
+  GithubCase test;
+  const KeyedAccount octo = keyed_account(test, "octo");
+  const std::string path = "/auth/github?link_account_id=" + octo.id;
+  EXPECT_NE(test.cp->admin("GET", path).status, 200) << "administrators link by POST, with a reason";
+  // A page elsewhere sends the browser of a user who may link: it carries the session's cookie.
+  ASSERT_EQ(finish_link(test, start_link(test, octo.id, octo.key)).status, 200);
+  Browser user(test, true);
+  ASSERT_EQ(user.sign_in().status, 200);
+  const std::vector<HttpHeader> own = {{"Accept", "application/json"},
+                                       {"Cookie", "ee_session=" + user.cookies.at("ee_session")}};
+  EXPECT_EQ(test.cp->call("GET", path, "", own).status, 200);
+  std::vector<HttpHeader> lured = own;
+  lured.push_back({"Sec-Fetch-Site", "cross-site"});
+  EXPECT_EQ(test.cp->call("GET", path, "", lured).code(), "csrf_failed");
+}
+
+TEST(GithubLogin, ALinkGivesNoMoreThanTheKeyThatAskedForIt) {
+  GithubCase test;
+  const KeyedAccount octo = keyed_account(test, "octo");
+  const auto key_of = [&](const std::string& body) {
+    const TestAnswer made = test.cp->call("POST", "/api/v1/accounts/" + octo.id + "/api-keys", body,
+                                          {{"Authorization", "Bearer " + octo.key}});
+    EXPECT_EQ(made.status, 201) << made.body;
+    return json::parse(made.body).value();
+  };
+  const auto narrow = key_of(R"({"name":"narrow","scopes":["account"]})");
+  EXPECT_EQ(start_link(test, octo.id, std::string(narrow.at("api_key").as_string())).code(), "scope_missing");
+  const auto ending = key_of(R"({"name":"ending","expires_in_seconds":300})");
+  EXPECT_EQ(start_link(test, octo.id, std::string(ending.at("api_key").as_string())).code(), "scope_missing");
+
+  // A link that was begun ends with the key that began it.
+  const auto second = key_of(R"({"name":"second"})");
+  const TestAnswer started = start_link(test, octo.id, std::string(second.at("api_key").as_string()));
+  ASSERT_EQ(started.status, 200) << started.body;
+  const std::string id(second.at("key_id").as_string());
+  EXPECT_EQ(test.cp
+                ->call("DELETE", "/api/v1/accounts/" + octo.id + "/api-keys/" + id, "",
+                       {{"Authorization", "Bearer " + octo.key}})
+                .status,
+            204);
+  EXPECT_EQ(finish_link(test, started).code(), "invalid_oauth_state");
+  EXPECT_EQ(test.cp->values<std::int64_t>("SELECT COUNT(*) FROM account_identities").front(), 0);
+}
+
 }  // namespace
 }  // namespace ee::testing

@@ -135,6 +135,8 @@ Result<AccountCall> account_call(const Call& call) {
                   .account = AccountId(std::string(call.request.param("account_id")))};
   const auto key = call.request.header("Idempotency-Key");
   if (!key || call.request.method != "POST") return out;
+  if (call.request.header_count("Idempotency-Key") > 1)
+    return fail(ErrorCode::invalid_idempotency_key, "sent more than once");
   const auto acted_for = out.account.empty() ? std::nullopt : std::optional(out.account);
   auto request = idempotent_request(acted_for, call.request.method, call.request.path, *key, call.request.body);
   if (!request) return std::unexpected(std::move(request.error()));

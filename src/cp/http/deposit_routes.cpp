@@ -26,6 +26,8 @@ stripe::CallContext context_of(const Call& call) {
 Result<std::optional<IdempotentRequest>> idempotent_of(const Call& call) {
   const auto key = call.request.header("Idempotency-Key");
   if (!key) return std::optional<IdempotentRequest>{};
+  if (call.request.header_count("Idempotency-Key") > 1)
+    return fail(ErrorCode::invalid_idempotency_key, "sent more than once");
   if (auto good = check_idempotency_key(*key); !good) return std::unexpected(good.error());
   return std::optional(IdempotentRequest{.principal = account_of(call).str(),
                                          .method = call.request.method,

@@ -67,13 +67,26 @@ net::Response refusal(const net::Request& request, const Error& error) {
   return response;
 }
 
-/// Whether the sender may link its GitHub user to the account: the account's key with scope `account`, or a session
-/// that acts for it. Errors: those of the authenticator and of the access rule.
-Result<void> check_link(GithubRoutes& context, const net::Request& request, const AccountId& account) {
-  const auto principal = context.authenticator.authenticate(credentials_of(request));
+/// Whether the sender may link its GitHub user to the account, and the key that asks, if one does: a key of the account
+/// with all scopes of the account's type, since that is what the linked user will have, or a user's session that acts
+/// for it. Not an administrator's: those link by POST .../identities, with a reason. A browser must come from our own
+/// pages or by itself, so that nobody's link makes it begin one. Errors: those of the authenticator and of the access
+/// rule, csrf_failed, scope_missing.
+Result<std::optional<std::string>> check_link(GithubRoutes& context, const net::Request& request,
+                                              const AccountId& account) {
+  const Credentials sent = credentials_of(request);
+  const auto principal = context.authenticator.authenticate(sent);
   if (!principal) return std::unexpected(principal.error());
-  return check_access({.access = Access::own_account, .scope = Scope::account}, *principal,
-                      {.account_id = account.str()});
+  if (sent.authorization_count == 0 && sent.sec_fetch_site && *sent.sec_fetch_site != "same-origin" &&
+      *sent.sec_fetch_site != "none")
+    return fail(ErrorCode::csrf_failed, "the request was begun by another site");
+  if (auto allowed = check_access({.access = Access::own_account_only, .scope = Scope::account}, *principal,
+                                  {.account_id = account.str()});
+      !allowed)
+    return std::unexpected(std::move(allowed.error()));
+  if (principal->kind == PrincipalKind::account && !principal->scopes.holds(scopes_of(*principal->account_type)))
+    return fail(ErrorCode::scope_missing, "a linked user has all scopes of the account's type");
+  return principal->key_id;
 }
 
 net::Response get_start(GithubRoutes& context, const Call& call) {
@@ -83,8 +96,9 @@ net::Response get_start(GithubRoutes& context, const Call& call) {
   GithubLoginStart start{.return_to = query->text("return_to").value_or("/")};
   if (const auto account = query->text("link_account_id")) {
     start.link_account_id = AccountId(*account);
-    if (auto allowed = check_link(context, request, *start.link_account_id); !allowed)
-      return error_answer(allowed.error(), request.request_id);
+    const auto allowed = check_link(context, request, *start.link_account_id);
+    if (!allowed) return error_answer(allowed.error(), request.request_id);
+    start.key_id = *allowed;
   }
   const auto started = context.login.start(start);
   if (!started) return refusal(request, started.error());

@@ -182,9 +182,11 @@ Result<IdempotentAnswer> ApiKeys::rotate(const AccountCall& call, const std::str
     const UtcTime ends_at = std::min(before.expires_at.value_or(UtcTime::max()), now + Seconds(overlap_seconds));
     if (auto renamed = keys_.phase_out(tx, before.id, *phased_out, ends_at); !renamed)
       return std::unexpected(std::move(renamed.error()));
-    if (overlap_seconds == 0)
+    if (overlap_seconds == 0) {
       if (auto revoked = keys_.revoke(tx, before.id, "rotated", now); !revoked)
         return std::unexpected(std::move(revoked.error()));
+      if (auto done = sign_ins_.forget_links(tx, call.account); !done) return std::unexpected(std::move(done.error()));
+    }
     auto key = make_key({.account_id = call.account,
                          .name = before.name,
                          .scopes = before.scopes,
@@ -220,6 +222,7 @@ Result<void> ApiKeys::revoke(const AccountCall& call, const std::string& key_id,
       if (std::ranges::none_of(*identities, is_user)) return fail(ErrorCode::last_credential);
     }
     if (auto done = keys_.revoke(tx, key_id, reason.empty() ? "revoked" : reason, now); !done) return done;
+    if (auto done = sign_ins_.forget_links(tx, call.account); !done) return std::unexpected(std::move(done.error()));
     AuditEntry entry = audit_entry(call, "key_revoked");
     entry.detail = fmt::format(R"({{"key_id":{},"name":{},"reason":{}}})", json::quote(key_id),
                                json::quote((*key)->name), json::quote(reason));

@@ -17,6 +17,7 @@
 #include "cp/store/account_store.h"
 #include "cp/store/api_key_store.h"
 #include "cp/store/audit_log_store.h"
+#include "cp/store/oauth_state_store.h"
 #include "db/database.h"
 
 namespace ee::cp {
@@ -75,6 +76,7 @@ class ApiKeys {
   Parts parts_;
   Idempotency idempotency_;
   AccountStore accounts_;
+  OAuthStateStore sign_ins_;
   ApiKeyStore keys_;
   AuditLogStore audit_;
 };

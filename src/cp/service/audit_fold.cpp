@@ -1,18 +1,24 @@
 #include "cp/service/audit_fold.h"
 
+#include <utility>
+
 namespace ee::cp {
 
 std::optional<std::int64_t> AuditFold::admit(const std::string& key, SteadyTime now) {
   const std::lock_guard lock(mutex_);
   auto found = entries_.find(key);
   if (found == entries_.end() && entries_.size() >= kMaxKeys) {
-    std::erase_if(entries_,
-                  [&](const auto& item) { return now - item.second.written_at >= kPeriod && item.second.folded == 0; });
+    // What they had folded is told with the next new row, whichever that is.
+    std::erase_if(entries_, [&](const auto& item) {
+      if (now - item.second.written_at < kPeriod) return false;
+      untold_ += item.second.folded;
+      return true;
+    });
     if (entries_.size() >= kMaxKeys) found = entries_.find("");
   }
   if (found == entries_.end()) {
     entries_.emplace(entries_.size() >= kMaxKeys ? "" : key, Entry{.written_at = now});
-    return 0;
+    return std::exchange(untold_, 0);
   }
   Entry& entry = found->second;
   if (now - entry.written_at < kPeriod) {

@@ -27,6 +27,7 @@ class AuditFold {
   };
   std::mutex mutex_;
   std::unordered_map<std::string, Entry> entries_;
+  std::int64_t untold_ = 0;  ///< folded by entries that had to go
 };
 
 }  // namespace ee::cp

@@ -23,8 +23,19 @@ TEST(AuditFold, IsBoundedWhateverTheKeys) {
   const SteadyTime now{std::chrono::hours(1)};
   int rows = 0;
   for (std::size_t i = 0; i < AuditFold::kMaxKeys + 1000; ++i) rows += fold.admit("k" + std::to_string(i), now) ? 1 : 0;
-  EXPECT_EQ(rows, static_cast<int>(AuditFold::kMaxKeys) + 1);     // the rest share one entry
-  EXPECT_EQ(fold.admit("another", now + AuditFold::kPeriod), 0);  // room again
+  EXPECT_EQ(rows, static_cast<int>(AuditFold::kMaxKeys) + 1);  // the rest share one entry
+  EXPECT_EQ(fold.admit("another", now + AuditFold::kPeriod), 999) << "room again, and what was folded is told";
+}
+
+TEST(AuditFold, IsNotFullForGoodWhenEveryKeyWasFoldedOnce) {
+  AuditFold fold;
+  SteadyTime now{std::chrono::hours(1)};
+  for (std::size_t i = 0; i < 2 * AuditFold::kMaxKeys; ++i) {
+    (void)fold.admit("k" + std::to_string(i / 2), now);  // each twice
+  }
+  now += AuditFold::kPeriod;
+  EXPECT_EQ(fold.admit("first", now), static_cast<std::int64_t>(AuditFold::kMaxKeys));
+  EXPECT_EQ(fold.admit("second", now), 0) << "each kind has a row of its own again";
 }
 
 }  // namespace

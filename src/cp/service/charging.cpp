@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "cp/domain/price.h"
 #include "cp/store/audit_log_store.h"
+#include "cp/store/billing_meta_store.h"
 #include "cp/store/segment_store.h"
 
 namespace ee::cp {
@@ -132,7 +133,8 @@ Result<Charging::Batch> Charging::hour(Pass& pass, UtcTime hour) {
       if (!aside) return std::unexpected(aside.error());
       if (!*aside) return outcome;
       if (++pass.set_aside >= kSetAsideMax) {
-        log::error("billing", "too many segments cannot be charged; the pass ends", {{"hour", to_rfc3339(hour)}});
+        log::error("billing", "too many segments cannot be charged; billing is halted", {{"hour", to_rfc3339(hour)}});
+        if (auto halted = halt(outcome.error()); !halted) return std::unexpected(std::move(halted.error()));
         return outcome;
       }
       continue;
@@ -143,6 +145,25 @@ Result<Charging::Batch> Charging::hour(Pass& pass, UtcTime hour) {
     if (rows >= wanted && took < kBatchShort) wanted = std::min(settings.batch_rows_max, wanted * 2);
     rows = std::min(wanted, rows * 2);
   }
+}
+
+/// So many faults are not the segments' own: an administrator looks, before the next pass sets more of them aside.
+Result<void> Charging::halt(const Error& why) {
+  return parts_.database.run_write([&](db::Transaction& tx) -> Result<void> {
+    const UtcTime now = parts_.clock.now();
+    const auto halted = BillingMetaStore().halt(tx, "charging_failed", now);
+    if (!halted) return std::unexpected(halted.error());
+    if (!*halted) return {};
+    const auto noted = AuditLogStore().append(tx,
+                                              {.actor = kActor,
+                                               .action = "billing_halted",
+                                               .object_type = "billing",
+                                               .result = AuditResult::failed,
+                                               .reason_code = std::string(slug(why.code))},
+                                              now, parts_.random);
+    if (!noted) return std::unexpected(noted.error());
+    return {};
+  });
 }
 
 Result<Charging::Batch> Charging::batch_with_retries(Pass& pass, UtcTime hour, std::int64_t rows) {

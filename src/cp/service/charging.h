@@ -18,7 +18,7 @@ namespace ee::cp {
 /// nothing. Thread-safe: one pass at a time; what it refers to outlives it.
 class Charging {
  public:
-  /// Segments that one pass sets aside; more than that is not the segments' fault, and the pass ends.
+  /// Segments that one pass sets aside; more than that is not the segments' fault, and billing is halted.
   static constexpr int kSetAsideMax = 100;
   static constexpr Milliseconds kPause{5};  ///< at least, between batches: others write too
 
@@ -60,6 +60,7 @@ class Charging {
   /// Whether a segment was set aside.
   Result<bool> set_first_aside(Pass& pass, UtcTime hour, const Error& why);
   Result<Retried> retry_in(db::Transaction& tx, const std::string& segment_id, const Actor& actor) const;
+  Result<void> halt(const Error& why);
   bool pause(Milliseconds about, const std::stop_token& stop);
   void count_failed();
 

@@ -507,6 +507,11 @@ TEST_F(ChargingTest, WhatFailsForEverybodyEndsThePass) {
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().code, ErrorCode::account_not_found);
   EXPECT_EQ(number("SELECT COUNT(*) FROM deployment_segments WHERE settled=2"), Charging::kSetAsideMax);
+  // Nothing more is set aside until an administrator has looked.
+  EXPECT_EQ(number("SELECT halted FROM billing_meta"), 1);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM audit_log WHERE action='billing_halted'"), 1);
+  ASSERT_TRUE(charging().run({}, {}));
+  EXPECT_EQ(number("SELECT COUNT(*) FROM deployment_segments WHERE settled=2"), Charging::kSetAsideMax);
 }
 
 // covers: S04_BILL_CHG_009

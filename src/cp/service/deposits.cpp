@@ -8,6 +8,7 @@
 #include "common/id.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "cp/store/account_store.h"
 
 namespace ee::cp {
 namespace {
@@ -124,6 +125,10 @@ Result<Deposits::Begun> Deposits::begin(const AccountId& account, std::string_vi
     }
     const auto amount = parse_deposit_amount(amount_text, settings.min_deposit, settings.max_deposit);
     if (!amount) return std::unexpected(amount.error());
+    const auto owner = AccountStore().find(tx, account);
+    if (!owner) return std::unexpected(owner.error());
+    if (!*owner) return fail(ErrorCode::account_not_found);
+    if ((*owner)->status == AccountStatus::closed) return fail(ErrorCode::account_closed);
     if (auto paced = check_pace(tx, account, now); !paced) return std::unexpected(paced.error());
     const auto id = new_uuid_v7(now, parts_.random);
     if (!id) return fail(ErrorCode::internal_error, "no random bytes");

@@ -114,7 +114,16 @@ Result<StartedGithubLogin> GithubLogin::start(const GithubLoginStart& request) {
                           .link_account_id = request.link_account_id,
                           .created_at = now,
                           .expires_at = now + kStateLife};
-  const auto kept = parts_.database.run_write([&](db::Transaction& tx) { return states_.insert(tx, row, now); });
+  const auto kept = parts_.database.run_write([&](db::Transaction& tx) -> Result<void> {
+    if (request.link_account_id && request.key_id) {
+      const auto key = keys_.find(tx, *request.link_account_id, *request.key_id);
+      if (!key) return std::unexpected(key.error());
+      if (!*key || (*key)->revoked_at) return fail(ErrorCode::invalid_credential);
+      if ((*key)->expires_at)
+        return fail(ErrorCode::scope_missing, "a key that ends makes no link, which would outlive it");
+    }
+    return states_.insert(tx, row, now);
+  });
   if (!kept) return fail(unavailable(kept.error()));
   return StartedGithubLogin{
       .auth_url = github::authorize_url(settings.oauth, *state, code_challenge(code_verifier(*nonce, *state))),

@@ -17,6 +17,7 @@
 #include "cp/service/audit_fold.h"
 #include "cp/service/auth_settings.h"
 #include "cp/store/account_store.h"
+#include "cp/store/api_key_store.h"
 #include "cp/store/audit_log_store.h"
 #include "cp/store/oauth_state_store.h"
 #include "db/database.h"
@@ -36,6 +37,8 @@ struct GithubLoginStart {
   std::string return_to = {};  ///< a path of ours; anything else becomes `/`
   /// The account that the user will be linked to. The caller has checked that the sender may do that.
   std::optional<AccountId> link_account_id = {};
+  /// The API key that asks for the link. One that ends may not: a link lasts.
+  std::optional<std::string> key_id = {};
 };
 struct StartedGithubLogin {
   std::string auth_url;  ///< where the browser goes
@@ -109,6 +112,7 @@ class GithubLogin {
   Parts parts_;
   OAuthStateStore states_;
   AccountStore accounts_;
+  ApiKeyStore keys_;
   AuditLogStore audit_;
   AuditFold fold_;
   metrics::Family<metrics::Counter> logins_;

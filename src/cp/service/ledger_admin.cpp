@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "common/redact.h"
 #include "cp/store/audit_log_store.h"
 
@@ -12,6 +15,8 @@ namespace {
 constexpr UsdMicros kSmallest{1};
 constexpr UsdMicros kCreditMax{100'000'000'000};         // 100,000 dollars
 constexpr UsdMicros kCreditLimitMax{9'000'000'000'000};  // as the table of accounts allows
+
+constexpr std::size_t kReferenceBytes = 200;  // as the ledger takes
 
 /// What an audit row says of the change of a number of dollars.
 std::string change_detail(std::string_view what, UsdMicros before, UsdMicros after, std::string_view reason) {
@@ -86,6 +91,17 @@ Result<IdempotentAnswer> LedgerAdmin::payout(const AccountId& account, const Mon
 
 Result<IdempotentAnswer> LedgerAdmin::post(const Move& move, const IdempotentRequest& request,
                                            const Actor& actor) const {
+  for (const auto& [field, text] : {std::pair<std::string_view, std::string>{"reason", move.reason},
+                                    {"external_reference", move.external_reference.value_or("")}}) {
+    const bool plain =
+        std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    const bool fits = field == "reason" || text.size() <= kReferenceBytes;
+    if (plain && fits) continue;
+    return fail(Error{.code = ErrorCode::invalid_request,
+                      .fields = {{.field = std::string(field),
+                                  .code = plain ? "too_long" : "bad_format",
+                                  .detail = plain ? "at most 200 bytes" : "plain text without control characters"}}});
+  }
   auto answer = idempotency_.run(
       request, [&](db::Transaction& tx) -> Result<EffectAnswer> { return effect(tx, move, request.key, actor); });
   // The ledger remembers keys for ever; one that comes back with another act is the caller's mistake.

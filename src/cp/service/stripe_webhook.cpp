@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "cp/integration/stripe/webhook_signature.h"
+#include "cp/service/address_key.h"
 #include "cp/service/deposits.h"
 
 namespace ee::cp {
@@ -79,7 +80,7 @@ std::optional<Seconds> StripeWebhook::blocked(std::string_view address_key) cons
 /// Anybody can send these: equal ones of one address share an audit row each minute.
 void StripeWebhook::refuse(const WebhookDelivery& delivery, std::string_view action, ErrorCode why) {
   counted_.with({"other", "refused"}).increment();
-  const std::string key = fmt::format("{} {} {}", action, slug(why), delivery.client_address);
+  const std::string key = fmt::format("{} {} {}", action, slug(why), address_key(delivery.client_address));
   const auto folded = fold_.admit(key, parts_.clock.steady_now());
   if (!folded) return;
   const UtcTime now = parts_.clock.now();

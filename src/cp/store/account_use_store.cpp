@@ -20,7 +20,11 @@ Result<bool> AccountUseStore::has_unbilled_usage(db::Transaction& tx, const Acco
   auto live = exists(tx, "SELECT 1 FROM deployment_segments WHERE account_id=:account AND settled=0 LIMIT 1",
                      {{"account", account}});
   if (!live || *live) return live;
-  return exists(tx, "SELECT 1 FROM deployment_segments WHERE account_id=:account AND settled=2 LIMIT 1",
+  auto aside = exists(tx, "SELECT 1 FROM deployment_segments WHERE account_id=:account AND settled=2 LIMIT 1",
+                      {{"account", account}});
+  if (!aside || *aside) return aside;
+  // What its agents earned and nobody has been charged for yet.
+  return exists(tx, "SELECT 1 FROM deployment_segments WHERE agent_account_id=:account AND settled<>1 LIMIT 1",
                 {{"account", account}});
 }
 

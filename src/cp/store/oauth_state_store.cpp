@@ -27,6 +27,12 @@ Result<std::optional<OAuthStateRow>> OAuthStateStore::take(db::Transaction& tx, 
   return tx.query_one<OAuthStateRow>(sql, {{"state_hash", state_hash}});
 }
 
+Result<void> OAuthStateStore::forget_links(db::Transaction& tx, const AccountId& account) const {
+  const auto gone = tx.execute("DELETE FROM oauth_states WHERE link_account_id=:account", {{"account", account}});
+  if (!gone) return std::unexpected(gone.error());
+  return {};
+}
+
 Result<std::int64_t> OAuthStateStore::remove_expired(db::Transaction& tx, UtcTime now, std::int64_t limit) const {
   return tx.execute(
       "DELETE FROM oauth_states WHERE state_hash IN (SELECT state_hash FROM oauth_states"

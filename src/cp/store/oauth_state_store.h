@@ -31,6 +31,8 @@ class OAuthStateStore {
   Result<void> insert(db::Transaction& tx, const OAuthStateRow& row, UtcTime now) const;
   /// Takes the row out: of any number of callers, over all replicas, one gets it.
   Result<std::optional<OAuthStateRow>> take(db::Transaction& tx, std::string_view state_hash) const;
+  /// Forgets the links to the account that were begun: whoever could begin them may not be allowed to any more.
+  Result<void> forget_links(db::Transaction& tx, const AccountId& account) const;
   /// Removes at most `limit` expired rows; how many.
   Result<std::int64_t> remove_expired(db::Transaction& tx, UtcTime now, std::int64_t limit) const;
 };

@@ -29,6 +29,7 @@ CREATE TABLE deployment_segments (
 );
 CREATE UNIQUE INDEX deployment_segments_open ON deployment_segments (deployment_id) WHERE to_at IS NULL;
 CREATE INDEX deployment_segments_live ON deployment_segments (account_id, id) WHERE settled = 0;
+CREATE INDEX deployment_segments_operator ON deployment_segments (agent_account_id) WHERE settled <> 1;
 CREATE INDEX deployment_segments_failed ON deployment_segments (id) WHERE settled = 2;
 
 CREATE TABLE usage_charges (
