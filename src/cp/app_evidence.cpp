@@ -15,12 +15,14 @@ namespace {
 
 namespace att = attestation;
 
+#ifdef EE_EMULATOR
 std::optional<att::EmulationAllowed> emulation(const App::Parts& parts) {
   if (!parts.config.settings_context().emulation_allowed) return std::nullopt;
   auto allowed = att::EmulationAllowed::check(to_string(parts.config.stage), parts.config.allow_emulated_tdx);
   if (!allowed) return std::nullopt;
   return *allowed;
 }
+#endif
 
 /// Real TDX where the kernel has it; else, where that is allowed, the emulator; else none.
 std::unique_ptr<att::QuoteSource> own_quotes(App::Parts& parts) {
