@@ -76,7 +76,47 @@ namespace ee::cp {
   X(stripe_api_version) \
   X(stripe_webhook_tolerance_seconds) \
   X(stripe_min_deposit) \
-  X(stripe_max_deposit)
+  X(stripe_max_deposit) \
+  X(cosign_binary) \
+  X(cosign_mode) \
+  X(cosign_oidc_issuer) \
+  X(cosign_identity) \
+  X(cosign_identity_regexp) \
+  X(cosign_public_key) \
+  X(cosign_require_tlog) \
+  X(registry_allowed_hosts) \
+  X(registry_allowed_private_hosts) \
+  X(registry_insecure_hosts) \
+  X(registry_credentials) \
+  X(deploy_raw_compose_policy) \
+  X(deploy_default_node_size) \
+  X(deploy_max_active_per_account) \
+  X(deploy_dispatch_deadline_seconds) \
+  X(deploy_stop_timeout_seconds) \
+  X(deploy_max_placement_attempts) \
+  X(deploy_preflight_scan_limit) \
+  X(deploy_min_agent_version) \
+  X(deploy_reserved_ports) \
+  X(deploy_event_retention_days) \
+  X(measure_mode) \
+  X(measure_url) \
+  X(measure_concurrency) \
+  X(measure_lease_seconds) \
+  X(measure_max_attempts) \
+  X(proxy_host_suffix) \
+  X(proxy_connect_ms) \
+  X(proxy_tls_ms) \
+  X(proxy_header_ms) \
+  X(proxy_idle_ms) \
+  X(proxy_sse_idle_ms) \
+  X(proxy_total_ms) \
+  X(proxy_ws_idle_ms) \
+  X(proxy_max_body_bytes) \
+  X(proxy_max_inflight) \
+  X(proxy_max_inflight_service) \
+  X(proxy_max_inflight_backend) \
+  X(proxy_max_service_rps) \
+  X(proxy_drain_seconds)
 
 // clang-format on
 

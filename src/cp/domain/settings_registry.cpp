@@ -22,6 +22,7 @@ std::vector<SettingSpec> make_registry() {
   rows::add_ops(made);
   rows::add_billing(made);
   rows::add_stripe(made);
+  rows::add_deployments(made);
   std::ranges::sort(made, {}, &SettingSpec::id);
   for (std::size_t i = 0; i < made.size(); ++i)
     require(static_cast<std::size_t>(made[i].id) == i && made[i].fallback != nullptr);
@@ -112,6 +113,14 @@ std::vector<SettingConflict> setting_conflicts(const SettingValues& values) {
     out.push_back({Setting::stripe_max_deposit,
                    {Setting::stripe_min_deposit},
                    {"below_min", "stripe.max_deposit must not be below stripe.min_deposit"}});
+  if (values.text(Setting::cosign_mode) == "key" && values.text(Setting::cosign_public_key).empty())
+    out.push_back({Setting::cosign_public_key,
+                   {Setting::cosign_mode},
+                   {"required", "cosign.public_key is needed when cosign.mode is key"}});
+  if (values.text(Setting::measure_mode) == "external" && values.text(Setting::measure_url).empty())
+    out.push_back({Setting::measure_url,
+                   {Setting::measure_mode},
+                   {"required", "measure.url is needed when measure.mode is external"}});
   return out;
 }
 

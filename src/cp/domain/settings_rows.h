@@ -141,5 +141,6 @@ void add_agents(Rows& rows);
 void add_ops(Rows& rows);
 void add_billing(Rows& rows);
 void add_stripe(Rows& rows);
+void add_deployments(Rows& rows);
 
 }  // namespace ee::cp::rows
