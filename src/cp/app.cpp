@@ -283,7 +283,7 @@ bool App::stop(Seconds grace) {
   // What agents said since the last flush; at most a moment's worth.
   if (const auto flushed = parts_->flusher->flush({}); !flushed)
     log::error("agents", "the last heartbeats could not be stored", {{"error", flushed.error().detail}});
-  if (const auto flushed = parts_->authenticator->flush_key_uses({}); !flushed)
+  if (const auto flushed = parts_->authenticator->flush_last_uses({}); !flushed)
     log::warn("auth", "the last uses of API keys could not be stored", {{"error", flushed.error().detail}});
   if (const auto moved = parts_->database->checkpoint(db::CheckpointMode::truncate); !moved)
     log::warn("database", "the write-ahead log stays for the next start", {{"error", moved.error().detail}});

@@ -8,7 +8,7 @@ void build_agents(App::Parts& parts) {
   AppWorld& world = parts.world;
   const auto values = [&parts] { return parts.snapshot(); };
   const auto keys_version = [&parts] { return parts.signing_keys_version.load(); };
-  parts.directory = std::make_unique<Directory>(*parts.database);
+  parts.directory = std::make_unique<Directory>(*parts.database, world.clock);
   parts.live = std::make_unique<LiveMap>(*parts.database);
   parts.flusher = std::make_unique<LiveFlusher>(*parts.database, *parts.live, world.clock);
   parts.heartbeats = std::make_unique<HeartbeatService>(

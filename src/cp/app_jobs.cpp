@@ -147,7 +147,7 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
   jobs.push_back(local("last_used_flush", every(5s), 30s, [&parts](const JobContext& context) -> Result<JobSummary> {
     // A changed setting counts for what is in the cache already.
     parts.credentials->set_ttl(Milliseconds(parts.snapshot()->integer(Setting::auth_cache_ttl_ms)));
-    const auto written = parts.authenticator->flush_key_uses(context.stop);
+    const auto written = parts.authenticator->flush_last_uses(context.stop);
     if (!written) return std::unexpected(written.error());
     JobSummary summary;
     summary.count("written", *written);
