@@ -181,7 +181,8 @@ int migrate(const Config& config, bool dry_run) {
 
 int db_check(const Config& config) {
   ee::SystemClock clock;
-  return print(ee::cp::db_check_tool(config, clock));
+  ee::SystemRandom random;
+  return print(ee::cp::db_check_tool(config, clock, random));
 }
 
 int rebuild_balances(const Config& config) {

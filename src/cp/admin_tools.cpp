@@ -11,6 +11,7 @@
 #include "cp/domain/setting_text.h"
 #include "cp/jobs/maintenance_jobs.h"
 #include "cp/program_version.h"
+#include "cp/service/ledger_check.h"
 #include "cp/service/settings.h"
 #include "cp/service/settings_api.h"
 #include "cp/store/schema.h"
@@ -101,7 +102,7 @@ ToolResult migrate_tool(const Config& config, bool dry_run, Clock& clock, Random
   return result;
 }
 
-ToolResult db_check_tool(const Config& config, Clock& clock) {
+ToolResult db_check_tool(const Config& config, Clock& clock, Random& random) {
   const Opened database = db::SqliteDatabase::open(sqlite_options(config), clock);
   if (!database) return refused(database.error());
   const auto plan = db::plan_migrations(**database, migrations(), database_identity(config));
@@ -109,7 +110,9 @@ ToolResult db_check_tool(const Config& config, Clock& clock) {
   if (plan->from != plan->to)
     return refused(kExitDatabase, fmt::format("migrations_pending: schema version {} of {}", plan->from, plan->to));
   metrics::Registry metrics;
-  const JobDefinition check = db_check(**database, metrics);
+  LedgerAlarm alarm(metrics);
+  LedgerCheck ledger(**database, clock, random, alarm);
+  const JobDefinition check = db_check(**database, metrics, &ledger);
   const auto found = check.run(JobContext{.stop = {}, .deadline = clock.steady_now() + check.timeout, .lease = {}});
   if (!found) return refused(found.error());
   if (found->notes.empty()) return {.exit_code = 0, .lines = {"no findings"}};

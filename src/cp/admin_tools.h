@@ -17,7 +17,7 @@ ToolResult migrate_tool(const Config& config, bool dry_run, Clock& clock, Random
 
 /// Integrity, foreign keys, the chain of the audit log. Exit codes: 4 for findings, one line each, for a schema that is
 /// not up to date and for a database that cannot be opened.
-ToolResult db_check_tool(const Config& config, Clock& clock);
+ToolResult db_check_tool(const Config& config, Clock& clock, Random& random);
 
 /// `list`, `get KEY`, `set KEY VALUE`, `reset KEY`; a value is written as in an environment variable. Changes are
 /// checked and audited as those of the API, by `system:command_line`; secrets are never shown. Exit codes: 2 unknown

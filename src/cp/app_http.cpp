@@ -68,8 +68,11 @@ void make_contexts(App::Parts& parts) {
       .challenge_issued = [&parts] { parts.counters->nonce_issued(); }});
   parts.agent_routes = std::make_unique<AgentRoutes>(AgentRoutes{.agents = *parts.agents, .cursors = *parts.cursors});
   parts.trust_routes = std::make_unique<TrustRoutes>(TrustRoutes{.trust = *parts.trust, .cursors = *parts.cursors});
-  parts.ledger_routes = std::make_unique<LedgerRoutes>(LedgerRoutes{
-      .money = *parts.money, .admin = *parts.ledger_admin, .jobs = *parts.job_admin, .cursors = *parts.cursors});
+  parts.ledger_routes = std::make_unique<LedgerRoutes>(LedgerRoutes{.money = *parts.money,
+                                                                    .admin = *parts.ledger_admin,
+                                                                    .check = *parts.ledger_check,
+                                                                    .jobs = *parts.job_admin,
+                                                                    .cursors = *parts.cursors});
   parts.deposit_routes = std::make_unique<DepositRoutes>(DepositRoutes{.deposits = *parts.deposits,
                                                                        .webhook = *parts.stripe_webhook,
                                                                        .admin = *parts.stripe_admin,

@@ -153,6 +153,10 @@ void set_options(CURL* easy, const HttpClientRequest& request, const curl_slist*
     set(CURLOPT_CAINFO, request.ca_file.c_str());
     set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
   }
+  if (request.own_connection) {
+    set(CURLOPT_FRESH_CONNECT, 1L);
+    set(CURLOPT_FORBID_REUSE, 1L);
+  }
   if (!request.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, request.unix_socket.c_str());
   set(CURLOPT_CONNECTTIMEOUT_MS, positive_ms(request.connect_timeout));
   set(CURLOPT_TIMEOUT_MS, positive_ms(request.total_timeout));
