@@ -11,6 +11,7 @@
 #include "cp/domain/setting_text.h"
 #include "cp/jobs/maintenance_jobs.h"
 #include "cp/program_version.h"
+#include "cp/service/backups.h"
 #include "cp/service/ledger_check.h"
 #include "cp/service/settings.h"
 #include "cp/service/settings_api.h"
@@ -117,6 +118,29 @@ ToolResult db_check_tool(const Config& config, Clock& clock, Random& random) {
   if (!found) return refused(found.error());
   if (found->notes.empty()) return {.exit_code = 0, .lines = {"no findings"}};
   return {.exit_code = kExitDatabase, .lines = found->notes};
+}
+
+ToolResult backup_tool(const Config& config, const std::filesystem::path& to, Clock& clock) {
+  const auto made = make_backup(config.database.sqlite_path, to, kProgramVersion, clock, {});
+  if (!made) return refused(made.error());
+  return {.exit_code = 0,
+          .lines = {fmt::format("{}: {} bytes, schema version {}", to.string(), made->bytes, made->schema_version)}};
+}
+
+ToolResult restore_tool(const Config& config, const std::filesystem::path& from, bool force, Clock& clock) {
+  const auto done = restore_backup({.from = from,
+                                    .database = config.database.sqlite_path,
+                                    .identity = database_identity(config),
+                                    .newest_schema = migrations().back().version,
+                                    .force = force},
+                                   clock);
+  if (!done) return refused(done.error());
+  ToolResult result{.exit_code = 0,
+                    .lines = {fmt::format("restored what was copied at {}, schema version {}",
+                                          to_rfc3339(done->facts.created_at), done->facts.schema_version)}};
+  if (!done->replaced.empty()) result.lines.push_back("the database before it: " + done->replaced.string());
+  result.lines.emplace_back("for 24 hours nothing is removed for being unknown");
+  return result;
 }
 
 ToolResult settings_tool(const Config& config, const SettingsCommand& command, Clock& clock, Random& random) {

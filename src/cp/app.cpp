@@ -190,6 +190,8 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
       parts.database->read<std::optional<UtcTime>>([](db::Transaction& tx) { return MetaStore().restored_at(tx); });
   if (!restored) return refuse(kExitDatabase, restored.error().detail);
   parts.restored_at = *restored;
+  parts.restore_hold = std::make_unique<RestoreHold>(*parts.database, world.clock, world.random);
+  if (auto loaded = parts.restore_hold->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   parts.cursors = std::make_unique<CursorCodec>(parts.keys->cursor);
 
   const auto snapshot = parts.snapshot();

@@ -27,7 +27,12 @@ void build_agents(App::Parts& parts) {
           .directory = *parts.directory,
           .clock = world.clock,
           .random = world.random,
-          .settings = [&parts] { return views::tunnels(parts.snapshot()->resolved().values, parts.config); },
+          .settings =
+              [&parts] {
+                TunnelSettings settings = views::tunnels(parts.snapshot()->resolved().values, parts.config);
+                settings.restore_hold = parts.restore_hold->active();
+                return settings;
+              },
           .observe = [&parts](std::string_view op, std::string_view result) { parts.counters->tunnel(op, result); }},
       [&parts] {
         if (parts.jobs) parts.jobs->wake("tunnel_worker");

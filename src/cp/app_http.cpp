@@ -77,8 +77,11 @@ void make_contexts(App::Parts& parts) {
                                                                        .webhook = *parts.stripe_webhook,
                                                                        .admin = *parts.stripe_admin,
                                                                        .cursors = *parts.cursors});
-  parts.admin_routes = std::make_unique<AdminRoutes>(AdminRoutes{
-      .settings = *parts.settings, .jobs = *parts.job_admin, .audit = *parts.audit_listing, .cursors = *parts.cursors});
+  parts.admin_routes = std::make_unique<AdminRoutes>(AdminRoutes{.settings = *parts.settings,
+                                                                 .jobs = *parts.job_admin,
+                                                                 .audit = *parts.audit_listing,
+                                                                 .restore_hold = *parts.restore_hold,
+                                                                 .cursors = *parts.cursors});
 }
 
 }  // namespace

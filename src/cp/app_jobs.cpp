@@ -4,6 +4,7 @@
 #include "cp/jobs/billing_jobs.h"
 #include "cp/jobs/ledger_jobs.h"
 #include "cp/jobs/maintenance_jobs.h"
+#include "cp/program_version.h"
 #include "cp/service/agent_cleanup_jobs.h"
 #include "cp/service/health_sweep.h"
 #include "cp/settings_views.h"
@@ -125,6 +126,13 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
   jobs.push_back(audit_retention(*parts.database, parts.world.clock, retention));
   jobs.push_back(attestation_audit_retention(*parts.database, parts.world.clock, retention));
   jobs.push_back(wal_checkpoint(*parts.database));
+  jobs.push_back(db_backup(
+      {.database = parts.database->path(),
+       .directory = parts.config.backup_dir.value_or(""),
+       .app_version = std::string(kProgramVersion),
+       .keep = [&parts] { return parts.snapshot()->integer(Setting::ops_backup_keep); },
+       .period = [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::ops_backup_interval_seconds)); }},
+      parts.world.clock));
   jobs.push_back(db_check(*parts.database, parts.metrics, parts.ledger_check.get()));
   jobs.push_back(ledger_verify(*parts.ledger_check));
   jobs.push_back(local("session_cleanup", every(600s), 60s, [&parts](const JobContext&) -> Result<JobSummary> {

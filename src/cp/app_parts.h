@@ -59,6 +59,7 @@
 #include "cp/service/live_map.h"
 #include "cp/service/refusal_audit.h"
 #include "cp/service/registration.h"
+#include "cp/service/restore_hold.h"
 #include "cp/service/session_list.h"
 #include "cp/service/settings.h"
 #include "cp/service/stripe_admin.h"
@@ -109,6 +110,7 @@ struct App::Parts {
   std::optional<IdentityKeys> keys;
   std::atomic<std::int64_t> signing_keys_version = 0;
   std::optional<UtcTime> restored_at;
+  std::unique_ptr<RestoreHold> restore_hold;
   std::unique_ptr<CursorCodec> cursors;
 
   // who asks
