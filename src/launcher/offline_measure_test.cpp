@@ -77,7 +77,7 @@ TEST_F(OfflineMeasure, S01_TDVF_004_exit_codes) {
   EXPECT_EQ(run({"--help"}).exit_code, 0);
 
   ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
-  for (const std::string& name : {"absent.fd", "bad.fd", ".", "fifo"})
+  for (const char* name : {"absent.fd", "bad.fd", ".", "fifo"})
     EXPECT_EQ(measure({"--firmware", path(name)}).exit_code, 3) << name;
   EXPECT_EQ(measure({"--firmware", firmware, "--kernel", path("bad.fd"), "--initrd", path("initrd"), "--cmdline", "x"})
                 .exit_code,
