@@ -33,6 +33,12 @@ bool adapt_for_podman(boost::json::object& body) {
   return true;
 }
 
+/// A network that is missing is no missing image, which the caller would pull again.
+RuntimeError as_refusal(RuntimeError error) {
+  if (error.failure == RuntimeFailure::not_found) error.failure = RuntimeFailure::refused;
+  return error;
+}
+
 }  // namespace
 
 RuntimeResult<std::string> EngineRuntime::adapted_body(const ContainerSpec& spec) const {
@@ -47,14 +53,16 @@ RuntimeResult<std::string> EngineRuntime::adapted_body(const ContainerSpec& spec
 RuntimeResult<std::string> EngineRuntime::create(const ContainerSpec& spec, const std::stop_token& stop) {
   const auto body = adapted_body(spec);
   if (!body) return body;
+  // The engine takes a connection to a network that does not exist, and then fails to start the container.
+  for (const FurtherNetwork& further : spec.further_networks)
+    if (const auto network = inspect_network(further.network, stop); !network)
+      return std::unexpected(as_refusal(network.error()));
   auto id = create_once(spec, *body, true, stop);
   if (!id) return id;
   for (const FurtherNetwork& further : spec.further_networks) {
     auto connected = connect(*id, further, stop);
     if (connected) continue;
-    RuntimeError error = connected.error();
-    // A network that is missing is no missing image, which the caller would pull again.
-    if (error.failure == RuntimeFailure::not_found) error.failure = RuntimeFailure::refused;
+    RuntimeError error = as_refusal(connected.error());
     if (error.failure != RuntimeFailure::cancelled && error.failure != RuntimeFailure::unavailable)
       (void)remove(*id, stop);
     return std::unexpected(std::move(error));
