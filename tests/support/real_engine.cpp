@@ -105,17 +105,48 @@ std::string pushed_digest(const std::string& stream) {
   return {};
 }
 
+/// The program ends when this process does, however that comes.
+std::vector<std::string> with_us(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {find_executable("setpriv"), "--pdeathsig", "TERM"});
+  return arguments;
+}
+
+void remove_folder(const fs::path& folder) {
+  std::istringstream mounts(read_file("/proc/self/mounts"));
+  std::vector<std::string> ours;
+  for (std::string line; std::getline(mounts, line);) {
+    std::istringstream words(line);
+    std::string device;
+    std::string point;
+    words >> device >> point;
+    if (point.starts_with(folder.string() + "/")) ours.push_back(point);
+  }
+  for (auto point = ours.rbegin(); point != ours.rend(); ++point) ::umount2(point->c_str(), MNT_DETACH);
+  std::error_code ignored;
+  fs::remove_all(folder, ignored);
+}
+
+/// What a killed test left. The lock says that nobody uses it.
+void remove_leftovers() {
+  std::vector<fs::path> old;
+  for (const auto& entry : fs::directory_iterator("/tmp"))
+    if (entry.path().filename().string().starts_with("ee-engine-")) old.push_back(entry.path());
+  for (const fs::path& folder : old) remove_folder(folder);
+}
+
 }  // namespace
 
 std::expected<std::unique_ptr<RealEngine>, std::string> RealEngine::start() {
   const auto unusable = [](const std::string& why) { return std::unexpected("docker_unusable: " + why); };
   if (::geteuid() != 0) return unusable("needs root");
   const std::string busybox = find_executable("busybox");
-  if (busybox.empty() || find_executable("dockerd").empty() || find_executable("docker-registry").empty())
-    return unusable("needs dockerd, docker-registry and a static busybox");
+  if (busybox.empty() || find_executable("dockerd").empty() || find_executable("docker-registry").empty() ||
+      find_executable("setpriv").empty())
+    return unusable("needs dockerd, docker-registry, setpriv and a static busybox");
   std::unique_ptr<RealEngine> engine(new RealEngine());
   engine->lock_ = ::open(kLockFile, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (engine->lock_ < 0 || ::flock(engine->lock_, LOCK_EX) != 0) return unusable("no lock");
+  remove_leftovers();
   std::string folder = "/tmp/ee-engine-XXXXXX";  // short: sockets below it have at most 107 bytes
   if (::mkdtemp(folder.data()) == nullptr) return unusable("no folder");
   engine->root_ = folder;
@@ -124,9 +155,9 @@ std::expected<std::unique_ptr<RealEngine>, std::string> RealEngine::start() {
   std::ofstream(engine->root_ / "registry.yml")
       << "version: 0.1\nlog: {level: warn}\nstorage: {filesystem: {rootdirectory: " << folder << "/registry}}\n"
       << "http: {addr: '" << engine->registry() << "'}\n";
-  engine->registry_ = std::make_unique<ChildProcess>(
-      std::vector<std::string>{find_executable("docker-registry"), "serve", folder + "/registry.yml"},
-      std::map<std::string, std::string>{}, engine->root_ / "registry.log");
+  engine->registry_ =
+      std::make_unique<ChildProcess>(with_us({find_executable("docker-registry"), "serve", folder + "/registry.yml"}),
+                                     std::map<std::string, std::string>{}, engine->root_ / "registry.log");
   engine->launch();
   if (!engine->wait_ready()) return unusable("dockerd did not start:\n" + engine->log());
   try {
@@ -148,9 +179,8 @@ std::expected<std::unique_ptr<RealEngine>, std::string> RealEngine::start() {
 void RealEngine::launch() {
   const std::string root = root_.string();
   daemon_ = std::make_unique<ChildProcess>(
-      std::vector<std::string>{find_executable("dockerd"), "--host", "unix://" + socket(), "--data-root",
-                               root + "/data", "--exec-root", root + "/exec", "--pidfile", root + "/d.pid", "--bridge",
-                               "none", "--storage-driver", "vfs"},
+      with_us({find_executable("dockerd"), "--host", "unix://" + socket(), "--data-root", root + "/data", "--exec-root",
+               root + "/exec", "--pidfile", root + "/d.pid", "--bridge", "none", "--storage-driver", "vfs"}),
       std::map<std::string, std::string>{}, root_ / "dockerd.log");
 }
 
@@ -224,20 +254,7 @@ RealEngine::~RealEngine() {
   }
   daemon_.reset();
   registry_.reset();
-  if (!root_.empty()) {
-    std::istringstream mounts(read_file("/proc/self/mounts"));
-    std::vector<std::string> ours;
-    for (std::string line; std::getline(mounts, line);) {
-      std::istringstream words(line);
-      std::string device;
-      std::string point;
-      words >> device >> point;
-      if (point.starts_with(root_.string())) ours.push_back(point);
-    }
-    for (auto point = ours.rbegin(); point != ours.rend(); ++point) ::umount2(point->c_str(), MNT_DETACH);
-    std::error_code ignored;
-    fs::remove_all(root_, ignored);
-  }
+  if (!root_.empty()) remove_folder(root_);
   if (lock_ >= 0) ::close(lock_);
 }
 
