@@ -83,8 +83,8 @@ std::string busybox_root(const std::string& busybox) {
   for (const char* folder : {"bin/", "etc/", "tmp/", "proc/", "sys/", "dev/", "www/"}) add_member(tar, folder, '5', {});
   add_member(tar, "bin/busybox", '0', read_file(busybox));
   for (const char* tool :
-       {"sh",  "sleep",  "echo", "cat",      "ls",       "nc",   "wget", "httpd", "true", "false", "head",
-        "yes", "printf", "id",   "hostname", "nslookup", "ping", "ip",   "kill",  "env",  "touch", "test"})
+       {"sh",     "sleep", "echo", "cat",      "ls",       "nc",   "wget", "httpd", "true", "false", "head", "yes",
+        "printf", "tr",    "id",   "hostname", "nslookup", "ping", "ip",   "kill",  "env",  "touch", "test"})
     add_member(tar, std::string("bin/") + tool, '2', {}, "busybox");
   add_member(tar, "etc/passwd", '0', "root:x:0:0:root:/:/bin/sh\n");
   add_member(tar, "www/index.html", '0', "hello from the workload\n");

@@ -88,6 +88,7 @@ bool FrameDecoder::read_header() {
   left_ = byte(4) << 24 | byte(5) << 16 | byte(6) << 8 | byte(7);
   if (left_ > kMaxFrameBytes) return false;
   stream_ = byte(0) == 2 ? LogStream::err : LogStream::out;
+  at_frame_start_ = left_ > 0 && lines_[static_cast<std::size_t>(stream_)].open;
   return true;
 }
 
@@ -101,11 +102,29 @@ bool FrameDecoder::feed(std::string_view bytes) {
       if (header_bytes_ == header_.size() && !read_header()) return false;
       continue;
     }
-    const std::string_view content = bytes.substr(0, left_);
-    take(lines_[static_cast<std::size_t>(stream_)], stream_, content);
+    std::string_view content = bytes.substr(0, left_);
     left_ -= content.size();
     bytes.remove_prefix(content.size());
+    if (at_frame_start_ && !read_frame_start(content)) continue;
+    take(lines_[static_cast<std::size_t>(stream_)], stream_, content);
   }
+  return true;
+}
+
+/// Gathers what may be a time in front of a frame that follows an open line, and takes it off `content`. False: more is
+/// needed.
+bool FrameDecoder::read_frame_start(std::string_view& content) {
+  const std::size_t taken = std::min(content.size(), kMaxTimeBytes - frame_start_.size());
+  frame_start_ += content.substr(0, taken);
+  content.remove_prefix(taken);
+  if (frame_start_.size() < kMaxTimeBytes && left_ > 0 && !frame_start_.contains(' ')) return false;
+  Line& line = lines_[static_cast<std::size_t>(stream_)];
+  const auto [at, text] = split_time(frame_start_);
+  if (at && *at != split_time(line.text).first) hand_out(line, stream_);
+  const bool goes_on = at && line.open;
+  take(line, stream_, goes_on ? text : std::string_view(frame_start_));
+  at_frame_start_ = false;
+  frame_start_.clear();
   return true;
 }
 

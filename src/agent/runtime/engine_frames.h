@@ -14,7 +14,9 @@ inline constexpr std::size_t kMaxLogLineBytes = 16UL * 1024;
 
 /// Takes the engine's log stream apart: frames (stream, three zero bytes, length as u32 big-endian, bytes), and in them
 /// lines that each begin with an RFC 3339 time in nanoseconds and a blank. A line may span frames, a frame may hold
-/// several lines. Source: Docker Engine API 1.41, ContainerAttach, "Stream format".
+/// several lines. Source: Docker Engine API 1.41, ContainerAttach, "Stream format". The engine cuts lines over 16 KiB
+/// and puts the line's time in front of each part; docker's log driver `local` then leaves out the end of the line, so
+/// a frame that begins with another time begins another line.
 ///
 /// Holds at most one cut line per stream: 2 x 16 KiB.
 class FrameDecoder {
@@ -36,6 +38,7 @@ class FrameDecoder {
     bool truncated = false;
   };
   bool read_header();
+  bool read_frame_start(std::string_view& content);
   void take(Line& line, LogStream stream, std::string_view bytes);
   void append(Line& line, std::string_view bytes);
   void hand_out(Line& line, LogStream stream);
@@ -45,6 +48,8 @@ class FrameDecoder {
   std::size_t header_bytes_ = 0;
   std::size_t left_ = 0;  ///< of the frame's content
   LogStream stream_ = LogStream::out;
+  bool at_frame_start_ = false;  ///< of a frame that follows an open line
+  std::string frame_start_ = {};
   std::array<Line, 2> lines_{};
   EngineTime last_at_ = 0;
 };

@@ -79,6 +79,25 @@ TEST(EngineFrames, S02_EEA_LOG_002_long_lines_are_cut_in_bounded_memory) {
   EXPECT_FALSE(exact[0].truncated);
 }
 
+TEST(EngineFrames, S02_EEA_LOG_002_a_cut_line_without_an_end_does_not_swallow_the_next) {
+  // As docker 20.10 sends a line of 40,000 bytes from its log driver `local`, which drops the end of that line.
+  const std::string part(16384, 'a');
+  const std::string bytes = frame(1, kTime + " " + part) + frame(1, kTime + " " + part) + frame(1, kTime + " 7232") +
+                            frame(1, "2026-11-23T00:36:15Z after\n") + frame(1, "2026-11-23T00:36:16Z cut") +
+                            frame(1, "2026-11-23T00:36:16Z , goes on\n") + frame(1, "2026-11-23T00:36:17Z x") +
+                            frame(1, "2026-11-23T") + frame(1, "00:36 no time\n");
+  for (const std::size_t piece : {1UL, 9UL, 5000UL, 100'000UL}) {
+    const auto seen = decode(bytes, piece);
+    ASSERT_EQ(seen.size(), 4U) << piece;
+    EXPECT_EQ(seen[0].text, part);
+    EXPECT_TRUE(seen[0].truncated);
+    EXPECT_EQ(seen[1].text, "after");
+    EXPECT_FALSE(seen[1].truncated);
+    EXPECT_EQ(seen[2].text, "cut, goes on");
+    EXPECT_EQ(seen[3].text, "x2026-11-23T00:36 no time");
+  }
+}
+
 TEST(EngineFrames, times) {
   EXPECT_EQ(parse_engine_time(kTime), kTimeNs);
   EXPECT_EQ(parse_engine_time("2026-11-23T02:36:14.439234631+02:00"), kTimeNs);
