@@ -88,6 +88,7 @@ constexpr Expected kExpected[] = {
     {"GET /api/v1/agents/{agent_id}/tunnel", "----o-"},
     {"POST /api/v1/agents/{agent_id}/attestation/challenge", "----o-"},
     {"POST /api/v1/agents/{agent_id}/attestation", "----o-"},
+    {"GET /api/v1/agents/{agent_id}/attestation", "-syy-y"},
     // Until agents have owners (02 section 8) these are for administrators alone.
     {"GET /api/v1/agents", "--y---"},
     {"GET /api/v1/agents/{agent_id}", "--y-o-"},

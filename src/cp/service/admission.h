@@ -55,7 +55,6 @@ class Admission {
   Result<AdmittedAgent> admit(db::Transaction& tx, const AdmissionInput& input) const;
 
  private:
-  Result<void> check_trust_unchanged(db::Transaction& tx, const AcceptedEvidence& evidence) const;
   Result<void> check_identity(db::Transaction& tx, const AdmissionInput& input,
                               const std::optional<AgentRow>& existing) const;
   Result<AgentRow> insert_new(db::Transaction& tx, const AdmissionInput& input) const;
