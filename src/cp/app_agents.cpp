@@ -51,8 +51,8 @@ void build_agents(App::Parts& parts) {
       .random = world.random,
       .settings = [&parts] { return views::registration(parts.snapshot()->resolved().values, parts.config); },
       .signing_keys_version = keys_version,
-      .observe = [&parts](std::optional<ErrorCode> reason,
-                          Milliseconds took) { parts.counters->registration(reason, took); },
+      .observe = [&parts](std::optional<ErrorCode> reason, const AttestationAttempt& attempt,
+                          Milliseconds took) { parts.counters->registration(reason, attempt, took); },
       .audit_failed = [&parts] { parts.counters->audit_failed(); }});
   parts.agents = std::make_unique<AgentService>(AgentService::Parts{.database = *parts.database,
                                                                     .directory = *parts.directory,
@@ -84,6 +84,30 @@ void build_agents(App::Parts& parts) {
                                                                               .clock = world.clock,
                                                                               .random = world.random,
                                                                               .public_url = parts.config.public_url});
+  const AgentSettingsSource settings = [&parts] { return views::agents(parts.snapshot()->resolved().values); };
+  const auto audit_failed = [&parts] { parts.counters->audit_failed(); };
+  parts.refresh = std::make_unique<AttestationRefresh>(AttestationRefresh::Parts{
+      .database = *parts.database,
+      .verifier = *parts.verifier,
+      .trust = *parts.trust,
+      .challenges = *parts.challenges,
+      .agents = *parts.agents,
+      .directory = *parts.directory,
+      .clock = world.clock,
+      .random = world.random,
+      .settings = settings,
+      .observe = [&parts](std::optional<ErrorCode> reason, const AttestationAttempt& attempt,
+                          Milliseconds took) { parts.counters->attestation(reason, attempt, took); },
+      .audit_failed = audit_failed});
+  parts.sweeper = std::make_unique<AttestationSweeper>(AttestationSweeper::Parts{.database = *parts.database,
+                                                                                 .trust = *parts.trust,
+                                                                                 .agents = *parts.agents,
+                                                                                 .directory = *parts.directory,
+                                                                                 .clock = world.clock,
+                                                                                 .random = world.random,
+                                                                                 .policy = parts.attestation_policy,
+                                                                                 .settings = settings,
+                                                                                 .audit_failed = audit_failed});
 }
 
 }  // namespace ee::cp

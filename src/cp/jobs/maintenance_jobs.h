@@ -24,7 +24,7 @@ JobDefinition nonce_cleanup(db::Database& database, const Clock& clock);
 /// Kept answers past their 24 h.
 JobDefinition idempotency_cleanup(db::Database& database, const Clock& clock);
 /// Rows of `audit_log` and `attestation_audit` older than `retention_days()` (setting `ops.audit_retention_days`);
-/// never those of the last 90 days.
+/// never those of the last 90 days. The second one also forgets measurements that were not observed for 90 days.
 JobDefinition audit_retention(db::Database& database, const Clock& clock, std::function<std::int64_t()> retention_days);
 JobDefinition attestation_audit_retention(db::Database& database, const Clock& clock,
                                           std::function<std::int64_t()> retention_days);
