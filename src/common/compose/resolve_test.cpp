@@ -73,6 +73,21 @@ TEST(ComposeResolve, PinnedReferencesMustFitTheFile) {
   EXPECT_EQ(with({{"web", "docker.io/library/other@" + kDigest}}), ErrorCode::digest_mismatch);
 }
 
+TEST(ComposeResolve, RefusesADocumentThatGrowsTooLong) {
+  // 256 KiB of text at most, but each of these characters takes six bytes of JSON.
+  std::string file = "x-a: &a \"";
+  for (int i = 0; i < 600; ++i) file += "\\x01";
+  file += "\"\nservices: {web: {image: '" + kImage + "', command: [";
+  for (int i = 0; i < 99; ++i) file += "*a ,";
+  const auto checked = check(file + "x]}}\n", options());
+  ASSERT_TRUE(checked);
+
+  const auto refused = resolve(*checked, own_digests(*checked).value());
+
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::compose_invalid);
+}
+
 TEST(ComposeResolve, AnAgentRefusesADocumentWithoutAForcedValue) {
   const std::string good = resolved(service_file("ports: ['8080:80']")).compose;
   ASSERT_TRUE(check_resolved(good, options()));
@@ -248,6 +263,7 @@ TEST(ComposeMeasure, ListsImagesInTheOrderOfTheFile) {
   EXPECT_EQ(images->at(1).image, "y");
   for (const std::string_view text : {"a: b", "services: {}", "services: [a]"})
     EXPECT_EQ(images_to_measure(read_compose(text).value()).error().code, ErrorCode::compose_invalid) << text;
+  EXPECT_EQ(with_images(bj::value("x"), {{"a", "b"}}), bj::value("x"));
 }
 
 }  // namespace

@@ -170,6 +170,12 @@ TEST(ComposeYaml, ExpandsAliasesAndMergeKeys) {
   EXPECT_EQ(read("b: {\"<<\": {k: 1}}"), R"({"b":{"<<":{"k":1}}})");
 }
 
+TEST(ComposeYaml, AByteOrderMarkInFrontIsNoPartOfAKey) {
+  EXPECT_EQ(read("\xEF\xBB\xBF{a: 1}"), R"({"a":1})");
+  EXPECT_FALSE(read_compose(std::string_view("\xFE\xFF\0a\0:\0 \0b", 10)));
+  EXPECT_FALSE(read_compose(std::string_view("a\0:\0 \0b\0", 8)));
+}
+
 TEST(ComposeYaml, KeepsTheOrderOfKeys) {
   const auto value = read_compose("{b: 1, a: 2, c: 3}");
   ASSERT_TRUE(value);
