@@ -1,7 +1,9 @@
 // The sweep of the fleet's stored evidence after a change of trust or policy, through the job and the routes.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
+#include <thread>
 
 #include "tests/support/registered_agent.h"
 
@@ -244,6 +246,26 @@ TEST_F(SweeperTest, EvidenceOfAFleetAgesByTheJob) {
   EXPECT_EQ(summary->value("asked"), 1) << "a sixtieth of the fleet, at least one, per pass";
   EXPECT_EQ(cp_.app().run_job("agent_attestation_ages")->value("asked"), 1);
   EXPECT_EQ(count("attest_requested_at IS NOT NULL"), 2);
+}
+
+/// The job runner's threads, and a clock that stands still: only a wake lets the sweeper run.
+TEST(SweeperWake, AChangeOfTrustSweepsAtOnce) {
+  TestControlPlane cp({.run_jobs = true});
+  const RegisteredAgent first(cp, "vm-1");
+  const auto wait_for = [&](const RegisteredAgent& agent, const std::string& state) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (agent.column(cp, "attestation_state") != state && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::yield();
+    EXPECT_EQ(agent.column(cp, "attestation_state"), state);
+  };
+  const auto mrtd = to_hex(EmulatedQuoteSpec().measurements.mrtd);
+  // A row that is disabled hides the entry of the environment.
+  const TestAnswer hidden =
+      cp.admin("POST", "/api/v1/admin/trusted-mrtds", R"({"mrtd":")" + mrtd + R"(","kind":"agent","enabled":false})");
+  ASSERT_EQ(hidden.status, 201) << hidden.body;
+  wait_for(first, "failed");
+  EXPECT_EQ(first.column(cp, "attestation_error"), "mrtd_untrusted");
+  cp.stop();
 }
 
 TEST(AttestationJobs, AllOfThemAreRegistered) {

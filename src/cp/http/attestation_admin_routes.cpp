@@ -3,6 +3,7 @@
 #include "cp/http/admin.h"
 #include "cp/http/answers.h"
 #include "cp/http/query.h"
+#include "cp/service/agent_scope.h"
 
 namespace ee::cp {
 namespace {
@@ -90,23 +91,11 @@ net::Response confirm_sweep(AttestationAdminRoutes& context, const Call& call) {
   return answer_of(confirmed, 200, call.request.request_id);
 }
 
-/// Whose agents the caller may look at: an administrator all, others those of their accounts and GitHub owners.
-AgentScope scope_of(const Principal& principal, std::vector<AccountId>& accounts) {
-  if (principal.is_admin) return AgentScope::everything();
-  AgentScope scope;
-  if (principal.account_id) accounts.push_back(*principal.account_id);
-  for (const LinkedAccount& linked : principal.linked_accounts) accounts.push_back(linked.id);
-  scope.account_id = principal.account_id;
-  for (const GithubOwner& owner : principal.github_owners)
-    if (owner.role.empty() || owner.role == "admin") scope.github_owner_ids.push_back(owner.id);
-  return scope;
-}
-
 net::Response get_agent_attestation(AttestationAdminRoutes& context, const Call& call) {
-  std::vector<AccountId> accounts;
-  const AgentScope scope = scope_of(call.principal, accounts);
   const AgentId agent{std::string(call.request.param("agent_id"))};
-  return answer_of(context.admin.attestation_of(scope, accounts, agent), 200, call.request.request_id);
+  return answer_of(context.admin.attestation_of(visible_agents(call.principal, Scope::read),
+                                                acting_accounts(call.principal, Scope::read), agent),
+                   200, call.request.request_id);
 }
 
 const std::string kText = R"({"type":"string"})";
