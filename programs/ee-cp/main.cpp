@@ -182,7 +182,18 @@ int migrate(const Config& config, bool dry_run) {
 
 int db_check(const Config& config) {
   ee::SystemClock clock;
-  return print(ee::cp::db_check_tool(config, clock));
+  ee::SystemRandom random;
+  return print(ee::cp::db_check_tool(config, clock, random));
+}
+
+int backup(const Config& config, const std::string& to) {
+  ee::SystemClock clock;
+  return print(ee::cp::backup_tool(config, to, clock));
+}
+
+int restore(const Config& config, const std::string& from, bool force) {
+  ee::SystemClock clock;
+  return print(ee::cp::restore_tool(config, from, force, clock));
 }
 
 int rebuild_balances(const Config& config) {
@@ -223,6 +234,14 @@ int main(int argc, char** argv) {
   bool dry_run = false;
   migrate_command->add_flag("--dry-run", dry_run, "only say what would be done");
   auto* db_check_command = cli.add_subcommand("db-check", "look for damage in the database");
+  auto* backup_command = cli.add_subcommand("backup", "copy the database, also while it is being served");
+  std::string backup_to;
+  backup_command->add_option("--to", backup_to, "the file to write")->required();
+  auto* restore_command = cli.add_subcommand("restore", "put a backup in the database's place");
+  std::string restore_from;
+  bool force = false;
+  restore_command->add_option("--from", restore_from, "the backup")->required();
+  restore_command->add_flag("--force", force, "also when there is a database; it is kept under another name");
   SettingsArguments settings;
   settings.add_to(cli);
   auto* check_command =
@@ -255,7 +274,11 @@ int main(int argc, char** argv) {
     const auto config = ee::cp::load_config(ee::process_environment());
     if (!config) return fail_lines(config.error(), 3);
     if (*check_command) return check_config(*config);
-    if (*migrate_command || *db_check_command || *rebuild_command || *settings.command) ::umask(077);
+    if (*migrate_command || *db_check_command || *rebuild_command || *settings.command || *backup_command ||
+        *restore_command)
+      ::umask(077);
+    if (*backup_command) return backup(*config, backup_to);
+    if (*restore_command) return restore(*config, restore_from, force);
     if (*migrate_command) return migrate(*config, dry_run);
     if (*db_check_command) return db_check(*config);
     if (*settings.command) return settings.run(*config);

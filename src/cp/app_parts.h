@@ -19,6 +19,7 @@
 #include "cp/http/agent_relay_routes.h"
 #include "cp/http/agent_routes.h"
 #include "cp/http/api.h"
+#include "cp/http/attestation_admin_routes.h"
 #include "cp/http/attestation_routes.h"
 #include "cp/http/billing_routes.h"
 #include "cp/http/deposit_routes.h"
@@ -32,22 +33,27 @@
 #include "cp/integration/intel_ta/intel_ta.h"
 #include "cp/integration/stripe/stripe_client.h"
 #include "cp/jobs/job_runner.h"
+#include "cp/jobs/job_waker.h"
 #include "cp/process_metrics.h"
 #include "cp/service/account_holds.h"
 #include "cp/service/account_identities.h"
 #include "cp/service/account_money.h"
 #include "cp/service/accounts.h"
 #include "cp/service/admin_sessions.h"
+#include "cp/service/agent_assignments.h"
 #include "cp/service/agent_channel.h"
 #include "cp/service/agent_client.h"
 #include "cp/service/agent_endpoint.h"
 #include "cp/service/agent_relay.h"
 #include "cp/service/agent_service.h"
 #include "cp/service/api_keys.h"
+#include "cp/service/attestation_refresh.h"
+#include "cp/service/attestation_sweeper.h"
 #include "cp/service/authenticator.h"
 #include "cp/service/billing.h"
 #include "cp/service/console_access.h"
 #include "cp/service/control_plane_attestation.h"
+#include "cp/service/dependency_errors.h"
 #include "cp/service/deployment_hooks.h"
 #include "cp/service/deposit_ledger.h"
 #include "cp/service/deposits.h"
@@ -65,6 +71,7 @@
 #include "cp/service/live_map.h"
 #include "cp/service/refusal_audit.h"
 #include "cp/service/registration.h"
+#include "cp/service/restore_hold.h"
 #include "cp/service/session_list.h"
 #include "cp/service/settings.h"
 #include "cp/service/stripe_admin.h"
@@ -112,9 +119,11 @@ struct App::Parts {
   std::unique_ptr<db::SqliteDatabase> database;
   std::unique_ptr<SettingsService> settings;
   std::shared_ptr<std::atomic<GithubRemovalWatch*>> settings_heard_by_github;
+  JobWaker::Line wake_line = JobWaker::line();
   std::optional<IdentityKeys> keys;
   std::atomic<std::int64_t> signing_keys_version = 0;
   std::optional<UtcTime> restored_at;
+  std::unique_ptr<RestoreHold> restore_hold;
   std::unique_ptr<CursorCodec> cursors;
 
   // who asks
@@ -152,6 +161,9 @@ struct App::Parts {
   attestation::DcapVerifier dcap;
   std::unique_ptr<IntelTa> intel_ta;
   std::unique_ptr<ChallengeService> challenges;
+  DependencyErrors dependency_errors{world.clock};
+  NoAssignments assignments;
+  PolicySource attestation_policy;
   std::unique_ptr<EvidenceVerifier> verifier;
 
   // agents
@@ -170,6 +182,9 @@ struct App::Parts {
   std::unique_ptr<AgentClient> agent_client;
   std::unique_ptr<AgentRelay> agent_relay;
   std::unique_ptr<ConsoleAccess> console_access;
+  std::unique_ptr<AttestationRefresh> refresh;
+  std::unique_ptr<AttestationSweeper> sweeper;
+  std::unique_ptr<AttestationAdmin> attestation_admin;
 
   // prices, charging, funds
   NoShares shares;
@@ -188,6 +203,7 @@ struct App::Parts {
   std::unique_ptr<StripeAdmin> stripe_admin;
 
   std::unique_ptr<JobRunner> jobs;
+  std::unique_ptr<JobWaker> waker;
   std::unique_ptr<JobAdmin> job_admin;
   std::unique_ptr<AuditListing> audit_listing;
   std::unique_ptr<Health> health;
@@ -203,6 +219,7 @@ struct App::Parts {
   std::unique_ptr<AgentRoutes> agent_routes;
   std::unique_ptr<AgentRelayRoutes> agent_relay_routes;
   std::unique_ptr<TrustRoutes> trust_routes;
+  std::unique_ptr<AttestationAdminRoutes> attestation_admin_routes;
   std::unique_ptr<AdminRoutes> admin_routes;
   std::unique_ptr<LedgerRoutes> ledger_routes;
   std::unique_ptr<BillingRoutes> billing_routes;
@@ -226,6 +243,7 @@ void build_github(App::Parts& parts);
 void build_ledger(App::Parts& parts);
 void build_evidence(App::Parts& parts);
 void build_agents(App::Parts& parts);
+void build_attestation_admin(App::Parts& parts);
 void build_billing(App::Parts& parts);
 std::expected<void, StartFailure> build_stripe(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);

@@ -25,16 +25,7 @@ void apply_registration(AgentRow& row, const AdmissionInput& input) {
   row.disk_mib = request.capacity.disk_mib;
   row.gpu_count = request.capacity.gpu_count;
   row.direct_url = request.direct_url;
-  row.mrtd = to_hex(input.evidence.quote.mrtd());
-  row.rtmrs = rtmrs_json(input.evidence.quote);
-  row.tcb_status = std::string(att::to_string(input.evidence.tcb_status));
-  row.evidence_kind = input.evidence.kind;
-  row.attestation_summary = attestation_summary_json(input.evidence);
-  row.attestation_state = AttestationState::verified;
-  row.attestation_error.reset();
-  row.attest_requested_at.reset();
-  row.attested_at = input.now;
-  row.attestation_due_at = input.attestation_due_at;
+  apply_evidence(row, input.evidence, input.now, input.attestation_due_at);
   row.health_status = HealthStatus::unknown;
   row.health_reason.reset();
   row.health_changed_at = input.now;
@@ -45,7 +36,7 @@ void apply_registration(AgentRow& row, const AdmissionInput& input) {
 }  // namespace
 
 Result<AdmittedAgent> Admission::admit(db::Transaction& tx, const AdmissionInput& input) const {
-  if (auto same = check_trust_unchanged(tx, input.evidence); !same) return std::unexpected(same.error());
+  if (auto same = check_trust_unchanged(tx, trust_, input.evidence); !same) return std::unexpected(same.error());
   auto existing = agents_.find_by_vm_name(tx, input.request.vm_name);
   if (!existing) return std::unexpected(existing.error());
   const auto owner = check_identity(tx, input, *existing);
@@ -64,27 +55,6 @@ Result<AdmittedAgent> Admission::admit(db::Transaction& tx, const AdmissionInput
   if (auto written = write_records(tx, input, *row, existing->has_value()); !written)
     return std::unexpected(written.error());
   return AdmittedAgent{.row = std::move(*row), .reused = existing->has_value()};
-}
-
-/// A trust row that vouched is as it was when the evidence was judged; else the agent asks again under the new policy.
-Result<void> Admission::check_trust_unchanged(db::Transaction& tx, const AcceptedEvidence& evidence) const {
-  const auto trust = trust_.effective(tx);
-  if (!trust) return std::unexpected(trust.error());
-  const auto changed = [] { return fail(Error{.code = ErrorCode::policy_changed_retry, .retry_after = Seconds(1)}); };
-  if (const auto& vouched = evidence.decision.trusted_mrtd) {
-    bool same = false;
-    for (const att::TrustedMrtd& entry : trust->trust.mrtds)
-      same = same || (entry.mrtd == vouched->mrtd && entry.kind == vouched->kind && entry.source == vouched->source &&
-                      entry.version == vouched->version && entry.enabled);
-    if (!same) return changed();
-  }
-  if (const auto& matched = evidence.decision.rtmr_profile) {
-    bool same = false;
-    for (const att::RtmrProfile& profile : trust->trust.profiles)
-      same = same || (profile.id == matched->id && profile.version == matched->version && profile.enabled);
-    if (!same) return changed();
-  }
-  return {};
 }
 
 /// What the registration claims and proved. A good previous credential (R2) leaves the token unused.
@@ -181,7 +151,13 @@ Result<void> Admission::write_records(db::Transaction& tx, const AdmissionInput&
   decision.duration_ms = input.took.count();
   if (auto done = attestation_audit_.append(tx, decision); !done)
     return fail(ErrorCode::audit_unavailable, done.error().detail);
-  if (auto done = evidence_.put(tx, evidence_row_of(input, row)); !done) return std::unexpected(done.error());
+  if (auto done = evidence_.put(tx, evidence_row_of({.evidence = input.evidence,
+                                                     .attempt = input.attempt,
+                                                     .agent = row,
+                                                     .now = input.now,
+                                                     .audit_id = input.ids.evidence_audit}));
+      !done)
+    return std::unexpected(done.error());
   const AuditEntry entry{.actor = "agent:" + row.id.str(),
                          .action = reused ? "agent_reregistered" : "agent_registered",
                          .object_type = "agent",

@@ -57,7 +57,6 @@ class Admission {
   Result<AdmittedAgent> admit(db::Transaction& tx, const AdmissionInput& input) const;
 
  private:
-  Result<void> check_trust_unchanged(db::Transaction& tx, const AcceptedEvidence& evidence) const;
   /// Who owns the agent from now on; of an existing one nothing changes.
   Result<AgentOwner> check_identity(db::Transaction& tx, const AdmissionInput& input,
                                     const std::optional<AgentRow>& existing) const;

@@ -1,15 +1,15 @@
-#include "cp/service/key_uses.h"
+#include "cp/service/last_uses.h"
 
 #include <functional>
 #include <vector>
 
 namespace ee::cp {
 
-KeyUses::Shard& KeyUses::shard_of(std::string_view key_id) {
+LastUses::Shard& LastUses::shard_of(std::string_view key_id) {
   return shards_[std::hash<std::string_view>{}(key_id) % shards_.size()];
 }
 
-void KeyUses::note(std::string_view key_id, std::string_view client_address, UtcTime now) {
+void LastUses::note(std::string_view key_id, std::string_view client_address, UtcTime now) {
   Shard& shard = shard_of(key_id);
   const std::lock_guard lock(shard.mutex);
   const std::string key(key_id);
@@ -19,13 +19,13 @@ void KeyUses::note(std::string_view key_id, std::string_view client_address, Utc
     found = shard.uses.emplace(key, Use{}).first;
   }
   Use& use = found->second;
-  if (now - use.written_at < ApiKeyStore::kNoteUseEvery) return;
+  if (now - use.written_at < every_) return;
   use.at = now;
   use.client_address = client_address;
   use.due = true;
 }
 
-Result<std::int64_t> KeyUses::flush(db::Database& database, const std::stop_token& stop, UtcTime now) {
+Result<std::int64_t> LastUses::flush(db::Database& database, const std::stop_token& stop, UtcTime now) {
   std::vector<KeyUse> due;
   for (Shard& shard : shards_) {
     const std::lock_guard lock(shard.mutex);
@@ -38,7 +38,7 @@ Result<std::int64_t> KeyUses::flush(db::Database& database, const std::stop_toke
     const std::vector<KeyUse> batch(due.begin() + static_cast<std::ptrdiff_t>(from),
                                     due.begin() + static_cast<std::ptrdiff_t>(to));
     const auto written =
-        database.write<std::int64_t>([&](db::Transaction& tx) { return ApiKeyStore().note_uses(tx, batch); });
+        database.write<std::int64_t>([&](db::Transaction& tx) { return write_(tx, batch); });
     if (!written) return written;
     changed += *written;
     for (const KeyUse& use : batch) {
@@ -53,7 +53,7 @@ Result<std::int64_t> KeyUses::flush(db::Database& database, const std::stop_toke
   for (Shard& shard : shards_) {
     const std::lock_guard lock(shard.mutex);
     std::erase_if(shard.uses, [&](const auto& entry) {
-      return !entry.second.due && now - entry.second.written_at >= ApiKeyStore::kNoteUseEvery;
+      return !entry.second.due && now - entry.second.written_at >= every_;
     });
   }
   return changed;
