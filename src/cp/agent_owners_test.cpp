@@ -170,8 +170,8 @@ TEST_F(AgentOwners, DeadTokensGoThirtyDaysAfterTheirEnd) {
 
 /// Everything that an owner may ask of an agent; deletion last.
 const std::vector<std::pair<std::string, std::string>> kCalls = {
-    {"GET", ""},        {"POST", "/drain"}, {"POST", "/undrain"}, {"POST", "/undeploy"},
-    {"POST", "/reset"}, {"GET", "/stats"},  {"DELETE", ""}};
+    {"GET", ""},        {"POST", "/drain"}, {"POST", "/undrain"},    {"POST", "/undeploy"},
+    {"POST", "/reset"}, {"GET", "/stats"},  {"GET", "/attestation"}, {"DELETE", ""}};
 
 // covers: S02_OWN_001 (without deployments)
 TEST_F(AgentOwners, S02_OWN_001_an_agent_exists_for_its_owner_and_administrators) {

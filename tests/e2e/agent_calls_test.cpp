@@ -3,12 +3,15 @@
 
 #include <thread>
 
+#include "agent/console_token.h"
 #include "agent/local_api.h"
 #include "common/fake_clock.h"
 #include "common/fake_random.h"
 #include "cp/service/agent_client.h"
+#include "cp/service/console_access.h"
 #include "net/curl_http_client.h"
 #include "tests/support/agents.h"
+#include "tests/support/test_database.h"
 
 namespace ee {
 namespace {
@@ -85,6 +88,49 @@ TEST_F(AgentCalls, AnotherAgentAtTheAddressIsNoticed) {
   ASSERT_FALSE(wrong);
   EXPECT_EQ(wrong.error().code, ErrorCode::agent_bad_response);
   EXPECT_EQ(syncs_, 0);
+}
+
+/// Console tokens as the control plane gives them out.
+class ConsoleCalls : public AgentCalls {
+ protected:
+  static constexpr const char* kOrigin = "https://cp.example.com";
+  cp::ConsoleAccessAnswer issue() {
+    row_.registration_id = RegistrationId("r");
+    EXPECT_TRUE(database_->run_write([&](db::Transaction& tx) { return cp::AgentStore().insert(tx, row_); }));
+    auto issued = console_.issue({}, cp::AgentScope::everything(), row_.id, {}, {.name = "admin:s"});
+    EXPECT_TRUE(issued) << issued.error().detail;
+    return *issued;
+  }
+  testing::TestDatabase database_;
+  cp::NoDeployments deployments_;
+  cp::ConsoleAccess console_{{.database = database_,
+                              .deployments = deployments_,
+                              .endpoint = endpoint_,
+                              .signing_keys = keys_,
+                              .clock = clock_,
+                              .random = random_,
+                              .public_url = kOrigin}};
+  agent::ConsoleTokens tokens_{board_, clock_, kOrigin};
+};
+
+// covers: S02_CON_TOK_001
+TEST_F(ConsoleCalls, TheAgentTakesWhatTheControlPlaneGivesOut) {
+  const auto issued = issue();
+  EXPECT_EQ(issued.base_url, server_->url() + "/.easyenclave/v1");
+  const auto grant = tokens_.check("Bearer " + issued.token, "logs");
+  ASSERT_TRUE(grant) << grant.error().detail;
+  EXPECT_EQ(grant->scopes, (std::vector<std::string>{"logs", "stats", "status"}));
+  EXPECT_EQ(tokens_.check("Bearer " + issued.token, "reattest").error().code, ErrorCode::insufficient_scope);
+}
+
+// covers: S02_CON_TOK_007
+TEST_F(ConsoleCalls, S02_CON_TOK_007_a_good_token_in_a_query_counts_nothing) {
+  const std::string token = issue().token;
+  for (const char* name : {"token", "access_token", "authorization"}) {
+    const auto answer = http_.send({.url = server_->url() + "/.easyenclave/v1/status?" + name + "=" + token});
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 401) << name;
+  }
 }
 
 TEST_F(AgentCalls, AnAgentThatIsGoneIsUnreachable) {

@@ -91,11 +91,15 @@ net::Response confirm_sweep(AttestationAdminRoutes& context, const Call& call) {
   return answer_of(confirmed, 200, call.request.request_id);
 }
 
-net::Response get_agent_attestation(AttestationAdminRoutes& context, const Call& call) {
+net::Response attestation_of(AttestationAdminRoutes& context, const Call& call, const AgentScope& scope) {
   const AgentId agent{std::string(call.request.param("agent_id"))};
-  return answer_of(context.admin.attestation_of(visible_agents(call.principal, Scope::read),
-                                                acting_accounts(call.principal, Scope::read), agent),
-                   200, call.request.request_id);
+  return answer_of(context.admin.attestation_of(scope, scope.account_ids, agent), 200, call.request.request_id);
+}
+net::Response get_agent_attestation(AttestationAdminRoutes& context, const Call& call) {
+  return attestation_of(context, call, visible_agents(call.principal, Scope::read));
+}
+net::Response get_own_attestation(AttestationAdminRoutes& context, const Call& call) {
+  return attestation_of(context, call, own_agents(call.principal, Scope::read));
 }
 
 const std::string kText = R"({"type":"string"})";
@@ -159,13 +163,17 @@ void add_attestation_admin_routes(std::vector<Route>& table, AttestationAdminRou
       {.summary = "Lets a sweep that would take most of the fleet go on.",
        .tag = tag,
        .answers = {{200, "Which policy was confirmed, and for how many agents.", answer_schema<HeldSweep>()}}});
-  Route& own = add("GET", "/api/v1/agents/{agent_id}/attestation", get_agent_attestation,
-                   {.summary = "The last accepted evidence of an agent: enough to verify its quote again.",
-                    .tag = "agents",
-                    .answers = {{200, "The evidence.", answer_schema<AgentAttestationView>()}}});
-  own.access = Access::admin_or_owner;
-  own.rate = RateClass::read;
-  own.reserved = false;
+  const auto add_evidence = [&](std::string_view pattern, Access access, auto handler) {
+    Route& route = add("GET", pattern, handler,
+                       {.summary = "The last accepted evidence of an agent: enough to verify its quote again.",
+                        .tag = "agents",
+                        .answers = {{200, "The evidence.", answer_schema<AgentAttestationView>()}}});
+    route.access = access;
+    route.rate = RateClass::read;
+    route.reserved = false;
+  };
+  add_evidence("/api/v1/agents/{agent_id}/attestation", Access::admin_or_owner, get_agent_attestation);
+  add_evidence("/api/v1/me/agents/{agent_id}/attestation", Access::owner, get_own_attestation);
 }
 
 }  // namespace ee::cp
