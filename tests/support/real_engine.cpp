@@ -258,4 +258,71 @@ RealEngine::~RealEngine() {
   if (lock_ >= 0) ::close(lock_);
 }
 
+std::expected<std::unique_ptr<RealPodman>, std::string> RealPodman::start(const RealEngine& engine) {
+  const auto unusable = [](const std::string& why) { return std::unexpected("podman_unusable: " + why); };
+  if (find_executable("podman").empty()) return unusable("no podman");
+  std::unique_ptr<RealPodman> podman(new RealPodman());
+  podman->root_ = engine.folder() / "podman";
+  fs::create_directories(podman->root_);
+  std::ofstream(podman->root_ / "registries.conf")
+      << "[[registry]]\nlocation = \"" << engine.registry() << "\"\ninsecure = true\n";
+  // Its default limits are above what a machine may allow.
+  std::ofstream(podman->root_ / "containers.conf")
+      << "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
+  podman->service_ = std::make_unique<ChildProcess>(
+      with_us(podman->command({"system", "service", "--time=0", "unix://" + podman->socket()})), podman->environment(),
+      podman->root_ / "podman.log");
+  const bool ready = eventually(
+      [&] {
+        const auto status = net::unix_http({.socket = podman->socket(), .target = "/_ping"}, {});
+        return !podman->service_->running() || status == 200;
+      },
+      kReadyMs);
+  if (!ready || !podman->service_->running()) return unusable("the service did not start:\n" + podman->log());
+  return podman;
+}
+
+std::vector<std::string> RealPodman::command(const std::vector<std::string>& arguments) const {
+  const std::string root = root_.string();
+  std::vector<std::string> all{find_executable("podman"),
+                               "--root",
+                               root + "/root",
+                               "--runroot",
+                               root + "/run",
+                               "--tmpdir",
+                               root + "/tmp",
+                               "--storage-driver",
+                               "vfs",
+                               "--cgroup-manager",
+                               "cgroupfs",
+                               "--events-backend",
+                               "file",
+                               "--network-config-dir",
+                               root + "/networks"};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  return all;
+}
+
+std::map<std::string, std::string> RealPodman::environment() const {
+  return {{"CONTAINERS_REGISTRIES_CONF", (root_ / "registries.conf").string()},
+          {"CONTAINERS_CONF", (root_ / "containers.conf").string()},
+          {"HOME", root_.string()}};
+}
+
+int RealPodman::run(const std::vector<std::string>& arguments) const {
+  ChildProcess child(command(arguments), environment(), root_ / "podman.log");
+  return child.wait(60'000).value_or(-1);
+}
+
+std::string RealPodman::log() const { return read_file(root_ / "podman.log"); }
+
+RealPodman::~RealPodman() {
+  if (service_ && service_->running()) {
+    (void)run({"rm", "--all", "--force", "--time", "0"});
+    (void)run({"network", "prune", "--force"});
+    service_->signal(SIGTERM);
+    (void)service_->wait(10'000);
+  }
+}
+
 }  // namespace ee::testing

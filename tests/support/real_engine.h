@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <expected>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,6 +45,8 @@ class RealEngine {
   Answer call(const std::string& method, const std::string& target, const std::string& body = {},
               const std::string& content_type = "application/json") const;
 
+  /// Where all that belongs to it lies; removed in the end.
+  const std::filesystem::path& folder() const { return root_; }
   /// Stops the engine; containers live on as dockerd leaves them (it stops them), and starts it again.
   void restart();
   std::string log() const;
@@ -60,6 +63,29 @@ class RealEngine {
   std::unique_ptr<ChildProcess> registry_;
   std::unique_ptr<ChildProcess> daemon_;
   std::string root_tar_;
+};
+
+/// Debian's podman, with the registry of a `RealEngine`; storage of its own. Not in tools/packages.txt: tests that want
+/// it are skipped where it is missing.
+class RealPodman {
+ public:
+  /// Why there is none, beginning with `podman_unusable`. `engine` must outlive it.
+  static std::expected<std::unique_ptr<RealPodman>, std::string> start(const RealEngine& engine);
+  RealPodman(const RealPodman&) = delete;
+  RealPodman& operator=(const RealPodman&) = delete;
+  ~RealPodman();
+  std::string socket() const { return (root_ / "p.sock").string(); }
+  std::string log() const;
+  /// Runs `podman <arguments>` on the same storage; its exit code.
+  int run(const std::vector<std::string>& arguments) const;
+
+ private:
+  RealPodman() = default;
+  std::vector<std::string> command(const std::vector<std::string>& arguments) const;
+  std::map<std::string, std::string> environment() const;
+
+  std::filesystem::path root_;
+  std::unique_ptr<ChildProcess> service_;
 };
 
 }  // namespace ee::testing

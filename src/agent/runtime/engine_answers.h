@@ -44,6 +44,8 @@ class PullTracker {
  public:
   /// One line. False: not JSON.
   bool take(std::string_view line);
+  /// The stream ended well: all layers are here, whether or not each was said to be (podman does not).
+  void complete();
   const PullProgress& progress() const { return progress_; }
   /// What the stream said went wrong, if anything.
   const std::optional<RuntimeError>& error() const { return error_; }
@@ -54,6 +56,7 @@ class PullTracker {
     std::int64_t total = 0;
     bool done = false;
   };
+  void sum_up();
   std::map<std::string, Layer> layers_;
   PullProgress progress_;
   std::optional<RuntimeError> error_;

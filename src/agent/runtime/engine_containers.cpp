@@ -79,9 +79,10 @@ RuntimeResult<std::string> EngineRuntime::create_once(const ContainerSpec& spec,
             .total = options_.timeouts.change},
            stop);
   if (!answer) return std::unexpected(answer.error());
-  if (answer->status == 409 && may_make_room) {
+  if (may_make_room && (answer->status == 409 || answer->status == 500)) {  // podman says 500 for a name that is taken
     const auto old = inspect(spec.name, stop);
     if (!old && old.error().failure != RuntimeFailure::not_found) return std::unexpected(old.error());
+    if (!old && answer->status == 500) return refusal(*answer);
     if (old && !is_ours(old->labels))
       return runtime_fail(RuntimeFailure::refused, "the name of the container is taken");
     if (old)
@@ -153,7 +154,11 @@ RuntimeResult<void> EngineRuntime::remove(const std::string& id, const std::stop
                               .total = options_.timeouts.change},
                              stop);
     if (!answer) return std::unexpected(answer.error());
-    if (answer->status == 204 || answer->status == 200 || answer->status == 404) return {};
+    if (answer->status == 204 || answer->status == 200 || answer->status == 404) {
+      const std::lock_guard lock(mutex_);
+      log_marks_.erase(id);
+      return {};
+    }
     if (answer->status != 409 || tries == kRemoveTries) return refusal(*answer);
     // It is being removed already: asked again until it is gone.
     if (!client_.clock().sleep_for(kRemovePause, stop)) return runtime_fail(RuntimeFailure::cancelled);

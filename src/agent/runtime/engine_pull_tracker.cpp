@@ -38,13 +38,22 @@ bool PullTracker::take(std::string_view line) {
   }
   if (done) layer.current = layer.total;
   layer.done = layer.done || status == "Pull complete" || status == "Already exists";
+  sum_up();
+  return true;
+}
+
+void PullTracker::complete() {
+  for (auto& [name, layer] : layers_) layer = {.current = layer.total, .total = layer.total, .done = true};
+  sum_up();
+}
+
+void PullTracker::sum_up() {
   progress_ = {.layers = static_cast<std::int64_t>(layers_.size())};
   for (const auto& [name, each] : layers_) {
     progress_.current_bytes += each.current;
     progress_.total_bytes += each.total;
     progress_.layers_done += each.done ? 1 : 0;
   }
-  return true;
 }
 
 }  // namespace ee::agent

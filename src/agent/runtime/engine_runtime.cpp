@@ -141,11 +141,14 @@ RuntimeResult<void> EngineRuntime::pull(const std::string& reference, const Regi
   PullProgress told;
   LineSplitter lines;
   bool readable = true;
-  const auto on_line = [&](std::string_view line) {
-    readable = readable && tracker.take(line);
+  const auto tell = [&] {
     if (!on_progress || tracker.progress() == told) return;
     told = tracker.progress();
     on_progress(told);
+  };
+  const auto on_line = [&](std::string_view line) {
+    readable = readable && tracker.take(line);
+    tell();
   };
   const auto answer = client_.stream(
       call, {}, [&](std::string_view bytes) { return lines.feed(bytes, on_line) && readable; }, stop);
@@ -157,8 +160,11 @@ RuntimeResult<void> EngineRuntime::pull(const std::string& reference, const Regi
   }
   if (answer->status == 401 || answer->status == 403 || answer->status == 404)
     return runtime_fail(RuntimeFailure::pull_refused, engine_message(*answer));
-  if (answer->status == 200 && readable && (lines.rest().empty() || tracker.take(lines.rest())) && !tracker.error())
+  if (answer->status == 200 && readable && (lines.rest().empty() || tracker.take(lines.rest())) && !tracker.error()) {
+    tracker.complete();
+    tell();
     return {};
+  }
   if (disk_is_full()) return runtime_fail(RuntimeFailure::disk_full, "no space is left for the image");
   if (answer->status != 200) return runtime_fail(RuntimeFailure::pull_failed, engine_message(*answer));
   if (tracker.error()) return std::unexpected(*tracker.error());
@@ -206,12 +212,13 @@ RuntimeResult<NetworkInfo> EngineRuntime::create_network(const NetworkSpec& spec
                               .total = options_.timeouts.change},
                              stop);
     if (!answer) return std::unexpected(answer.error());
-    if (answer->status == 409 && may_make_room) {
-      const auto old = inspect_network(spec.name, stop);
-      if (old && !is_ours(old->labels))
-        return runtime_fail(RuntimeFailure::refused, "the name of the network is taken");
-      if (old)
-        if (auto removed = remove_network(old->id, stop); !removed) return std::unexpected(removed.error());
+    const bool may_be_taken = answer->status == 409 || answer->status == 500;  // the latter: podman
+    const auto old = may_be_taken && may_make_room
+                         ? inspect_network(spec.name, stop)
+                         : RuntimeResult<NetworkInfo>(runtime_fail(RuntimeFailure::not_found));
+    if (old) {
+      if (!is_ours(old->labels)) return runtime_fail(RuntimeFailure::refused, "the name of the network is taken");
+      if (auto removed = remove_network(old->id, stop); !removed) return std::unexpected(removed.error());
       continue;
     }
     if (answer->status != 201) return refusal(*answer);

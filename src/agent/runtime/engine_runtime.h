@@ -65,11 +65,19 @@ class EngineRuntime final : public ContainerRuntime {
   std::string instance_filter() const;
   bool is_ours(const Labels& labels) const;
   RuntimeInfo known() const;
+  /// How far a container's log has been handed out: podman's times have whole seconds, so that a time alone would lose
+  /// or repeat lines. `lines` counts those at the very moment `at`.
+  struct LogMark {
+    EngineTime at = 0;
+    std::int64_t lines = 0;
+  };
+  LogMark log_mark(const std::string& id, EngineTime since) const;
 
   const EngineOptions options_;
   EngineClient client_;
   mutable std::mutex mutex_;
-  RuntimeInfo info_;  ///< of the last probe
+  RuntimeInfo info_;                          ///< of the last probe
+  std::map<std::string, LogMark> log_marks_;  ///< by container, until it is removed
 };
 
 }  // namespace ee::agent

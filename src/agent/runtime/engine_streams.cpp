@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <boost/json/serialize.hpp>
+#include <limits>
 
 #include "agent/runtime/engine_answers.h"
 #include "agent/runtime/engine_frames.h"
@@ -12,6 +13,13 @@ namespace ee::agent {
 namespace {
 
 constexpr int kFruitlessTries = 3;  ///< failed streams in a row that brought nothing, before logs are given up
+
+/// `since` of a request. Podman reads it as a floating-point number, which is not exact to some hundred nanoseconds,
+/// and leaves its own moment out: it is asked for more, and what was seen is left out here.
+std::string asked_since(EngineTime from, bool podman) {
+  constexpr EngineTime kSecond = 1'000'000'000;
+  return since_text(podman ? std::max<EngineTime>(from / kSecond - 1, 0) * kSecond : from);
+}
 
 }  // namespace
 
@@ -45,26 +53,43 @@ RuntimeResult<void> EngineRuntime::events(EngineTime since, const OnContainerEve
   return runtime_fail(RuntimeFailure::cancelled);
 }
 
+EngineRuntime::LogMark EngineRuntime::log_mark(const std::string& id, EngineTime since) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = log_marks_.find(id);
+  if (since > 0 && found != log_marks_.end() && found->second.at == since) return found->second;
+  return {.at = since, .lines = since > 0 ? std::numeric_limits<std::int64_t>::max() : 0};
+}
+
 RuntimeResult<LogsEnd> EngineRuntime::logs(const std::string& id, EngineTime since, const OnContainerLogLine& on_line,
                                            const std::stop_token& stop) {
   LogsEnd result{.last_at = since};
   RuntimeError problem{.failure = RuntimeFailure::unavailable};
   for (int fruitless = 0; fruitless < kFruitlessTries;) {
     const EngineTime from = result.last_at;  // the engine's `since` includes its own moment
+    const LogMark seen = log_mark(id, from);
+    LogMark mark = seen;
+    std::int64_t again = 0;
     FrameDecoder decoder([&](const ContainerLogLine& line) {
-      if (line.at <= from && from > 0) return;
-      result.last_at = std::max(result.last_at, line.at);
+      if (line.at < seen.at || (line.at == seen.at && again++ < seen.lines)) return;
+      if (line.at > mark.at) mark = {.at = line.at, .lines = 0};
+      if (line.at == mark.at) ++mark.lines;
+      result.last_at = mark.at;
       on_line(line);
     });
     bool malformed = false;
     const auto answer = client_.stream(
         {.target = "/containers/" + percent_encode(id) +
-                   "/logs?follow=true&stdout=true&stderr=true&timestamps=true&since=" + since_text(from),
+                   "/logs?follow=true&stdout=true&stderr=true&timestamps=true&since=" +
+                   asked_since(from, known().name == "podman"),
          .total = std::nullopt},
         {}, [&](std::string_view bytes) { return !(malformed = !decoder.feed(bytes)); }, stop);
+    if (answer && answer->status == 200) decoder.finish();
+    {
+      const std::lock_guard lock(mutex_);
+      if (mark.at > 0) log_marks_[id] = mark;
+    }
     if (stop.stop_requested()) return runtime_fail(RuntimeFailure::cancelled);
     if (answer && answer->status == 200) {
-      decoder.finish();
       const auto state = inspect(id, stop);
       if (state && !state->running) return result;
       if (!state && state.error().failure == RuntimeFailure::not_found) return result;  // removed meanwhile
