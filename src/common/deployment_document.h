@@ -19,7 +19,7 @@
 namespace ee::agent_api {
 
 constexpr std::size_t kMaxDocumentBytes = 512UL * 1024;
-constexpr std::size_t kMaxResolvedComposeBytes = 256UL * 1024;
+constexpr std::size_t kMaxResolvedComposeBytes = 320UL * 1024;
 constexpr std::size_t kMaxSealedSecrets = 64;
 constexpr std::size_t kMaxSealedSecretBytes = 64UL * 1024;  ///< of all values together
 constexpr std::size_t kMaxRegistryCredentials = 16;

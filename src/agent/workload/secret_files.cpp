@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 /// A new file of mode 0400; never an existing one, never through a link.
 Result<void> write_secret(const std::string& path, std::string_view value) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
-  if (fd < 0) return fail(ErrorCode::internal_error, fmt::format("cannot make a secret file: {}", std::strerror(errno)));
+  if (fd < 0)
+    return fail(ErrorCode::internal_error, fmt::format("cannot make a secret file: {}", std::strerror(errno)));
   bool written = true;
   while (written && !value.empty()) {
     const ssize_t count = ::write(fd, value.data(), value.size());
@@ -33,7 +34,8 @@ Result<void> write_secret(const std::string& path, std::string_view value) {
   }
   const int reason = errno;
   ::close(fd);
-  if (!written) return fail(ErrorCode::internal_error, fmt::format("cannot write a secret file: {}", std::strerror(reason)));
+  if (!written)
+    return fail(ErrorCode::internal_error, fmt::format("cannot write a secret file: {}", std::strerror(reason)));
   return {};
 }
 
@@ -41,7 +43,7 @@ void overwrite(const fs::path& path) {
   ::chmod(path.c_str(), 0600);
   const int fd = ::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return;
-  struct stat info{};
+  struct stat info {};
   off_t left = ::fstat(fd, &info) == 0 ? info.st_size : 0;
   static constexpr std::array<char, 4096> kZeros{};
   while (left > 0) {
