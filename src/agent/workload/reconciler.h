@@ -63,9 +63,12 @@ class Reconciler final : public Workloads {
     /// Measures a workload before its start (`deploy`) and after its stop (`undeploy`).
     std::function<Result<void>(bool deploy, const agent_api::DeploymentDocument&)> measure =
         [](bool, const agent_api::DeploymentDocument&) { return Result<void>(); };
-    /// Whose logs are to be collected from now on: service -> container name. Empty: nobody's.
-    std::function<void(const std::map<std::string, std::string>&)> collect =
-        [](const std::map<std::string, std::string>&) {};
+    /// A container was started, or was found running: its log is wanted.
+    std::function<void(const std::string& deployment_id, const std::string& service, const std::string& container)>
+        started = [](const std::string&, const std::string&, const std::string&) {};
+    /// These are stopped and will be removed: the rest of their logs is wanted now.
+    std::function<void(const std::string& deployment_id, const std::vector<std::string>& containers)> ended =
+        [](const std::string&, const std::vector<std::string>&) {};
     std::function<bool()> disk_is_tight = [] { return false; };  ///< more than 80 % used
   };
 
@@ -154,6 +157,8 @@ class Reconciler final : public Workloads {
   void prune(const std::map<std::string, std::string>& images, const std::stop_token& stop);
   bool start_old_again(const std::stop_token& stop);
   void stop_held(const std::stop_token& stop);
+  void tell_started(const PlannedContainer& container);
+  void tell_ended(const WorkloadPlan& plan);
   bool tear_down(const HeldWorkload& held, bool with_volumes, const std::stop_token& stop);
   void adopt_key(const Incoming& incoming);
 

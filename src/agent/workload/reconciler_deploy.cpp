@@ -78,12 +78,11 @@ StepResult<void> Reconciler::bring_up(const WorkloadPlan& plan, const Incoming& 
     return std::unexpected(StepFailure{.code = ErrorCode::internal, .detail = measured.error().detail});
   measured_ = true;
   if (auto created = steps_.create(plan, work); !created) return created;
-  std::map<std::string, std::string> names;
-  for (const PlannedContainer& container : plan.containers) names[container.service] = container.spec.name;
-  hooks_.collect(names);
-  if (auto started = steps_.start(plan, images, until, work); !started) return started;
+  const auto on_started = [this](const PlannedContainer& container) { tell_started(container); };
+  if (auto started = steps_.start(plan, images, on_started, until, work); !started) return started;
   set_phase(WorkloadPhase::checking);
-  return steps_.await_health(plan, health_target(incoming.document, options_.place.workload_address), until, work);
+  return steps_.await_health(plan, health_target(incoming.document, options_.place.workload_address), on_started, until,
+                             work);
 }
 
 void Reconciler::deploy(Incoming& incoming, const std::stop_token& stop) {
@@ -204,6 +203,7 @@ void Reconciler::upgrade(Incoming& incoming, const std::stop_token& stop) {
 
   const std::int64_t old_revision = held_->running_revision;
   const auto old_images = held_->images;
+  if (plan_) tell_ended(*plan_);
   came_up(std::move(*plan), incoming, *images);
   if (old_revision != revision) {
     (void)steps_.remove_containers(held_->deployment_id, old_revision, stop);  // else swept later: they are not held
@@ -220,6 +220,10 @@ void Reconciler::upgrade_failed(const StepFailure& failure, const agent_api::Dep
   const std::int64_t new_revision = target.revision;
   if (measured_) measure_end(target);
   if (new_revision != held.running_revision) {
+    if (auto plan = make_plan(target, nullptr, options_.place)) {
+      (void)steps_.stop_containers(*plan, stop);
+      tell_ended(*plan);
+    }
     (void)steps_.remove_containers(held.deployment_id, new_revision, stop);
     secret_files_.remove(held.deployment_id, new_revision);
   }
@@ -263,14 +267,12 @@ bool Reconciler::start_old_again(const std::stop_token& stop) {
   if (!plan_) return false;
   watched_.clear();
   const SteadyTime until = clock_.steady_now() + kStartOldBudget;
-  std::map<std::string, std::string> names;
   for (const PlannedContainer& container : plan_->containers) {
     if (container.may_complete) continue;  // has done its work
     const auto started = runtime_.start(container.spec.name, stop);
     if (!started || clock_.steady_now() >= until) return false;
-    names[container.service] = container.spec.name;
+    tell_started(container);
   }
-  hooks_.collect(names);
   up_ = true;
   return true;
 }
@@ -300,6 +302,16 @@ void Reconciler::stop_held(const std::stop_token& stop) {
   set_held(std::nullopt);
 }
 
+void Reconciler::tell_started(const PlannedContainer& container) {
+  hooks_.started(held_->deployment_id, container.service, container.spec.name);
+}
+
+void Reconciler::tell_ended(const WorkloadPlan& plan) {
+  std::vector<std::string> names;
+  for (const PlannedContainer& container : plan.containers) names.push_back(container.spec.name);
+  hooks_.ended(plan.deployment_id, names);
+}
+
 /// Containers by the plan's order if there is one, then everything with the deployment's label. Whether all is gone.
 bool Reconciler::tear_down(const HeldWorkload& held, bool with_volumes, const std::stop_token& stop) {
   auto plan = plan_ ? std::move(plan_) : std::optional<WorkloadPlan>();
@@ -312,11 +324,13 @@ bool Reconciler::tear_down(const HeldWorkload& held, bool with_volumes, const st
   if (!plan)
     if (auto made = make_plan(held.document, nullptr, options_.place)) plan = std::move(*made);
   bool done = true;
-  if (plan) done = steps_.stop_containers(*plan, stop).has_value();
+  if (plan) {
+    done = steps_.stop_containers(*plan, stop).has_value();
+    tell_ended(*plan);
+  }
   done = steps_.remove_containers(held.deployment_id, 0, stop) && done;
   done = steps_.remove_networks(held.deployment_id, stop) && done;
   if (with_volumes) done = steps_.remove_volumes(held.deployment_id, stop) && done;
-  hooks_.collect({});
   secret_files_.keep_only({}, 0);
   watched_.clear();
   health_.reset();

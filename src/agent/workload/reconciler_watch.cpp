@@ -76,8 +76,6 @@ bool Reconciler::adopt_containers(const HeldWorkload& held, const std::vector<Co
     if (found == containers.end() || image == held.images.end()) return false;
     if (label(found->labels, kSpecLabel) != planned.spec_hash || found->image_id != image->second) return false;
   }
-  std::map<std::string, std::string> names;
-  for (const PlannedContainer& planned : plan->containers) names[planned.service] = planned.spec.name;
   std::vector<agent_api::RunningService> services;
   for (const PlannedContainer& container : plan->containers)
     services.push_back({.name = container.service,
@@ -107,8 +105,8 @@ bool Reconciler::adopt_containers(const HeldWorkload& held, const std::vector<Co
     services_ = std::move(services);
     health_checked_at_ = board_.corrected_now();
   }
-  hooks_.collect(names);
   set_held(std::move(next));
+  for (const PlannedContainer& container : plan_->containers) tell_started(container);
   log::info("workload", "adopted", {{"deployment_id", held.deployment_id}, {"revision", held.running_revision}});
   return true;
 }
@@ -169,6 +167,7 @@ std::optional<StepFailure> Reconciler::watch_containers(const std::stop_token& s
       watched.start_at = now + kMostRestartDelay;
       continue;
     }
+    if (started) tell_started(planned);
     ++restarts_;
     set_held(*held_);
   }

@@ -158,12 +158,13 @@ StepResult<void> DeploySteps::create(const WorkloadPlan& plan, const std::stop_t
 }
 
 StepResult<void> DeploySteps::start(const WorkloadPlan& plan, const std::map<std::string, ImageInfo>& images,
-                                    SteadyTime until, const std::stop_token& stop) {
+                                    const OnStarted& on_started, SteadyTime until, const std::stop_token& stop) {
   Milliseconds working{0};
   for (const PlannedContainer& container : plan.containers) {
     if (auto ready = await(container, plan, images, until, stop); !ready) return ready;
     const SteadyTime began = clock_.steady_now();
     if (const auto started = runtime_.start(container.spec.name, stop); !started) return failed(started.error());
+    on_started(container);
     working += std::chrono::ceil<Milliseconds>(clock_.steady_now() - began);
     if (working > kCreateBudget) return failed(ErrorCode::compose_failed, "starting took too long");
   }
@@ -240,8 +241,8 @@ StepResult<void> DeploySteps::check_still_running(const WorkloadPlan& plan, cons
   return {};
 }
 
-StepResult<void> DeploySteps::await_health(const WorkloadPlan& plan, const HealthTarget& target, SteadyTime until,
-                                           const std::stop_token& stop) {
+StepResult<void> DeploySteps::await_health(const WorkloadPlan& plan, const HealthTarget& target,
+                                           const OnStarted& on_started, SteadyTime until, const std::stop_token& stop) {
   int good = 0;
   int exits = 0;
   while (true) {
@@ -256,6 +257,7 @@ StepResult<void> DeploySteps::await_health(const WorkloadPlan& plan, const Healt
         if (!state) return failed(state.error());
         if (state->running || (container.may_complete && state->exit_code == 0)) continue;
         if (const auto again = runtime_.start(container.spec.name, stop); !again) return failed(again.error());
+        on_started(container);
       }
       continue;
     }

@@ -47,12 +47,13 @@ class DeploySteps {
   /// D: networks, volumes, containers. A network that exists is kept, so that stopped containers of an older revision
   /// stay in it.
   StepResult<void> create(const WorkloadPlan& plan, const std::stop_token& stop);
+  using OnStarted = std::function<void(const PlannedContainer&)>;
   /// D: starts in order, each when its conditions hold. `until` bounds the waits for conditions.
-  StepResult<void> start(const WorkloadPlan& plan, const std::map<std::string, ImageInfo>& images, SteadyTime until,
-                         const std::stop_token& stop);
+  StepResult<void> start(const WorkloadPlan& plan, const std::map<std::string, ImageInfo>& images,
+                         const OnStarted& on_started, SteadyTime until, const std::stop_token& stop);
   /// E: until two good answers in a row.
-  StepResult<void> await_health(const WorkloadPlan& plan, const HealthTarget& target, SteadyTime until,
-                                const std::stop_token& stop);
+  StepResult<void> await_health(const WorkloadPlan& plan, const HealthTarget& target, const OnStarted& on_started,
+                                SteadyTime until, const std::stop_token& stop);
   bool healthy(const HealthTarget& target, const std::stop_token& stop);
 
   /// Containers of the deployment, by the labels; `revision` 0: of all revisions.
