@@ -69,6 +69,9 @@ class Reconciler final : public Workloads {
     /// These are stopped and will be removed: the rest of their logs is wanted now.
     std::function<void(const std::string& deployment_id, const std::vector<std::string>& containers)> ended =
         [](const std::string&, const std::vector<std::string>&) {};
+    /// Containers with addresses in these subnets are about to start: what they may not reach is to be closed first.
+    std::function<Result<void>(const std::vector<std::string>& subnets, const std::stop_token& stop)> guard =
+        [](const std::vector<std::string>&, const std::stop_token&) { return Result<void>(); };
     std::function<bool()> disk_is_tight = [] { return false; };  ///< more than 80 % used
   };
 
@@ -157,6 +160,7 @@ class Reconciler final : public Workloads {
   void prune(const std::map<std::string, std::string>& images, const std::stop_token& stop);
   bool start_old_again(const std::stop_token& stop);
   void stop_held(const std::stop_token& stop);
+  StepResult<void> guard_networks(const std::stop_token& stop);
   void tell_started(const PlannedContainer& container);
   void tell_ended(const WorkloadPlan& plan);
   bool tear_down(const HeldWorkload& held, bool with_volumes, const std::stop_token& stop);

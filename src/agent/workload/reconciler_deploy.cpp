@@ -78,6 +78,7 @@ StepResult<void> Reconciler::bring_up(const WorkloadPlan& plan, const Incoming& 
     return std::unexpected(StepFailure{.code = ErrorCode::internal, .detail = measured.error().detail});
   measured_ = true;
   if (auto created = steps_.create(plan, work); !created) return created;
+  if (auto guarded = guard_networks(work); !guarded) return guarded;
   const auto on_started = [this](const PlannedContainer& container) { tell_started(container); };
   if (auto started = steps_.start(plan, images, on_started, until, work); !started) return started;
   set_phase(WorkloadPhase::checking);
@@ -300,6 +301,20 @@ void Reconciler::stop_held(const std::stop_token& stop) {
   }
   log::info("workload", "stopped", {{"deployment_id", held.deployment_id}});
   set_held(std::nullopt);
+}
+
+StepResult<void> Reconciler::guard_networks(const std::stop_token& stop) {
+  const auto networks = runtime_.list_networks(stop);
+  if (!networks) return std::unexpected(step_failure(networks.error()));
+  std::vector<std::string> subnets;
+  for (const NetworkInfo& network : *networks)
+    subnets.insert(subnets.end(), network.subnets.begin(), network.subnets.end());
+  if (auto guarded = hooks_.guard(subnets, stop); !guarded) {
+    if (stop.stop_requested()) return std::unexpected(StepFailure{.cancelled = true});
+    return std::unexpected(
+        StepFailure{.code = ErrorCode::internal, .detail = "the firewall: " + guarded.error().detail});
+  }
+  return {};
 }
 
 void Reconciler::tell_started(const PlannedContainer& container) {
