@@ -210,6 +210,7 @@ Result<IdempotentAnswer> Deployments::deploy(const DeploymentCall& call, const D
     if (answer.error().code == ErrorCode::no_capacity) return fail(no_capacity(*order));
     return answer;
   }
+  for (const AgentRow& agent : order->claimed) parts_.directory.put(agent);
   if (parts_.wake) parts_.wake();
   return answer;
 }
@@ -297,6 +298,7 @@ Result<void> Deployments::claim_all(db::Transaction& tx, const Order& order, std
 
 Result<EffectAnswer> Deployments::place_all(db::Transaction& tx, const DeploymentCall& call, Order& order) {
   const UtcTime now = parts_.clock.now();
+  order.claimed.clear();
   const auto service = service_for(tx, order, call.actor);
   if (!service) return std::unexpected(service.error());
   if (auto good = check_replaced(tx, order, *service); !good) return std::unexpected(good.error());
@@ -328,6 +330,7 @@ Result<EffectAnswer> Deployments::place_all(db::Transaction& tx, const Deploymen
   for (Placed& one : placed) {
     one.row.group_id = answer.group_id;
     if (auto done = insert_one(tx, call, order, *service, one); !done) return std::unexpected(done.error());
+    if (one.agent) order.claimed.push_back(*one.agent);
     answer.deployments.push_back({.id = one.id.str(),
                                   .state = one.row.state,
                                   .agent = agent_view(one.agent),

@@ -17,6 +17,7 @@ struct Deployments::Order {
   std::vector<std::string> sizes = {};                     ///< in the order of preference
   std::map<std::string, PlannedWorkload> workloads = {};   ///< by node size
   PlacementQuestion question = {};
+  std::vector<AgentRow> claimed = {};  ///< what the last try claimed
   bool wait_only = false;  ///< agents for a part of the replicas are no use: all of them wait
 };
 
