@@ -10,9 +10,10 @@ void build_agents(App::Parts& parts) {
   const auto keys_version = [&parts] { return parts.signing_keys_version.load(); };
   parts.directory = std::make_unique<Directory>(*parts.database);
   parts.live = std::make_unique<LiveMap>(*parts.database);
+  build_deployment_core(parts);
   parts.flusher = std::make_unique<LiveFlusher>(*parts.database, *parts.live, world.clock);
   parts.heartbeats = std::make_unique<HeartbeatService>(
-      *parts.database, *parts.directory, *parts.live, parts.deployments,
+      *parts.database, *parts.directory, *parts.live, *parts.reports,
       HeartbeatService::Sources{.settings = [values] { return views::heartbeat(values()->resolved().values); },
                                 .interval_raise = [&parts] { return parts.flusher->interval_raise(); },
                                 .signing_keys_version = keys_version,
@@ -38,7 +39,7 @@ void build_agents(App::Parts& parts) {
       .trust = *parts.trust,
       .signing_keys = parts.keys->signing,
       .tunnels = *parts.tunnels,
-      .deployments = parts.deployments,
+      .deployments = *parts.reports,
       .directory = *parts.directory,
       .live = *parts.live,
       .credentials = *parts.credentials,
@@ -52,12 +53,12 @@ void build_agents(App::Parts& parts) {
   parts.agents = std::make_unique<AgentService>(AgentService::Parts{.database = *parts.database,
                                                                     .directory = *parts.directory,
                                                                     .live = *parts.live,
-                                                                    .deployments = parts.deployments,
+                                                                    .deployments = *parts.reports,
                                                                     .tunnels = *parts.tunnels,
                                                                     .credentials = *parts.credentials,
                                                                     .clock = world.clock,
                                                                     .random = world.random});
-  parts.channel = std::make_unique<AgentChannel>(*parts.database, *parts.directory, parts.deployments,
+  parts.channel = std::make_unique<AgentChannel>(*parts.database, *parts.directory, *parts.reports,
                                                  parts.keys->signing, keys_version, world.clock);
   parts.agent_endpoint = std::make_unique<AgentEndpoint>(
       [&parts] { return views::agent_endpoint(parts.snapshot()->resolved().values, parts.config); });

@@ -91,10 +91,10 @@ Result<Deployments::Order> Deployments::order_of(const DeploymentCall& call, con
   order.wanted.health_path = request.health_path;
   order.wanted.deploy_timeout_seconds = request.deploy_timeout_seconds.value_or(900);
   if (call.principal.kind == PrincipalKind::oidc) {
-    order.auth_method = AuthMethod::github_oidc;
+    order.auth_method = DeployAuth::github_oidc;
     if (call.principal.oidc_claims) order.auth_context = claims_json(*call.principal.oidc_claims);
   } else if (call.principal.kind == PrincipalKind::session) {
-    order.auth_method = AuthMethod::session;
+    order.auth_method = DeployAuth::session;
   }
   order.question.wants.rules = rules_of(request.placement);
   order.question.agent_name = request.agent_name;

@@ -7,7 +7,7 @@ namespace ee::cp {
 struct Deployments::Order {
   AccountId account = {};
   PlacementCaller caller = {};
-  AuthMethod auth_method = AuthMethod::api_key;
+  DeployAuth auth_method = DeployAuth::api_key;
   std::optional<std::string> auth_context = {};
   DeployRequest request = {};
   WorkloadWanted wanted = {};

@@ -417,7 +417,7 @@ Result<Applied> DeploymentMachine::request_stop(db::Transaction& tx, const Deplo
 
 Result<PlacementCaller> DeploymentMachine::caller_of(db::Transaction& tx, const DeploymentRow& row) const {
   PlacementCaller caller{.account = row.account_id};
-  if (row.auth_method == AuthMethod::github_oidc && row.auth_context) {
+  if (row.auth_method == DeployAuth::github_oidc && row.auth_context) {
     const auto context = json::parse(*row.auth_context);
     if (context && context->is_object())
       if (const auto* id = context->as_object().if_contains("repository_owner_id"); id != nullptr && id->is_int64())
