@@ -83,12 +83,12 @@ TEST_F(DeploymentsTest, AStopFreesTheAgentAndEndsBilling) {
   EXPECT_EQ(state(id), "stopping");
   EXPECT_EQ(open_segments(id), 0) << "charged no longer than until it was asked for";
   EXPECT_EQ(agent_status(agent), "undeploying");
-  EXPECT_EQ(as(account.key, "POST", "/api/v1/deployments/" + id + "/stop").status, 200);
+  EXPECT_EQ(as(account.key, "POST", "/api/v1/deployments/" + id + "/stop", "{}").status, 200);
   reconcile();
   EXPECT_EQ(state(id), "stopped");
   EXPECT_EQ(agent_status(agent), "undeployed");
   EXPECT_EQ(text(get(id), "termination_reason"), "user");
-  EXPECT_EQ(as(account.key, "POST", "/api/v1/deployments/" + id + "/stop").status, 200);
+  EXPECT_EQ(as(account.key, "POST", "/api/v1/deployments/" + id + "/stop", "{}").status, 200);
   EXPECT_EQ(as(account.key, "PATCH", "/api/v1/deployments/" + id, R"({"ttl_seconds":600})").code(),
             "deployment_final");
   EXPECT_NE(deploy_one(), id) << "the agent can be used again";
@@ -213,7 +213,7 @@ TEST_F(DeploymentsTest, ListsShowOwnDeploymentsByFilter) {
   EXPECT_EQ(body_of(as(other.key, "GET", "/api/v1/deployments")).at("items").as_array().size(), 0U);
   EXPECT_EQ(as(other.key, "GET", "/api/v1/deployments/" + first).code(), "deployment_not_found");
   EXPECT_EQ(as(other.key, "GET", "/api/v1/deployments/" + first + "/events").code(), "deployment_not_found");
-  EXPECT_EQ(as(other.key, "POST", "/api/v1/deployments/" + first + "/stop").code(), "deployment_not_found");
+  EXPECT_EQ(as(other.key, "POST", "/api/v1/deployments/" + first + "/stop", "{}").code(), "deployment_not_found");
   const auto listed = [&](const std::string& query) {
     const auto body = body_of(as(account.key, "GET", "/api/v1/deployments" + query));
     std::vector<std::string> ids;
@@ -268,7 +268,7 @@ TEST_F(DeploymentsTest, SecretsAreWrittenAndNeverRead) {
                           "SELECT sealed FROM deployment_secrets", "SELECT env FROM deployment_revisions",
                           "SELECT resolved_compose FROM deployment_revisions"})
     for (const std::string& text : cp.values<std::string>(sql)) EXPECT_EQ(text.find(secret), std::string::npos) << sql;
-  as(account.key, "POST", path + "/stop");
+  as(account.key, "POST", path + "/stop", "{}");
   reconcile();
   EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM deployment_secrets").front(), 0);
 }

@@ -315,6 +315,10 @@ Result<void> DeploymentMachine::set_times(db::Transaction& tx, Step& step) const
     row.state_deadline_at = now + Seconds(*revision ? (*revision)->deploy_timeout_seconds : 900);
   }
   if (step.does(F::stop_deadline)) row.state_deadline_at = now + step.settings.stop_timeout;
+  if (step.rule.event == E::workload_gone || step.does(F::begin_update) || step.does(F::roll_back)) {
+    row.phase.reset();  // what is sent now begins from its first phase
+    row.progress.reset();
+  }
   switch (row.state) {
     case S::pending: row.next_action_at = row.state_deadline_at = row.wait_ends_at; break;
     case S::assigned:
