@@ -60,6 +60,7 @@ void build_agents(App::Parts& parts) {
                                                                     .random = world.random});
   parts.channel = std::make_unique<AgentChannel>(*parts.database, *parts.directory, *parts.reports,
                                                  parts.keys->signing, keys_version, world.clock);
+  parts.enrollment_tokens = std::make_unique<EnrollmentTokens>(*parts.database, world.clock, world.random);
   parts.agent_endpoint = std::make_unique<AgentEndpoint>(
       [&parts] { return views::agent_endpoint(parts.snapshot()->resolved().values, parts.config); });
   parts.agent_client = std::make_unique<AgentClient>(AgentClient::Parts{.endpoint = *parts.agent_endpoint,
@@ -67,6 +68,18 @@ void build_agents(App::Parts& parts) {
                                                                         .http = world.http,
                                                                         .clock = world.clock,
                                                                         .random = world.random});
+  parts.agent_relay = std::make_unique<AgentRelay>(AgentRelay::Parts{.database = *parts.database,
+                                                                     .live = *parts.live,
+                                                                     .deployments = *parts.reports,
+                                                                     .client = *parts.agent_client,
+                                                                     .clock = world.clock});
+  parts.console_access = std::make_unique<ConsoleAccess>(ConsoleAccess::Parts{.database = *parts.database,
+                                                                              .deployments = *parts.reports,
+                                                                              .endpoint = *parts.agent_endpoint,
+                                                                              .signing_keys = parts.keys->signing,
+                                                                              .clock = world.clock,
+                                                                              .random = world.random,
+                                                                              .public_url = parts.config.public_url});
 }
 
 }  // namespace ee::cp
