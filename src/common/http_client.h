@@ -17,6 +17,13 @@ struct HttpHeader {
   std::string value;
 };
 
+/// Which addresses a call may connect to. The address that is looked at is the one that is connected to, so a name that
+/// changes its address between two look-ups gains nothing.
+enum class AddressPolicy {
+  any,
+  public_only,  ///< another address is HttpFailure::address_refused; see is_public_address
+};
+
 /// One outbound call. Redirects are never followed; TLS is verified against the system roots, or `ca_file`.
 struct HttpClientRequest {
   std::string method = "GET";
@@ -29,7 +36,8 @@ struct HttpClientRequest {
   std::string ca_file = {};
   std::string unix_socket = {};
   bool own_connection = false;  ///< never a kept one: a request on it that gets no answer is not sent again
-  std::stop_token stop = {};    ///< a request aborts the transfer
+  AddressPolicy addresses = AddressPolicy::any;
+  std::stop_token stop = {};  ///< a request aborts the transfer
 };
 
 struct HttpClientResponse {
@@ -42,7 +50,17 @@ struct HttpClientResponse {
 };
 
 /// Why no answer came. An HTTP status, whatever it is, is an answer.
-enum class HttpFailure { bad_url, resolve, connect, tls, timeout, answer_too_large, cancelled, protocol };
+enum class HttpFailure {
+  bad_url,
+  resolve,
+  connect,
+  tls,
+  timeout,
+  answer_too_large,
+  cancelled,
+  protocol,
+  address_refused
+};
 
 std::string_view to_string(HttpFailure failure);
 

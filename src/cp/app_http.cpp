@@ -76,6 +76,10 @@ void make_contexts(App::Parts& parts) {
                                                                  }});
   parts.agent_relay_routes = std::make_unique<AgentRelayRoutes>(
       AgentRelayRoutes{.relay = *parts.agent_relay, .console = *parts.console_access});
+  parts.deployment_routes = std::make_unique<DeploymentRoutes>(DeploymentRoutes{.deployments = *parts.deployments,
+                                                                                .jobs = *parts.deployment_jobs,
+                                                                                .channel = *parts.deployment_channel,
+                                                                                .cursors = *parts.cursors});
   parts.trust_routes = std::make_unique<TrustRoutes>(
       TrustRoutes{.trust = *parts.trust, .preview = *parts.attestation_admin, .cursors = *parts.cursors});
   parts.ledger_routes = std::make_unique<LedgerRoutes>(LedgerRoutes{.money = *parts.money,
@@ -113,6 +117,9 @@ void build_http(App::Parts& parts) {
   add_agent_routes(table, *parts.agent_routes);
   add_enrollment_token_routes(table, *parts.agent_routes);
   add_agent_relay_routes(table, *parts.agent_relay_routes);
+  add_deploy_routes(table, *parts.deployment_routes);
+  add_deployment_routes(table, *parts.deployment_routes);
+  add_deployment_agent_routes(table, *parts.deployment_routes);
   add_trust_routes(table, *parts.trust_routes);
   add_attestation_admin_routes(table, *parts.attestation_admin_routes);
   add_admin_routes(table, *parts.admin_routes);

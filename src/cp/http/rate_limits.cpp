@@ -19,7 +19,9 @@ struct RateLimits::Buckets {
         write({.count = 10, .period = Seconds(1), .burst = 30}, clock),
         admin({.count = 50, .period = Seconds(1), .burst = 100}, clock),
         sign_in({.count = 20, .period = Seconds(600), .burst = 20}, clock),
-        webhook({.count = 100, .period = Seconds(1), .burst = 200}, clock) {}
+        webhook({.count = 100, .period = Seconds(1), .burst = 200}, clock),
+        deploy({.count = 30, .period = Seconds(60), .burst = 30}, clock),
+        preflight({.count = 60, .period = Seconds(60), .burst = 60}, clock) {}
 
   net::RateLimiter challenge;
   net::RateLimiter challenges_in_all;
@@ -32,6 +34,8 @@ struct RateLimits::Buckets {
   net::RateLimiter admin;
   net::RateLimiter sign_in;
   net::RateLimiter webhook;
+  net::RateLimiter deploy;
+  net::RateLimiter preflight;
 
   net::RateLimiter* of(RateClass rate) {
     switch (rate) {
@@ -46,12 +50,14 @@ struct RateLimits::Buckets {
       case RateClass::admin: return &admin;
       case RateClass::sign_in: return &sign_in;
       case RateClass::webhook: return &webhook;
+      case RateClass::deploy: return &deploy;
+      case RateClass::preflight: return &preflight;
     }
     std::abort();
   }
   void scale(std::int64_t percent) {
     for (net::RateLimiter* limiter : {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &agent_relay,
-                                      &read, &write, &admin, &sign_in, &webhook})
+                                      &read, &write, &admin, &sign_in, &webhook, &deploy, &preflight})
       limiter->set_scale_percent(percent);
   }
 };
@@ -90,6 +96,8 @@ std::string_view to_string(RateClass rate) {
     case RateClass::admin: return "admin";
     case RateClass::sign_in: return "sign_in";
     case RateClass::webhook: return "webhook";
+    case RateClass::deploy: return "deploy";
+    case RateClass::preflight: return "preflight";
   }
   std::abort();
 }

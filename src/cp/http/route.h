@@ -25,7 +25,9 @@ enum class RateClass : std::uint8_t {
   write,
   admin,
   sign_in,
-  webhook
+  webhook,
+  deploy,
+  preflight
 };
 
 /// One request on its way to a handler, who is behind it known.
