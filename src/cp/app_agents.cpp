@@ -59,6 +59,13 @@ void build_agents(App::Parts& parts) {
                                                                     .random = world.random});
   parts.channel = std::make_unique<AgentChannel>(*parts.database, *parts.directory, parts.deployments,
                                                  parts.keys->signing, keys_version, world.clock);
+  parts.agent_endpoint = std::make_unique<AgentEndpoint>(
+      [&parts] { return views::agent_endpoint(parts.snapshot()->resolved().values, parts.config); });
+  parts.agent_client = std::make_unique<AgentClient>(AgentClient::Parts{.endpoint = *parts.agent_endpoint,
+                                                                        .signing_keys = parts.keys->signing,
+                                                                        .http = world.http,
+                                                                        .clock = world.clock,
+                                                                        .random = world.random});
 }
 
 }  // namespace ee::cp

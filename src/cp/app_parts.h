@@ -38,6 +38,8 @@
 #include "cp/service/accounts.h"
 #include "cp/service/admin_sessions.h"
 #include "cp/service/agent_channel.h"
+#include "cp/service/agent_client.h"
+#include "cp/service/agent_endpoint.h"
 #include "cp/service/agent_service.h"
 #include "cp/service/api_keys.h"
 #include "cp/service/authenticator.h"
@@ -159,6 +161,8 @@ struct App::Parts {
   std::unique_ptr<RegistrationService> registration;
   std::unique_ptr<AgentChannel> channel;
   std::unique_ptr<AgentService> agents;
+  std::unique_ptr<AgentEndpoint> agent_endpoint;
+  std::unique_ptr<AgentClient> agent_client;
 
   // prices, charging, funds
   NoShares shares;
