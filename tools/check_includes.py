@@ -34,6 +34,7 @@ LIBRARIES = {
     "spdlog/": ["common"],
     "openssl/": ["common", "attestation", "net"],
     "sodium": ["common"],
+    "yaml.h": ["common"],
 }
 
 

@@ -14,7 +14,7 @@
 #include "agent/agent.h"
 #include "agent/config.h"
 #include "agent/measure.h"
-#include "agent/posix_subprocess.h"
+#include "common/posix_subprocess.h"
 #include "agent/quote_sources.h"
 #include "agent/version.h"
 #include "common/clock.h"
@@ -90,7 +90,7 @@ class Signals {
 };
 
 void power_off() {
-  ee::agent::PosixSubprocessLauncher launcher;
+  ee::PosixSubprocessLauncher launcher;
   ee::SystemClock clock;
   if (auto child = launcher.start({.argv = {"systemctl", "poweroff"}})) {
     for (int i = 0; i < 300 && !(*child)->poll(); ++i) clock.sleep_for(std::chrono::milliseconds(100), {});
@@ -154,7 +154,7 @@ int run(const Arguments& arguments) {
     case ee::agent::Mode::agent: break;
   }
   ee::net::CurlHttpClient http;
-  ee::agent::PosixSubprocessLauncher subprocesses;
+  ee::PosixSubprocessLauncher subprocesses;
   const auto manager = ee::agent::ServiceManager::from_environment();
   auto agent = ee::agent::Agent::start(loaded->config, {.clock = world.clock,
                                                         .random = world.random,

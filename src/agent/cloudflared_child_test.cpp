@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "agent/cloudflared.h"
-#include "agent/posix_subprocess.h"
+#include "common/posix_subprocess.h"
 #include "common/fake_clock.h"
 #include "common/fake_random.h"
 #include "common/json.h"

@@ -22,6 +22,7 @@ std::string_view to_string(HttpFailure failure) {
     case HttpFailure::answer_too_large: return "answer_too_large";
     case HttpFailure::cancelled: return "cancelled";
     case HttpFailure::protocol: return "protocol";
+    case HttpFailure::address_refused: return "address_refused";
   }
   std::abort();
 }

@@ -17,6 +17,13 @@ struct HttpHeader {
   std::string value;
 };
 
+/// Which addresses a call may connect to. The address that is looked at is the one that is connected to, so a name that
+/// changes its address between two look-ups gains nothing.
+enum class AddressPolicy {
+  any,
+  public_only,  ///< another address is HttpFailure::address_refused; see is_public_address
+};
+
 /// One outbound call. Redirects are never followed; TLS is verified against the system roots, or `ca_file`.
 struct HttpClientRequest {
   std::string method = "GET";
@@ -28,6 +35,7 @@ struct HttpClientRequest {
   std::size_t max_response_bytes = 1024UL * 1024;  ///< a longer answer is `answer_too_large`
   std::string ca_file = {};
   std::string unix_socket = {};
+  AddressPolicy addresses = AddressPolicy::any;
   std::stop_token stop = {};  ///< a request aborts the transfer
 };
 
@@ -41,7 +49,17 @@ struct HttpClientResponse {
 };
 
 /// Why no answer came. An HTTP status, whatever it is, is an answer.
-enum class HttpFailure { bad_url, resolve, connect, tls, timeout, answer_too_large, cancelled, protocol };
+enum class HttpFailure {
+  bad_url,
+  resolve,
+  connect,
+  tls,
+  timeout,
+  answer_too_large,
+  cancelled,
+  protocol,
+  address_refused
+};
 
 std::string_view to_string(HttpFailure failure);
 

@@ -20,6 +20,9 @@ struct SubprocessSpec {
   /// Called with each line of standard output and standard error, without its end, at most 16 KiB of it; from a thread
   /// of the child's own. Never called again once the `Subprocess` is destroyed.
   std::function<void(std::string_view)> on_line = {};
+  /// When set, it gets the bytes of standard output as they come, and `on_line` sees standard error only. Called and
+  /// never called as `on_line`.
+  std::function<void(std::string_view)> on_output = {};
 };
 
 /// How a child ended.
@@ -41,7 +44,7 @@ class Subprocess {
   virtual void send(SubprocessSignal signal) = 0;
 };
 
-/// Where child processes enter. Implementation: agent/posix_subprocess.h; the fake for tests:
+/// Where child processes enter. Implementation: common/posix_subprocess.h; the fake for tests:
 /// common/fake_subprocess.h.
 class SubprocessLauncher {
  public:

@@ -22,7 +22,7 @@ const std::vector<std::string> kStatuses = {"200", "201", "202", "204", "304", "
 std::vector<std::string> with_failures(std::vector<std::string> statuses) {
   for (const HttpFailure failure :
        {HttpFailure::bad_url, HttpFailure::resolve, HttpFailure::connect, HttpFailure::tls, HttpFailure::timeout,
-        HttpFailure::answer_too_large, HttpFailure::cancelled, HttpFailure::protocol})
+        HttpFailure::answer_too_large, HttpFailure::cancelled, HttpFailure::protocol, HttpFailure::address_refused})
     statuses.emplace_back(to_string(failure));
   return statuses;
 }

@@ -2,11 +2,15 @@
 
 #include <curl/curl.h>
 #include <fcntl.h>
+#include <netdb.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 #include <new>
 
+#include "common/ip_address.h"
 #include "net/chars.h"
 #include "net/http.h"
 
@@ -34,11 +38,16 @@ struct Handle {
   std::string origin;  ///< of its last request
 };
 
+struct Origin {
+  std::string scheme, host, port;
+};
+
 struct Transfer {
   HttpClientResponse response;
   std::size_t max_bytes = 0;
   std::size_t header_bytes = 0;
   bool too_large = false;
+  bool address_refused = false;
 };
 
 std::size_t on_body(char* data, std::size_t size, std::size_t count, void* context) {
@@ -75,20 +84,31 @@ int on_socket(void*, curl_socket_t descriptor, curlsocktype) {
   return CURL_SOCKOPT_OK;
 }
 
+/// The socket for an address that curl is about to connect to; none when the address is not a public one.
+curl_socket_t open_public(void* context, curlsocktype, curl_sockaddr* address) {
+  std::array<char, NI_MAXHOST> text{};
+  if (::getnameinfo(&address->addr, address->addrlen, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) != 0 ||
+      !is_public_address(text.data())) {
+    static_cast<Transfer*>(context)->address_refused = true;
+    return CURL_SOCKET_BAD;
+  }
+  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 /// `scheme://host:port`, or nothing when the URL is not one that may be called.
-std::optional<std::string> origin_of(const std::string& text) {
+std::optional<Origin> origin_of(const std::string& text) {
   const UrlHandle url(curl_url());
   if (!url || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK)
     return std::nullopt;
-  std::string origin;
-  for (const CURLUPart part : {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT}) {
+  Origin origin;
+  for (const auto& [part, to] : {std::pair(CURLUPART_SCHEME, &Origin::scheme), std::pair(CURLUPART_HOST, &Origin::host),
+                                 std::pair(CURLUPART_PORT, &Origin::port)}) {
     char* value = nullptr;
     if (curl_url_get(url.get(), part, &value, CURLU_DEFAULT_PORT) != CURLUE_OK) return std::nullopt;
-    origin += value;
-    origin += ' ';
+    origin.*to = value;
     curl_free(value);
   }
-  return origin.starts_with("http ") || origin.starts_with("https ") ? std::optional(origin) : std::nullopt;
+  return origin.scheme == "http" || origin.scheme == "https" ? std::optional(std::move(origin)) : std::nullopt;
 }
 
 bool is_safe(const HttpClientRequest& request) {
@@ -98,6 +118,7 @@ bool is_safe(const HttpClientRequest& request) {
 }
 
 HttpFailure failure_of(CURLcode code, const Transfer& transfer) {
+  if (transfer.address_refused && code == CURLE_COULDNT_CONNECT) return HttpFailure::address_refused;
   if (transfer.too_large) return HttpFailure::answer_too_large;
   switch (code) {
     case CURLE_URL_MALFORMAT:
@@ -157,6 +178,12 @@ void set_options(CURL* easy, const HttpClientRequest& request, const curl_slist*
   set(CURLOPT_CONNECTTIMEOUT_MS, positive_ms(request.connect_timeout));
   set(CURLOPT_TIMEOUT_MS, positive_ms(request.total_timeout));
   set(CURLOPT_SOCKOPTFUNCTION, &on_socket);
+  if (request.addresses == AddressPolicy::public_only) {
+    set(CURLOPT_OPENSOCKETFUNCTION, &open_public);
+    set(CURLOPT_OPENSOCKETDATA, static_cast<void*>(&transfer));
+    set(CURLOPT_FRESH_CONNECT, 1L);  // an open connection was perhaps made without the look at its address
+    set(CURLOPT_FORBID_REUSE, 1L);
+  }
   set(CURLOPT_USERAGENT, "easyenclave");
   set(CURLOPT_HTTPHEADER, headers);
   set(CURLOPT_WRITEFUNCTION, &on_body);
@@ -170,6 +197,13 @@ void set_options(CURL* easy, const HttpClientRequest& request, const curl_slist*
     set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
     set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
   }
+}
+
+HeaderList address_list(const HostLookup& lookup, const Origin& origin) {
+  if (!lookup) return {};
+  std::string line = origin.host + ':' + origin.port + ':';
+  for (const std::string& address : lookup(origin.host)) line += (line.ends_with(':') ? "" : ",") + address;
+  return line.ends_with(':') ? HeaderList() : HeaderList(curl_slist_append(nullptr, line.c_str()));
 }
 
 CURLcode perform(const Handle& handle, const std::stop_token& stop) {
@@ -226,7 +260,7 @@ struct CurlHttpClient::Pool {
   std::vector<Handle> idle;
 };
 
-CurlHttpClient::CurlHttpClient() : pool_(std::make_unique<Pool>()) {
+CurlHttpClient::CurlHttpClient(HostLookup lookup) : lookup_(std::move(lookup)), pool_(std::make_unique<Pool>()) {
   static std::once_flag once;
   std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
 }
@@ -239,11 +273,14 @@ std::expected<HttpClientResponse, HttpFailure> CurlHttpClient::send(const HttpCl
   const auto origin = origin_of(request.url);
   if (!origin) return std::unexpected(HttpFailure::bad_url);
 
-  Handle handle = pool_->take(*origin + request.unix_socket);
-  handle.origin = *origin + request.unix_socket;
+  const std::string key = origin->scheme + ' ' + origin->host + ' ' + origin->port + ' ' + request.unix_socket;
+  Handle handle = pool_->take(key);
+  handle.origin = key;
   const HeaderList headers = header_list(request);
+  const HeaderList addresses = address_list(lookup_, *origin);
   Transfer transfer{.response = {}, .max_bytes = request.max_response_bytes};
   set_options(handle.easy.get(), request, headers.get(), transfer);
+  if (addresses) curl_easy_setopt(handle.easy.get(), CURLOPT_RESOLVE, addresses.get());
   const CURLcode code = perform(handle, request.stop);
   long status = 0;
   curl_easy_getinfo(handle.easy.get(), CURLINFO_RESPONSE_CODE, &status);

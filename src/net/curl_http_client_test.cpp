@@ -201,5 +201,35 @@ TEST_F(ClientTest, ServesManyThreads) {
   EXPECT_LE(test.server->stats().connections, 8U);
 }
 
+TEST_F(ClientTest, ConnectsToPublicAddressesOnlyWhenAsked) {
+  route("GET /x", [](Request&&) { return Response{.body = "inside"}; });
+  test.start();
+  for (const std::string& base : {url(""), "http://localhost:" + std::to_string(test.server->port())}) {
+    EXPECT_EQ(client.send({.url = base + "/x"})->body, "inside");  // also leaves an open connection behind
+    const auto refused = client.send({.url = base + "/x", .addresses = AddressPolicy::public_only});
+    ASSERT_FALSE(refused) << base;
+    EXPECT_EQ(refused.error(), HttpFailure::address_refused);
+  }
+  EXPECT_EQ(client.send({.url = "http://169.254.169.254/latest", .addresses = AddressPolicy::public_only}).error(),
+            HttpFailure::address_refused);
+  EXPECT_EQ(client.send({.url = "http://[::1]/", .addresses = AddressPolicy::public_only}).error(),
+            HttpFailure::address_refused);
+  EXPECT_EQ(test.app.requests().size(), 2U);
+}
+
+TEST_F(ClientTest, LooksAtTheAddressOfEachConnection) {
+  route("GET /x", [](Request&&) { return Response{.body = "inside"}; });
+  test.start();
+  std::string address = "127.0.0.1";
+  CurlHttpClient named([&](const std::string& host) {
+    return host == "registry.example" ? std::vector<std::string>{address} : std::vector<std::string>{};
+  });
+  const std::string there = "http://registry.example:" + std::to_string(test.server->port()) + "/x";
+  EXPECT_EQ(named.send({.url = there})->body, "inside");
+  EXPECT_EQ(named.send({.url = there, .addresses = AddressPolicy::public_only}).error(), HttpFailure::address_refused);
+  address = "169.254.169.254";
+  EXPECT_EQ(named.send({.url = there, .addresses = AddressPolicy::public_only}).error(), HttpFailure::address_refused);
+}
+
 }  // namespace
 }  // namespace ee::net

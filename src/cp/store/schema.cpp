@@ -16,13 +16,13 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kAppendOnlyTables = {"audit_log", "attestation_audit"};
 
-/// What a trigger of the ledger refuses: at `event` on `table`, when `condition` holds (empty: always).
-struct LedgerGuard {
+/// What a trigger refuses: at `event` on `table`, when `condition` holds (empty: always).
+struct RowGuard {
   std::string_view name, event, table, condition, message;
 };
 /// 04 section 6.1. A foreign key keeps lines from being without a header; these do the rest. Those on INSERT of a known
 /// row keep `INSERT OR REPLACE` from deleting past the others on a connection without `recursive_triggers`.
-constexpr std::array<LedgerGuard, 8> kLedgerGuards = {{
+constexpr std::array<RowGuard, 8> kLedgerGuards = {{
     {"transactions_no_update", "UPDATE", "transactions", "", "ledger_append_only"},
     {"transactions_no_delete", "DELETE", "transactions", "", "ledger_append_only"},
     {"transactions_no_replace", "INSERT", "transactions",
@@ -41,8 +41,37 @@ constexpr std::array<LedgerGuard, 8> kLedgerGuards = {{
      "ledger_unbalanced"},
 }};
 
-void add_ledger_guards(std::map<std::string, std::string>& all) {
-  for (const LedgerGuard& guard : kLedgerGuards) {
+/// 03 sections 7.2 and 8: what was published never changes its content, what was measured is written once, and lists of
+/// shares are only added to.
+constexpr std::array<RowGuard, 9> kCatalogueGuards = {{
+    {"app_versions_content", "UPDATE", "app_versions",
+     "NEW.id <> OLD.id OR NEW.app_id <> OLD.app_id OR NEW.version <> OLD.version OR NEW.node_size <> OLD.node_size OR "
+     "NEW.compose <> OLD.compose OR NEW.compose_sha256 <> OLD.compose_sha256 OR NEW.ingress IS NOT OLD.ingress OR "
+     "NEW.health_path IS NOT OLD.health_path OR NEW.declared_digests IS NOT OLD.declared_digests",
+     "version_content_immutable"},
+    {"app_versions_measured", "UPDATE", "app_versions",
+     "(OLD.resolved_compose IS NOT NULL AND NEW.resolved_compose IS NOT OLD.resolved_compose) OR "
+     "(OLD.images IS NOT NULL AND NEW.images IS NOT OLD.images) OR "
+     "(OLD.compose_hash IS NOT NULL AND NEW.compose_hash IS NOT OLD.compose_hash) OR "
+     "(OLD.workload_hash IS NOT NULL AND NEW.workload_hash IS NOT OLD.workload_hash) OR "
+     "(OLD.measurement IS NOT NULL AND NEW.measurement IS NOT OLD.measurement) OR "
+     "(OLD.mrtd IS NOT NULL AND NEW.mrtd IS NOT OLD.mrtd)",
+     "version_content_immutable"},
+    {"app_versions_no_delete", "DELETE", "app_versions", "", "version_content_immutable"},
+    {"app_versions_no_replace", "INSERT", "app_versions",
+     "EXISTS (SELECT 1 FROM app_versions WHERE id = NEW.id OR rowid = NEW.rowid OR "
+     "(app_id = NEW.app_id AND version = NEW.version AND node_size = NEW.node_size))",
+     "version_content_immutable"},
+    {"app_share_sets_no_update", "UPDATE", "app_share_sets", "", "shares_append_only"},
+    {"app_share_sets_no_delete", "DELETE", "app_share_sets", "", "shares_append_only"},
+    {"app_revenue_shares_no_update", "UPDATE", "app_revenue_shares", "", "shares_append_only"},
+    {"app_revenue_shares_no_delete", "DELETE", "app_revenue_shares", "", "shares_append_only"},
+    {"apps_no_delete", "DELETE", "apps", "", "app_names_stay_taken"},
+}};
+
+template <std::size_t n>
+void add_row_guards(std::map<std::string, std::string>& all, const std::array<RowGuard, n>& row_guards) {
+  for (const RowGuard& guard : row_guards) {
     const std::string when = guard.condition.empty() ? "" : fmt::format("WHEN {} ", guard.condition);
     all[std::string(guard.name)] =
         fmt::format("CREATE TRIGGER {} BEFORE {} ON {} {}BEGIN SELECT RAISE(ABORT, '{}'); END", guard.name, guard.event,
@@ -53,7 +82,8 @@ void add_ledger_guards(std::map<std::string, std::string>& all) {
 /// Name and text of each trigger for SQLite.
 std::map<std::string, std::string> guards() {
   std::map<std::string, std::string> all;
-  add_ledger_guards(all);
+  add_row_guards(all, kLedgerGuards);
+  add_row_guards(all, kCatalogueGuards);
   for (const std::string_view table : kAppendOnlyTables) {
     std::string name = fmt::format("{}_no_update", table);
     all[name] =
@@ -90,7 +120,7 @@ std::optional<db::StartError> set_guards(db::SqliteConnection& connection, std::
 }  // namespace
 
 bool is_ledger_guard(std::string_view name) {
-  return std::ranges::any_of(kLedgerGuards, [&](const LedgerGuard& guard) { return guard.name == name; });
+  return std::ranges::any_of(kLedgerGuards, [&](const RowGuard& guard) { return guard.name == name; });
 }
 
 std::expected<SchemaReport, db::StartError> prepare_schema(db::SqliteDatabase& database,

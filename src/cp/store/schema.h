@@ -31,8 +31,9 @@ bool is_ledger_guard(std::string_view name);
 ///
 /// Guards are triggers that keep what must not be rewritten: rows of `audit_log` and `attestation_audit` are never
 /// updated, and deleted only when they are older than 90 days (the least that retention may keep); the ledger's rows
-/// are never changed or deleted, a sealed group takes no line, and a header needs all its lines, summing to zero. They
-/// are no part of the migrations because the two engines write triggers differently.
+/// are never changed or deleted, a sealed group takes no line, and a header needs all its lines, summing to zero; the
+/// content of a published version and lists of revenue shares never change. They are no part of the migrations because
+/// the two engines write triggers differently.
 std::expected<SchemaReport, db::StartError> prepare_schema(db::SqliteDatabase& database,
                                                            const db::DatabaseIdentity& identity, const Clock& clock,
                                                            Random& random);

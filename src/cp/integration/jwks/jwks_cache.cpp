@@ -171,7 +171,8 @@ std::expected<jose::KeySet, JwksFetch> JwksCache::download_once(const std::strin
     switch (answer.error()) {
       case HttpFailure::cancelled: return std::unexpected(JwksFetch::stopped);
       case HttpFailure::answer_too_large:
-      case HttpFailure::bad_url: return std::unexpected(JwksFetch::bad_answer);
+      case HttpFailure::bad_url:
+      case HttpFailure::address_refused: return std::unexpected(JwksFetch::bad_answer);
       case HttpFailure::resolve:
       case HttpFailure::connect:
       case HttpFailure::tls:

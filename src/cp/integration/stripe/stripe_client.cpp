@@ -43,6 +43,7 @@ bool may_pass(HttpFailure failure) {
     case HttpFailure::timeout:
     case HttpFailure::protocol: return true;
     case HttpFailure::bad_url:
+    case HttpFailure::address_refused:
     case HttpFailure::answer_too_large:
     case HttpFailure::cancelled: return false;
   }

@@ -1,4 +1,4 @@
-#include "agent/posix_subprocess.h"
+#include "common/posix_subprocess.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@
 
 #include "tests/support/temp_dir.h"
 
-namespace ee::agent {
+namespace ee {
 namespace {
 
 /// Collects lines; `wait_for` blocks until one begins with a text.
@@ -72,6 +72,21 @@ TEST(PosixSubprocess, RunsWithExactlyTheGivenEnvironment) {
   EXPECT_EQ(wait_for_end(**child).code, 0);
   child->reset();  // joins the reader
   EXPECT_EQ(lines.all(), (std::vector<std::string>{"TUNNEL_TOKEN=t0ken", "HOME=/"}));
+}
+
+TEST(PosixSubprocess, GivesStandardOutputApartAndWhole) {
+  Lines errors;
+  std::string output;
+  PosixSubprocessLauncher launcher;
+  auto child = launcher.start({.argv = {"/bin/sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x; echo oops >&2"},
+                               .environment = {{"PATH", Secret("/bin:/usr/bin")}},
+                               .on_line = errors.sink(),
+                               .on_output = [&](std::string_view bytes) { output += bytes; }});
+  ASSERT_TRUE(child);
+  wait_for_end(**child);
+  child->reset();
+  EXPECT_EQ(output, std::string(100000, 'x'));
+  EXPECT_EQ(errors.all(), std::vector<std::string>{"oops"});
 }
 
 TEST(PosixSubprocess, InheritsNoDescriptorAndNoSignalMask) {
@@ -191,4 +206,4 @@ TEST(FindProgram, SearchesAbsoluteDirectoriesOnly) {
 }
 
 }  // namespace
-}  // namespace ee::agent
+}  // namespace ee

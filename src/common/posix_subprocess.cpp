@@ -1,4 +1,4 @@
-#include "agent/posix_subprocess.h"
+#include "common/posix_subprocess.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -20,7 +20,7 @@
 
 #include "common/require.h"
 
-namespace ee::agent {
+namespace ee {
 namespace {
 
 constexpr std::size_t kMaxLine = 16UL * 1024;
@@ -79,34 +79,55 @@ class LineReader {
   std::string line_;
 };
 
-/// Reads `output` until every writer is gone, so that the child never blocks on a full pipe; or, once `done` can be
-/// read, what is there already: a grandchild that got away may hold the other end for ever.
-void read_output(int output, int done, const std::function<void(std::string_view)>& on_line) {
-  LineReader reader(on_line);
+/// What a child's output is read for. A descriptor below 0 is not read.
+struct Outputs {
+  int lines = -1;  ///< cut into lines; standard error, or both
+  int bytes = -1;  ///< standard output, when it is wanted apart
+  std::function<void(std::string_view)> on_line;
+  std::function<void(std::string_view)> on_bytes;
+};
+
+/// Reads what can be read now; false when there will be no more.
+bool drain(int descriptor, const std::function<void(std::string_view)>& take) {
   std::array<char, 4096> buffer{};
   while (true) {
-    const ssize_t got = ::read(output, buffer.data(), buffer.size());
-    if (got > 0) {
-      reader.take({buffer.data(), static_cast<std::size_t>(got)});
-      continue;
-    }
-    if (got < 0 && errno == EINTR) continue;
-    if (got == 0 || errno != EAGAIN) break;
-    std::array<pollfd, 2> ready = {pollfd{.fd = output, .events = POLLIN, .revents = 0},
+    const ssize_t got = ::read(descriptor, buffer.data(), buffer.size());
+    if (got > 0)
+      take({buffer.data(), static_cast<std::size_t>(got)});
+    else if (got == 0 || (errno != EINTR && errno != EAGAIN))
+      return false;
+    else if (errno == EAGAIN)
+      return true;
+  }
+}
+
+/// Reads until every writer is gone, so that the child never blocks on a full pipe; or, once `done` can be read, what
+/// is there already: a grandchild that got away may hold the other ends for ever.
+void read_outputs(Outputs outputs, int done) {
+  LineReader reader(outputs.on_line);
+  const auto read_one = [](int& descriptor, const std::function<void(std::string_view)>& take) {
+    if (descriptor < 0 || drain(descriptor, take)) return;
+    ::close(std::exchange(descriptor, -1));
+  };
+  while (true) {
+    read_one(outputs.lines, [&](std::string_view bytes) { reader.take(bytes); });
+    read_one(outputs.bytes, outputs.on_bytes);
+    if (outputs.lines < 0 && outputs.bytes < 0) break;
+    std::array<pollfd, 3> ready = {pollfd{.fd = outputs.lines, .events = POLLIN, .revents = 0},
+                                   pollfd{.fd = outputs.bytes, .events = POLLIN, .revents = 0},
                                    pollfd{.fd = done, .events = POLLIN, .revents = 0}};
     if (::poll(ready.data(), ready.size(), -1) < 0 && errno != EINTR) break;
-    if (ready[0].revents == 0 && ready[1].revents != 0) break;
+    if (ready[0].revents == 0 && ready[1].revents == 0 && ready[2].revents != 0) break;
   }
   reader.end_line();
-  ::close(output);
+  for (const int descriptor : {outputs.lines, outputs.bytes})
+    if (descriptor >= 0) ::close(descriptor);
 }
 
 class PosixSubprocess final : public Subprocess {
  public:
-  PosixSubprocess(pid_t pid, int output, int done, std::function<void(std::string_view)> on_line)
-      : pid_(pid),
-        done_(done),
-        reader_([output, done, on_line = std::move(on_line)] { read_output(output, done, on_line); }) {}
+  PosixSubprocess(pid_t pid, int done, Outputs outputs)
+      : pid_(pid), done_(done), reader_([done, outputs = std::move(outputs)] { read_outputs(outputs, done); }) {}
   ~PosixSubprocess() override {
     if (!ended_) {
       ::kill(pid_, SIGKILL);
@@ -160,7 +181,7 @@ struct Prepared {
   std::vector<char*> environment;
 };
 
-[[noreturn]] void run_child(const Prepared& prepared, int output, int failure, pid_t parent) {
+[[noreturn]] void run_child(const Prepared& prepared, int output, int errors, int failure, pid_t parent) {
   const auto give_up = [&] {
     const int reason = errno;
     [[maybe_unused]] const auto ignored = ::write(failure, &reason, sizeof(reason));
@@ -169,14 +190,14 @@ struct Prepared {
   ::setpgid(0, 0);
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up();
   if (::getppid() != parent) ::_exit(127);  // the parent ended before the line above
-  struct sigaction dispose{};
+  struct sigaction dispose {};
   dispose.sa_handler = SIG_DFL;
   for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &dispose, nullptr);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   const int input = ::open("/dev/null", O_RDONLY);
-  if (input < 0 || ::dup2(input, 0) < 0 || ::dup2(output, 1) < 0 || ::dup2(output, 2) < 0) give_up();
+  if (input < 0 || ::dup2(input, 0) < 0 || ::dup2(output, 1) < 0 || ::dup2(errors, 2) < 0) give_up();
   ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
   ::execve(prepared.file.c_str(), prepared.argv.data(), prepared.environment.data());
   give_up();
@@ -207,10 +228,12 @@ Result<std::unique_ptr<Subprocess>> PosixSubprocessLauncher::start(const Subproc
   const char* path = std::getenv("PATH");
   const auto file = find_program(spec.argv.front(), path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin");
   if (!file) return fail(ErrorCode::internal_error, fmt::format("{}: no such program", spec.argv.front()));
-  auto output = Pipe::make();
+  auto lines = Pipe::make();
+  auto bytes = Pipe::make();
   auto failure = Pipe::make();
   const int done = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (!output || !failure || done < 0 || ::fcntl(output->read_end(), F_SETFL, O_NONBLOCK) != 0) {
+  if (!lines || !bytes || !failure || done < 0 || ::fcntl(lines->read_end(), F_SETFL, O_NONBLOCK) != 0 ||
+      ::fcntl(bytes->read_end(), F_SETFL, O_NONBLOCK) != 0) {
     if (done >= 0) ::close(done);
     return fail(ErrorCode::internal_error, "cannot make a pipe");
   }
@@ -231,9 +254,13 @@ Result<std::unique_ptr<Subprocess>> PosixSubprocessLauncher::start(const Subproc
     ::close(done);
     return fail(ErrorCode::internal_error, fmt::format("cannot fork: {}", std::strerror(reason)));
   }
-  if (pid == 0) run_child(prepared, output->write_end(), failure->write_end(), parent);
+  const bool apart = static_cast<bool>(spec.on_output);
+  if (pid == 0)
+    run_child(prepared, apart ? bytes->write_end() : lines->write_end(), lines->write_end(), failure->write_end(),
+              parent);
 
-  output->close_write();
+  lines->close_write();
+  bytes->close_write();
   failure->close_write();
   int reason = 0;
   ssize_t got = 0;
@@ -245,7 +272,11 @@ Result<std::unique_ptr<Subprocess>> PosixSubprocessLauncher::start(const Subproc
     ::close(done);
     return fail(ErrorCode::internal_error, fmt::format("cannot run {}: {}", *file, std::strerror(reason)));
   }
-  return std::make_unique<PosixSubprocess>(pid, output->release_read(), done, spec.on_line);
+  return std::make_unique<PosixSubprocess>(pid, done,
+                                           Outputs{.lines = lines->release_read(),
+                                                   .bytes = apart ? bytes->release_read() : -1,
+                                                   .on_line = spec.on_line,
+                                                   .on_bytes = spec.on_output});
 }
 
-}  // namespace ee::agent
+}  // namespace ee

@@ -1,7 +1,7 @@
 #pragma once
 #include "common/subprocess.h"
 
-namespace ee::agent {
+namespace ee {
 
 /// Child processes by fork and exec. Thread-safe; each `Subprocess` belongs to one thread, which must be the one that
 /// started it and must live as long as the child should: the kernel kills the child when that thread ends.
@@ -14,4 +14,4 @@ class PosixSubprocessLauncher final : public SubprocessLauncher {
 /// in PATH). Nothing when there is none.
 std::optional<std::string> find_program(const std::string& name, const std::string& path);
 
-}  // namespace ee::agent
+}  // namespace ee

@@ -1,0 +1,93 @@
+#include "cp/service/agent_slots.h"
+
+#include "cp/domain/agent_changes.h"
+#include "cp/domain/placement.h"
+
+namespace ee::cp {
+
+Result<void> AgentSlots::write(db::Transaction& tx, const AgentRow& before, AgentRow& after, UtcTime now) const {
+  const auto reserved = reservations_.reserved_for(tx, after.id);
+  if (!reserved) return std::unexpected(reserved.error());
+  after.placement_key = placement_key(after, *reserved);
+  const auto written = agents_.update(tx, before, after, now);
+  if (!written) return std::unexpected(written.error());
+  if (!*written) return fail(ErrorCode::concurrent_update);
+  return {};
+}
+
+Result<std::optional<AgentRow>> AgentSlots::claim(db::Transaction& tx, const AgentId& agent,
+                                                  const DeploymentId& deployment, UtcTime now) const {
+  const auto before = agents_.get(tx, agent);
+  if (!before) return std::unexpected(before.error());
+  if (!*before) return std::optional<AgentRow>{};
+  AgentRow after = **before;
+  if (!change_state(after, AgentEvent::claim, facts_of(**before), now, {.deployment = deployment}))
+    return std::optional<AgentRow>{};
+  if (const auto consumed = reservations_.consume(tx, agent, deployment, now); !consumed)
+    return std::unexpected(consumed.error());
+  if (auto done = write(tx, **before, after, now); !done) {
+    if (done.error().code == ErrorCode::concurrent_update) return std::optional<AgentRow>{};
+    return std::unexpected(done.error());
+  }
+  return std::optional(std::move(after));
+}
+
+Result<void> AgentSlots::move(db::Transaction& tx, const AgentId& agent, const DeploymentId& deployment,
+                              AgentEvent event, UtcTime now, std::optional<std::string> deployed_app) const {
+  const auto before = agents_.get(tx, agent);
+  if (!before) return std::unexpected(before.error());
+  if (!*before || (*before)->current_deployment_id != deployment) return {};
+  AgentRow after = **before;
+  if (!change_state(after, event, facts_of(**before), now, {.deployed_app = std::move(deployed_app)})) return {};
+  return write(tx, **before, after, now);
+}
+
+Result<void> AgentSlots::free(db::Transaction& tx, const AgentId& agent, const DeploymentId& deployment,
+                              UtcTime now) const {
+  const auto before = agents_.get(tx, agent);
+  if (!before) return std::unexpected(before.error());
+  if (!*before || (*before)->current_deployment_id != deployment) return {};
+  AgentRow after = **before;
+  if (after.status == AgentStatus::deployed &&
+      !change_state(after, AgentEvent::stop_requested, facts_of(after), now))
+    return {};
+  const AgentEvent event =
+      after.status == AgentStatus::deploying ? AgentEvent::push_refused : AgentEvent::workload_stopped;
+  if (!change_state(after, event, facts_of(after), now)) return {};
+  return write(tx, **before, after, now);
+}
+
+Result<void> AgentSlots::release(db::Transaction& tx, const DeploymentId& deployment, bool agent_ready,
+                                 std::string_view reason, UtcTime now) const {
+  const auto held = reservations_.consumed_by(tx, deployment);
+  if (!held) return std::unexpected(held.error());
+  if (!*held) return {};
+  const auto status = agent_ready ? ReservationStatus::released : ReservationStatus::expired;
+  if (auto done = reservations_.end(tx, (*held)->id, status, reason, now); !done) return done;
+  if (!agent_ready || !(*held)->target_id) return {};
+  const auto goes_on = reservations_.target_goes_on(tx, *(*held)->target_id, now);
+  if (!goes_on) return std::unexpected(goes_on.error());
+  if (!*goes_on) return {};
+  const auto id = new_uuid_v7(now, random_);
+  if (!id) return fail(ErrorCode::internal_error, "the CSPRNG failed");
+  ReservationRow again{.id = *id,
+                       .agent_id = (*held)->agent_id,
+                       .target_id = (*held)->target_id,
+                       .account_id = (*held)->account_id,
+                       .datacenter = (*held)->datacenter,
+                       .node_size = (*held)->node_size,
+                       .created_at = now,
+                       .updated_at = now};
+  if (auto done = reservations_.insert(tx, again); !done) return done;
+  return touch(tx, again.agent_id, now);
+}
+
+Result<void> AgentSlots::touch(db::Transaction& tx, const AgentId& agent, UtcTime now) const {
+  const auto before = agents_.get(tx, agent);
+  if (!before) return std::unexpected(before.error());
+  if (!*before) return {};
+  AgentRow after = **before;
+  return write(tx, **before, after, now);
+}
+
+}  // namespace ee::cp

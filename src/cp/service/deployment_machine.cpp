@@ -1,0 +1,454 @@
+#include "cp/service/deployment_machine.h"
+
+#include <algorithm>
+#include <array>
+
+#include "common/json.h"
+#include "common/redact.h"
+#include "cp/store/account_store.h"
+#include "cp/store/audit_log_store.h"
+
+namespace ee::cp {
+
+namespace {
+
+using E = DeploymentEvent;
+using F = DeploymentEffect;
+using S = DeploymentState;
+
+constexpr std::array kAgentCodes = {"image_pull_failed", "digest_mismatch", "compose_failed", "container_exited",
+                                    "health_check_failed", "disk_full",     "out_of_memory",  "internal"};
+constexpr std::size_t kMaxFailureDetail = 2048;
+
+std::string known_code(const std::optional<std::string>& code) {
+  if (code && std::ranges::find(kAgentCodes, *code) != kAgentCodes.end()) return *code;
+  return std::string(slug(ErrorCode::agent_error));
+}
+
+std::string cut(std::string text, std::size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0U) == 0x80U) --most;
+  text.resize(most);
+  return text;
+}
+
+struct TerminationDetail {
+  std::optional<std::string> agent_id;
+  std::string state;
+};
+BOOST_DESCRIBE_STRUCT(TerminationDetail, (), (agent_id, state))
+
+
+}  // namespace
+
+DeploymentCounters::DeploymentCounters(metrics::Registry& registry)
+    : stale_reports(registry.counter("ee_deployment_stale_reports_total", "Reports about what is no longer assigned.")),
+      terminations(registry.counter(
+          "ee_deployment_terminations_total", "Deployments that ended, by reason.",
+          {{"reason",
+            {"user", "replaced", "insufficient_funds", "expired", "admin", "agent_owner", "account_closed",
+             "agent_lost", "attestation_lost", "agent_removed", "no_capacity", "dispatch_failed", "agent_rejected",
+             "deploy_timeout", "workload_exited", "workload_lost", "rollback_failed", "digest_mismatch"}}})),
+      placement_repairs(registry.counter("ee_placement_repairs_total", "Inconsistencies that were mended.")),
+      claim_losses(registry.counter("ee_deploy_claim_losses_total", "Agents that somebody else claimed first.")) {}
+
+/// One application of a rule, on its way.
+struct DeploymentMachine::Step {
+  const DeploymentRow& before;
+  const DeploymentRule& rule;
+  const EventInputs& inputs;
+  UtcTime now;
+  DeploymentSettings settings;
+  DeploymentRow after;
+  std::string kind = "state";
+
+  bool does(F effect) const { return has(rule.effects, effect); }
+};
+
+PricedResources priced(const AgentRow& agent) {
+  return {.vcpus = agent.vcpus,
+          .memory_mib = agent.memory_mib,
+          .gpu_count = agent.gpu_count,
+          .extra_disk_gib = extra_disk_gib(agent.node_size, agent.disk_mib / 1024),
+          .datacenter = agent.datacenter};
+}
+
+DeploymentFacts DeploymentMachine::facts_of(const DeploymentRow& row, const EventInputs& inputs, UtcTime now) const {
+  const bool forgotten = row.running_since_at && now - *row.running_since_at >= kPlacementsForgotten;
+  const std::int64_t placements = forgotten ? 0 : row.placement_attempts;
+  const std::int64_t reboots =
+      row.reboots_since_at && now - *row.reboots_since_at < Seconds(24 * 3600) ? row.reboots : 0;
+  return {.state = row.state,
+          .may_place_again = !row.is_pinned() && placements < parts_.settings().max_placements,
+          .redeploys_on_loss = row.on_agent_lost == OnAgentLost::redeploy,
+          .rolling_back = row.is_rolling_back(),
+          .reboots_left = reboots < kMostReboots,
+          .retryable_failure = inputs.failure_code == "image_pull_failed" || inputs.failure_code == "disk_full",
+          .of_target = inputs.of_target};
+}
+
+Result<Applied> DeploymentMachine::apply(db::Transaction& tx, const DeploymentRow& before, DeploymentEvent event,
+                                         const EventInputs& inputs) const {
+  const UtcTime now = parts_.clock.now();
+  const DeploymentRule* rule = find_rule(facts_of(before, inputs, now), event);
+  if (rule == nullptr) {
+    if (!is_of_agent(event)) return fail(transition_refused(before.state, event));
+    parts_.counters.stale_reports.increment();
+    return Applied{.row = before, .changed = false};
+  }
+  Step step{.before = before, .rule = *rule, .inputs = inputs, .now = now, .settings = parts_.settings(),
+            .after = before};
+  step.after.state = rule->next;
+  if (before.state == S::stopping && is_final(rule->next)) step.after.state = before.final_state.value_or(rule->next);
+  name_the_end(step);
+  if (step.does(F::close_segment)) {
+    const UtcTime to = inputs.charged_to.value_or(now);
+    if (auto done = parts_.billing.close_segment(tx, before.id, to); !done) return std::unexpected(done.error());
+    step.after.billable_to_at = to;
+  }
+  if (auto done = leave_agent(tx, step); !done) return std::unexpected(done.error());
+  if (step.does(F::place_again))
+    if (auto done = place_again(tx, step); !done) return std::unexpected(done.error());
+  if (step.does(F::take_slot))
+    if (auto done = take_slot(tx, step.after, *inputs.claimed, now); !done) return std::unexpected(done.error());
+  if (auto done = change_revisions(tx, step); !done) return std::unexpected(done.error());
+  if (step.does(F::open_segment))
+    if (auto done = begin_running(tx, step); !done) return std::unexpected(done.error());
+  if (auto done = set_times(tx, step); !done) return std::unexpected(done.error());
+  const auto written = rows_.update(tx, before, step.after, now);
+  if (!written) return std::unexpected(written.error());
+  if (!*written) return fail(ErrorCode::concurrent_update);
+  if (auto done = record(tx, step); !done) return std::unexpected(done.error());
+  return Applied{.row = std::move(step.after), .changed = true};
+}
+
+/// Why it ends, when it does: the first reason stays.
+void DeploymentMachine::name_the_end(Step& step) const {
+  DeploymentRow& row = step.after;
+  const bool ends = row.state == S::stopping || is_final(row.state);
+  if (!ends || step.before.state == S::stopping) return;
+  if (step.rule.event == E::stop_requested || step.rule.event == E::stop_forced) {
+    const std::string reason = step.inputs.reason.value_or("user");
+    row.final_state = final_state_of(reason);
+    row.termination_reason = reason;
+    if (is_final(row.state)) row.state = *row.final_state;
+    return;
+  }
+  row.final_state = step.rule.final_state;
+  std::string code(step.rule.failure ? slug(*step.rule.failure) : slug(ErrorCode::internal_error));
+  if (step.rule.failure == ErrorCode::agent_error) code = known_code(step.inputs.failure_code);
+  row.termination_reason = code;
+  if (row.final_state != S::failed) return;
+  row.failure_code = code;
+  if (step.inputs.failure_detail) row.failure_detail = cut(scrub(*step.inputs.failure_detail), kMaxFailureDetail);
+  if (step.inputs.log_tail) row.log_tail = step.inputs.log_tail;
+}
+
+Result<void> DeploymentMachine::leave_agent(db::Transaction& tx, Step& step) const {
+  const std::optional<AgentId>& agent = step.before.agent_id;
+  if (!agent || !step.before.slot_held) return {};
+  const DeploymentId& id = step.before.id;
+  const auto& slots = parts_.slots;
+  if (step.does(F::agent_undeploying)) return slots.move(tx, *agent, id, AgentEvent::stop_requested, step.now);
+  if (step.does(F::agent_deploying)) return slots.move(tx, *agent, id, AgentEvent::redispatch, step.now);
+  const bool frees = step.does(F::free_agent);
+  if (!frees && !step.does(F::quarantine) && !step.does(F::drop_slot)) return {};
+  step.after.slot_held = false;
+  if (frees) {
+    if (auto done = slots.free(tx, *agent, id, step.now); !done) return done;
+  } else if (step.does(F::quarantine)) {
+    const AgentEvent event = step.rule.quarantine == QuarantineReason::agent_lost         ? AgentEvent::agent_lost
+                             : step.rule.quarantine == QuarantineReason::dispatch_refused ? AgentEvent::dispatch_refused
+                                                                                          : AgentEvent::stop_unconfirmed;
+    if (auto done = slots.move(tx, *agent, id, event, step.now); !done) return done;
+  }
+  const std::string_view reason = frees ? "deployment_final" : step.does(F::quarantine) ? "agent_quarantined"
+                                                                                        : "agent_deleted";
+  return slots.release(tx, id, frees, reason, step.now);
+}
+
+/// Another agent, now or later. What it was updating to is given up: it goes on with what ran.
+Result<void> DeploymentMachine::place_again(db::Transaction& tx, Step& step) const {
+  DeploymentRow& row = step.after;
+  if (step.before.running_since_at && step.now - *step.before.running_since_at >= kPlacementsForgotten)
+    row.placement_attempts = 0;
+  row.running_since_at.reset();
+  row.health = DeploymentHealth::unknown;
+  row.phase.reset();
+  row.progress.reset();
+  row.workload_gone_at.reset();
+  if (row.target_revision != row.current_revision) {
+    if (auto done = revision_rows_.set_outcome(tx, row.id, row.target_revision, RevisionOutcome::failed); !done)
+      return done;
+    row.target_revision = row.current_revision;
+    row.rollback_revision.reset();
+  }
+  const auto caller = caller_of(tx, row);
+  if (!caller) return std::unexpected(caller.error());
+  const auto agent =
+      parts_.placer.claim(tx, question_of(row), *caller, {row.node_size}, row.id, DatacenterUse(), step.now);
+  if (!agent) return std::unexpected(agent.error());
+  if (*agent) return take_slot(tx, row, **agent, step.now);
+  const bool lost = step.rule.event == E::agent_lost || step.rule.event == E::attestation_lost ||
+                    step.rule.event == E::agent_removed;
+  if (lost && (!row.wait_ends_at || *row.wait_ends_at <= step.now)) row.wait_ends_at = step.now + kRedeployWait;
+  if (row.wait_ends_at && *row.wait_ends_at > step.now) {
+    row.state = S::pending;
+    return {};
+  }
+  row.state = row.final_state.emplace(S::failed);
+  row.failure_code = row.termination_reason = std::string(slug(ErrorCode::no_capacity));
+  const auto dropped = revision_rows_.drop_secrets(tx, row.id);
+  if (!dropped) return std::unexpected(dropped.error());
+  return {};
+}
+
+Result<void> DeploymentMachine::take_slot(db::Transaction& tx, DeploymentRow& row, const AgentRow& agent,
+                                          UtcTime now) const {
+  const auto price = parts_.billing.hourly_price(tx, priced(agent), row.sla_class);
+  if (!price) return std::unexpected(price.error());
+  row.state = S::assigned;
+  row.agent_id = agent.id;
+  row.slot_held = true;
+  row.assignment_epoch = agent.assignment_epoch;
+  row.node_size = agent.node_size;
+  row.vcpus = agent.vcpus;
+  row.memory_mib = agent.memory_mib;
+  row.gpu_count = agent.gpu_count;
+  row.hourly_micros = *price;
+  ++row.placement_attempts;
+  row.action_attempts = 0;
+  row.state_deadline_at = now + parts_.settings().dispatch_deadline;
+  row.next_action_at = now;
+  return {};
+}
+
+Result<void> DeploymentMachine::begin_running(db::Transaction& tx, Step& step) const {
+  DeploymentRow& row = step.after;
+  const auto agent = agents_.get(tx, *row.agent_id);
+  if (!agent) return std::unexpected(agent.error());
+  if (!*agent) return fail(ErrorCode::agent_not_found);
+  const auto revision = revision_rows_.get(tx, row.id, row.current_revision);
+  if (!revision) return std::unexpected(revision.error());
+  if (!*revision) return fail(ErrorCode::internal_error, "a revision is missing");
+  const RunningDeployment running{.deployment_id = row.id,
+                                  .account_id = row.account_id,
+                                  .agent_id = *row.agent_id,
+                                  .agent_account_id = (*agent)->account_id,
+                                  .app_id = (*revision)->app_id,
+                                  .resources = priced(**agent),
+                                  .sla_class = row.sla_class};
+  if (auto done = parts_.billing.open_segment(tx, running, step.now); !done) return done;
+  if (!row.billable_from_at) row.billable_from_at = step.now;
+  row.billable_to_at.reset();
+  if (!row.started_at) row.started_at = step.now;
+  row.running_since_at = step.now;
+  const auto service = services_.get(tx, row.service_id);
+  if (!service) return std::unexpected(service.error());
+  const std::string shown =
+      (*revision)->app_name.value_or(*service ? (*service)->name : std::string());
+  return parts_.slots.move(tx, *row.agent_id, row.id, AgentEvent::report_running, step.now, shown);
+}
+
+Result<void> DeploymentMachine::change_revisions(db::Transaction& tx, Step& step) const {
+  DeploymentRow& row = step.after;
+  const auto outcome = [&](std::int64_t revision, RevisionOutcome value) {
+    return revision_rows_.set_outcome(tx, row.id, revision, value);
+  };
+  if (step.does(F::finish_update)) {
+    if (row.target_revision != row.current_revision) {
+      const bool rolled_back = row.is_rolling_back();
+      const auto old = rolled_back ? RevisionOutcome::rolled_back : RevisionOutcome::superseded;
+      if (auto done = outcome(row.current_revision, old); !done) return done;
+      row.current_revision = row.target_revision;
+      row.rollback_revision.reset();
+    }
+    if (auto done = outcome(row.current_revision, RevisionOutcome::active); !done) return done;
+    const auto dropped = revision_rows_.drop_old(tx, row.id, row.current_revision, row.target_revision);
+    if (!dropped) return std::unexpected(dropped.error());
+  }
+  if (step.does(F::begin_update)) {
+    row.target_revision = step.inputs.target_revision.value_or(row.target_revision);
+    return parts_.slots.touch(tx, *row.agent_id, step.now);
+  }
+  if (step.does(F::roll_back)) {
+    if (auto done = outcome(row.target_revision, RevisionOutcome::failed); !done) return done;
+    const auto made = parts_.revisions.copy(tx, row.id, row.current_revision, "system:rollback", step.now);
+    if (!made) return std::unexpected(made.error());
+    row.target_revision = *made;
+    row.rollback_revision = *made;
+    step.kind = "upgrade_failed";
+    return parts_.slots.touch(tx, *row.agent_id, step.now);
+  }
+  if ((row.state == S::stopping || is_final(row.state)) && row.target_revision != row.current_revision &&
+      step.before.state != S::stopping)
+    return outcome(row.target_revision, RevisionOutcome::failed);
+  return {};
+}
+
+/// When something must be done next. Only a final deployment waits for nothing.
+Result<void> DeploymentMachine::set_times(db::Transaction& tx, Step& step) const {
+  DeploymentRow& row = step.after;
+  const UtcTime now = step.now;
+  if (row.state != step.before.state || step.does(F::roll_back)) row.action_attempts = 0;
+  if (step.inputs.report) {
+    const agent_api::WorkloadReport& report = *step.inputs.report;
+    row.phase = std::string(name_of(report.phase));
+    row.progress = report.progress ? std::optional(json::write(*report.progress)) : std::nullopt;
+    if (report.health) {
+      const auto health = enum_of<DeploymentHealth>(name_of(*report.health)).value_or(DeploymentHealth::unknown);
+      if (health != row.health) row.health_changed_at = now;
+      row.health = health;
+    }
+    row.workload_gone_at.reset();
+  }
+  if (step.rule.event == E::workload_gone) {
+    const bool counting = row.reboots_since_at && now - *row.reboots_since_at < Seconds(24 * 3600);
+    row.reboots = counting ? row.reboots + 1 : 1;
+    if (!counting) row.reboots_since_at = now;
+    row.workload_gone_at.reset();
+    row.running_since_at.reset();
+  }
+  if (step.does(F::deploy_deadline)) {
+    const auto revision = revision_rows_.get(tx, row.id, row.target_revision);
+    if (!revision) return std::unexpected(revision.error());
+    row.state_deadline_at = now + Seconds(*revision ? (*revision)->deploy_timeout_seconds : 900);
+  }
+  if (step.does(F::stop_deadline)) row.state_deadline_at = now + step.settings.stop_timeout;
+  switch (row.state) {
+    case S::pending: row.next_action_at = row.state_deadline_at = row.wait_ends_at; break;
+    case S::assigned:
+    case S::stopping: row.next_action_at = step.before.state == row.state && !step.does(F::place_again)
+                                               ? step.before.next_action_at
+                                               : std::optional(now);
+      break;
+    case S::deploying:
+    case S::updating: {
+      const bool dispatch = step.rule.event == E::workload_gone || step.does(F::begin_update) || step.does(F::roll_back);
+      row.next_action_at = dispatch ? std::optional(now) : row.state_deadline_at;
+      break;
+    }
+    case S::running:
+      row.state_deadline_at.reset();
+      row.next_action_at = now + Seconds(24 * 3600);
+      break;
+    case S::stopped:
+    case S::failed:
+    case S::terminated:
+      row.ended_at = now;
+      row.next_action_at.reset();
+      row.state_deadline_at.reset();
+      break;
+  }
+  row.lease_owner.reset();
+  row.lease_expires_at.reset();
+  return {};
+}
+
+Result<void> DeploymentMachine::record(db::Transaction& tx, const Step& step) const {
+  const DeploymentRow& row = step.after;
+  if (step.does(F::drop_secrets) && is_final(row.state)) {
+    const auto dropped = revision_rows_.drop_secrets(tx, row.id);
+    if (!dropped) return std::unexpected(dropped.error());
+  }
+  if (step.does(F::reroute))
+    if (auto done = services_.raise_route_epoch(tx); !done) return done;
+  if (step.rule.event == E::report_running || step.rule.event == E::health_reported)
+    if (row.health != DeploymentHealth::unhealthy)
+      if (auto done = services_.note_healthy(tx, row.service_id, step.now); !done) return done;
+  const bool moved = row.state != step.before.state || row.agent_id != step.before.agent_id || step.kind != "state";
+  DeploymentEventRow event{.deployment_id = row.id,
+                           .at = step.now,
+                           .kind = step.kind,
+                           .from_state = step.before.state,
+                           .to_state = row.state,
+                           .actor = step.inputs.actor,
+                           .reason = row.termination_reason,
+                           .request_id = step.inputs.request_id};
+  if (!event.reason && step.rule.failure) event.reason = std::string(slug(*step.rule.failure));
+  if (!moved && step.rule.event == E::report_progress) {
+    const auto last = events_.last_progress_at(tx, row.id);
+    if (!last) return std::unexpected(last.error());
+    if (*last && step.now - **last < Seconds(1)) return {};
+    event.kind = "progress";
+    event.detail = "{\"phase\":" + json::quote(row.phase.value_or("")) +
+                   ",\"progress\":" + row.progress.value_or("null") + "}";
+  } else if (!moved && step.rule.event == E::health_reported) {
+    event.kind = "health";
+    event.detail = "{\"health\":" + json::quote(name_of(row.health)) + "}";
+  } else if (!moved) {
+    return {};
+  }
+  if (auto done = events_.append(tx, std::move(event)); !done) return done;
+  if (!is_final(row.state)) return {};
+  parts_.counters.terminations.with({row.termination_reason.value_or("other")}).increment();
+  const TerminationDetail detail{.agent_id = row.agent_id ? std::optional(row.agent_id->str()) : std::nullopt,
+                                 .state = std::string(name_of(row.state))};
+  const auto audited = AuditLogStore().append(tx,
+                                              {.actor = step.inputs.actor,
+                                               .action = "deployment_terminated",
+                                               .object_type = "deployment",
+                                               .object_id = row.id.str(),
+                                               .reason_code = row.termination_reason,
+                                               .request_id = step.inputs.request_id,
+                                               .detail = json::write(detail)},
+                                              step.now, parts_.random);
+  if (!audited) return std::unexpected(audited.error());
+  return {};
+}
+
+Result<Applied> DeploymentMachine::request_stop(db::Transaction& tx, const DeploymentRow& before,
+                                                const std::string& reason, const EventInputs& inputs,
+                                                bool force) const {
+  if (is_final(before.state) || (before.state == S::stopping && !force)) return Applied{.row = before};
+  EventInputs with_reason = inputs;
+  with_reason.reason = reason;
+  const auto audited = AuditLogStore().append(tx,
+                                              {.actor = inputs.actor,
+                                               .action = "deployment_stop_requested",
+                                               .object_type = "deployment",
+                                               .object_id = before.id.str(),
+                                               .reason_code = reason,
+                                               .request_id = inputs.request_id},
+                                              parts_.clock.now(), parts_.random);
+  if (!audited) return std::unexpected(audited.error());
+  return apply(tx, before, force ? E::stop_forced : E::stop_requested, with_reason);
+}
+
+Result<PlacementCaller> DeploymentMachine::caller_of(db::Transaction& tx, const DeploymentRow& row) const {
+  PlacementCaller caller{.account = row.account_id};
+  if (row.auth_method == AuthMethod::github_oidc && row.auth_context) {
+    const auto context = json::parse(*row.auth_context);
+    if (context && context->is_object())
+      if (const auto* id = context->as_object().if_contains("repository_owner_id"); id != nullptr && id->is_int64())
+        caller.github_owners.push_back(id->as_int64());
+    return caller;
+  }
+  const auto identities = AccountStore().identities(tx, row.account_id);
+  if (!identities) return std::unexpected(identities.error());
+  for (const IdentityRow& identity : *identities) caller.github_owners.push_back(identity.github_id);
+  std::ranges::sort(caller.github_owners);
+  if (caller.github_owners.size() > 16) caller.github_owners.resize(16);
+  return caller;
+}
+
+PlacementQuestion DeploymentMachine::question_of(const DeploymentRow& row) const {
+  PlacementQuestion question{.wants = json::read<PlacementWants>(row.datacenter_policy).value_or(PlacementWants())};
+  question.node_size = row.node_size;
+  question.agent_name = row.agent_name;
+  question.min_agent_version = parts_.settings().min_agent_version;
+  return question;
+}
+
+Result<void> DeploymentMachine::note(db::Transaction& tx, const DeploymentRow& row, std::string kind,
+                                     std::string detail, const EventInputs& inputs) const {
+  return events_.append(tx, {.deployment_id = row.id,
+                             .at = parts_.clock.now(),
+                             .kind = std::move(kind),
+                             .actor = inputs.actor,
+                             .reason = inputs.reason,
+                             .detail = std::move(detail),
+                             .request_id = inputs.request_id});
+}
+
+}  // namespace ee::cp

@@ -1,0 +1,128 @@
+#include "cp/service/placer.h"
+
+#include <algorithm>
+
+namespace ee::cp {
+namespace {
+
+/// Whether the index alone does not decide.
+bool has_residual(const PlacementQuestion& question, const PlacementVariant* variant) {
+  return !question.min_agent_version.empty() || question.wants.nano_cpus > 0 || question.wants.memory_mib > 0 ||
+         question.wants.gpu_count > 0 || (variant != nullptr && variant->mrtd);
+}
+
+Error not_eligible(const std::vector<PlacementReason>& reasons) {
+  Error error{.code = ErrorCode::agent_not_eligible, .detail = "the named agent cannot take the deployment"};
+  for (const PlacementReason reason : reasons)
+    error.fields.push_back({.field = "agent_name", .code = std::string(name_of(reason)), .detail = {}});
+  return error;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> Placer::datacenters(db::Transaction& tx, const PlacementRules& rules,
+                                                     const std::string& key, const std::string& size,
+                                                     const DatacenterUse& used) const {
+  std::vector<std::string> out;
+  if (!rules.datacenters.empty()) {
+    for (const std::string& listed : rules.datacenters)
+      if (datacenter_allowed(rules, listed)) out.push_back(listed);
+  } else {
+    std::string after;
+    for (int i = 0; i < kMostDatacenters; ++i) {
+      auto next = agents_.next_datacenter(tx, key, size, after);
+      if (!next) return std::unexpected(next.error());
+      if (!*next) break;
+      after = **next;
+      if (datacenter_allowed(rules, after)) out.push_back(after);
+    }
+  }
+  const auto uses = [&](const std::string& datacenter) {
+    const auto found = used.find(datacenter);
+    return found == used.end() ? 0 : found->second;
+  };
+  // Not std::stable_sort: the position decides between equals.
+  std::vector<std::pair<std::int64_t, std::size_t>> order;
+  for (std::size_t i = 0; i < out.size(); ++i) order.emplace_back(uses(out[i]), i);
+  std::ranges::sort(order);
+  std::vector<std::string> sorted;
+  sorted.reserve(order.size());
+  for (const auto& [count, index] : order) sorted.push_back(out[index]);
+  return sorted;
+}
+
+template <class Take>
+Result<bool> Placer::walk(db::Transaction& tx, const PlacementQuestion& question, const PlacementCaller& caller,
+                          const std::vector<std::string>& sizes, const DatacenterUse& used, const Take& take) const {
+  for (const std::string& key : placement_keys(caller)) {
+    for (const std::string& size : sizes) {
+      const PlacementVariant* variant = variant_for(question.wants, size);
+      if (question.wants.variants && variant == nullptr) continue;
+      const auto places = datacenters(tx, question.wants.rules, key, size, used);
+      if (!places) return std::unexpected(places.error());
+      PlacementQuestion asked = question;
+      asked.node_size = size;
+      for (const std::string& datacenter : *places) {
+        const std::int64_t limit = has_residual(question, variant) ? kMostRows : kMostLosses;
+        const auto rows = agents_.idle(tx, key, size, datacenter, limit);
+        if (!rows) return std::unexpected(rows.error());
+        for (const PlacementCandidate& row : *rows) {
+          if (!placement_reasons(asked, caller, row).empty()) continue;
+          const Result<bool> taken = take(row);
+          if (!taken || *taken) return taken;
+        }
+      }
+    }
+  }
+  return false;
+}
+
+Result<std::optional<AgentRow>> Placer::claim(db::Transaction& tx, const PlacementQuestion& question,
+                                              const PlacementCaller& caller, const std::vector<std::string>& sizes,
+                                              const DeploymentId& deployment, const DatacenterUse& used,
+                                              UtcTime now) const {
+  std::optional<AgentRow> won;
+  int losses = 0;
+  const auto found = walk(tx, question, caller, sizes, used, [&](const PlacementCandidate& row) -> Result<bool> {
+    auto claimed = slots_.claim(tx, row.id, deployment, now);
+    if (!claimed) return std::unexpected(claimed.error());
+    won = std::move(*claimed);
+    return won.has_value() || ++losses >= kMostLosses;
+  });
+  if (!found) return std::unexpected(found.error());
+  return won;
+}
+
+Result<AgentRow> Placer::claim_pinned(db::Transaction& tx, const PlacementQuestion& question,
+                                      const PlacementCaller& caller, const DeploymentId& deployment,
+                                      UtcTime now) const {
+  const auto agent = agents_.visible_by_name(tx, caller, *question.agent_name);
+  if (!agent) return std::unexpected(agent.error());
+  if (!*agent) return fail(ErrorCode::agent_not_found);
+  const auto reasons = placement_reasons(question, caller, **agent);
+  if (!reasons.empty()) return fail(not_eligible(reasons));
+  auto claimed = slots_.claim(tx, (*agent)->id, deployment, now);
+  if (!claimed) return std::unexpected(claimed.error());
+  if (!*claimed) return fail(not_eligible({PlacementReason::agent_status_not_deployable}));
+  return std::move(**claimed);
+}
+
+Result<std::optional<PlacementCandidate>> Placer::select(db::Transaction& tx, const PlacementQuestion& question,
+                                                         const PlacementCaller& caller,
+                                                         const std::vector<std::string>& sizes) const {
+  std::optional<PlacementCandidate> chosen;
+  if (question.agent_name) {
+    const auto agent = agents_.visible_by_name(tx, caller, *question.agent_name);
+    if (!agent) return std::unexpected(agent.error());
+    if (*agent && placement_reasons(question, caller, **agent).empty()) chosen = **agent;
+    return chosen;
+  }
+  const auto found = walk(tx, question, caller, sizes, {}, [&](const PlacementCandidate& row) -> Result<bool> {
+    chosen = row;
+    return true;
+  });
+  if (!found) return std::unexpected(found.error());
+  return chosen;
+}
+
+}  // namespace ee::cp

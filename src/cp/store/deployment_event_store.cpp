@@ -1,0 +1,54 @@
+#include "cp/store/deployment_event_store.h"
+
+#include <fmt/format.h>
+
+namespace ee::cp {
+
+Result<void> DeploymentEventStore::append(db::Transaction& tx, DeploymentEventRow row) const {
+  static const std::string sql = fmt::format("INSERT INTO deployment_events ({}) VALUES ({})",
+                                             db::columns_of<DeploymentEventRow>(),
+                                             db::placeholders_of<DeploymentEventRow>());
+  const auto last = tx.query_one<std::int64_t>(
+      "SELECT COALESCE(MAX(seq), 0) FROM deployment_events WHERE deployment_id=:id", {{"id", row.deployment_id}});
+  if (!last) return std::unexpected(last.error());
+  if (row.detail.size() > kMaxDetail) row.detail = R"({"dropped":"too_long"})";
+  if (row.kind == "progress" && last->value_or(0) >= kCap) {
+    const auto merged = tx.execute(
+        "UPDATE deployment_events SET at=:at, detail=:detail WHERE deployment_id=:id AND seq=(SELECT MAX(seq)"
+        " FROM deployment_events WHERE deployment_id=:id AND kind='progress')",
+        {{"at", row.at}, {"detail", row.detail}, {"id", row.deployment_id}});
+    if (!merged) return std::unexpected(merged.error());
+    return {};
+  }
+  row.seq = last->value_or(0) + 1;
+  const auto inserted = tx.execute(sql, db::params_of(row));
+  if (!inserted) return std::unexpected(inserted.error());
+  return {};
+}
+
+Result<std::vector<DeploymentEventRow>> DeploymentEventStore::list(db::Transaction& tx, const DeploymentId& id,
+                                                                   std::int64_t after_seq, std::int64_t limit) const {
+  static const std::string sql = "SELECT " + db::columns_of<DeploymentEventRow>() +
+                                 " FROM deployment_events WHERE deployment_id=:id AND seq>:after"
+                                 " ORDER BY seq LIMIT :limit";
+  return tx.query<DeploymentEventRow>(sql, {{"id", id}, {"after", after_seq}, {"limit", limit}});
+}
+
+Result<std::optional<UtcTime>> DeploymentEventStore::last_progress_at(db::Transaction& tx,
+                                                                      const DeploymentId& id) const {
+  return tx.query_one<UtcTime>(
+      "SELECT at FROM deployment_events WHERE deployment_id=:id AND kind='progress' AND seq=(SELECT MAX(seq)"
+      " FROM deployment_events WHERE deployment_id=:id)",
+      {{"id", id}});
+}
+
+Result<std::int64_t> DeploymentEventStore::remove_old(db::Transaction& tx, UtcTime ended_before,
+                                                      std::int64_t limit) const {
+  return tx.execute(
+      "DELETE FROM deployment_events WHERE (deployment_id, seq) IN (SELECT e.deployment_id, e.seq FROM deployments d"
+      " JOIN deployment_events e ON e.deployment_id=d.id WHERE d.ended_at IS NOT NULL AND d.ended_at<:before"
+      " LIMIT :limit)",
+      {{"before", ended_before}, {"limit", limit}});
+}
+
+}  // namespace ee::cp
