@@ -233,7 +233,7 @@ TEST_F(ProxyTest, SendsTrafficOnlyWhereItMayGo) {
   const std::string moved = proxy.add_backend("web", foreign_assignment.url());
   proxy.set(moved, "assignment_epoch=6");
   proxy.set_agent_of(proxy.add_backend("web", quarantined.url()),
-                     "status='quarantined', quarantine_reason='attestation'");
+                     "status='quarantined', quarantine_reason='attestation_failed'");
   proxy.refresh();
   for (int i = 0; i < 20; ++i) EXPECT_EQ(proxy.get("/proxy/web/echo").status, 200);
   EXPECT_EQ(workload.count("/echo"), 20U);
@@ -243,10 +243,11 @@ TEST_F(ProxyTest, SendsTrafficOnlyWhereItMayGo) {
 
 TEST_F(ProxyTest, LeavesAFailingBackendAloneForAWhile) {
   start();
-  FakeWorkload bad("agent-2");
+  FakeWorkload other("agent-2");
+  FakeWorkload& bad = workload;  // the lower id, so chosen first while nothing is in flight
   bad.answer("/echo",
              "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nX-EE-Agent-Error: workload_unreachable\r\n\r\n");
-  proxy.add_backend("web", bad.url());
+  proxy.add_backend("web", other.url());
   proxy.refresh();
   const auto call = [&] { return proxy.get("/proxy/web/echo").status; };
   for (int i = 0; i < 40; ++i) {
