@@ -6,7 +6,7 @@
 
 #include "cp/http/proxy.h"
 #include "cp/http/proxy_headers.h"
-#include "cp/http/proxy_path.h"
+#include "cp/domain/proxy_path.h"
 
 namespace ee::cp {
 

@@ -150,4 +150,9 @@ void RouteSnapshots::start() {
   });
 }
 
+void RouteSnapshots::stop() {
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
 }  // namespace ee::cp

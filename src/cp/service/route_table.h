@@ -100,6 +100,8 @@ class RouteSnapshots {
   Result<void> refresh(bool force = false);
   /// Refreshes each `kPoll` on a thread of its own, until destroyed.
   void start();
+  /// Ends that thread.
+  void stop();
 
  private:
   Result<std::optional<RouteTable>> read(std::int64_t known);

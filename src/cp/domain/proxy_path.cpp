@@ -1,4 +1,4 @@
-#include "cp/http/proxy_path.h"
+#include "cp/domain/proxy_path.h"
 
 #include <algorithm>
 #include <vector>
