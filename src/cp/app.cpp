@@ -222,8 +222,9 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
   build_ledger(*parts);
   if (auto loaded = parts->ledger_check->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   build_evidence(*parts);
-  build_agents(*parts);
   build_billing(*parts);
+  build_agents(*parts);
+  build_deployment_work(*parts);
   if (auto built = build_stripe(*parts); !built) return std::unexpected(built.error());
   if (auto reloaded = parts->directory->reload(); !reloaded) return refuse(kExitDatabase, reloaded.error().detail);
   if (auto loaded = parts->live->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);

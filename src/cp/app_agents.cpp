@@ -10,9 +10,10 @@ void build_agents(App::Parts& parts) {
   const auto keys_version = [&parts] { return parts.signing_keys_version.load(); };
   parts.directory = std::make_unique<Directory>(*parts.database);
   parts.live = std::make_unique<LiveMap>(*parts.database);
+  build_deployment_core(parts);
   parts.flusher = std::make_unique<LiveFlusher>(*parts.database, *parts.live, world.clock);
   parts.heartbeats = std::make_unique<HeartbeatService>(
-      *parts.database, *parts.directory, *parts.live, parts.deployments,
+      *parts.database, *parts.directory, *parts.live, *parts.reports,
       HeartbeatService::Sources{.settings = [values] { return views::heartbeat(values()->resolved().values); },
                                 .interval_raise = [&parts] { return parts.flusher->interval_raise(); },
                                 .signing_keys_version = keys_version,
@@ -38,7 +39,7 @@ void build_agents(App::Parts& parts) {
       .trust = *parts.trust,
       .signing_keys = parts.keys->signing,
       .tunnels = *parts.tunnels,
-      .deployments = parts.deployments,
+      .deployments = *parts.reports,
       .directory = *parts.directory,
       .live = *parts.live,
       .credentials = *parts.credentials,
@@ -52,13 +53,14 @@ void build_agents(App::Parts& parts) {
   parts.agents = std::make_unique<AgentService>(AgentService::Parts{.database = *parts.database,
                                                                     .directory = *parts.directory,
                                                                     .live = *parts.live,
-                                                                    .deployments = parts.deployments,
+                                                                    .deployments = *parts.reports,
                                                                     .tunnels = *parts.tunnels,
                                                                     .credentials = *parts.credentials,
                                                                     .clock = world.clock,
                                                                     .random = world.random});
-  parts.channel = std::make_unique<AgentChannel>(*parts.database, *parts.directory, parts.deployments,
+  parts.channel = std::make_unique<AgentChannel>(*parts.database, *parts.directory, *parts.reports,
                                                  parts.keys->signing, keys_version, world.clock);
+  parts.enrollment_tokens = std::make_unique<EnrollmentTokens>(*parts.database, world.clock, world.random);
   parts.agent_endpoint = std::make_unique<AgentEndpoint>(
       [&parts] { return views::agent_endpoint(parts.snapshot()->resolved().values, parts.config); });
   parts.agent_client = std::make_unique<AgentClient>(AgentClient::Parts{.endpoint = *parts.agent_endpoint,
@@ -66,6 +68,18 @@ void build_agents(App::Parts& parts) {
                                                                         .http = world.http,
                                                                         .clock = world.clock,
                                                                         .random = world.random});
+  parts.agent_relay = std::make_unique<AgentRelay>(AgentRelay::Parts{.database = *parts.database,
+                                                                     .live = *parts.live,
+                                                                     .deployments = *parts.reports,
+                                                                     .client = *parts.agent_client,
+                                                                     .clock = world.clock});
+  parts.console_access = std::make_unique<ConsoleAccess>(ConsoleAccess::Parts{.database = *parts.database,
+                                                                              .deployments = *parts.reports,
+                                                                              .endpoint = *parts.agent_endpoint,
+                                                                              .signing_keys = parts.keys->signing,
+                                                                              .clock = world.clock,
+                                                                              .random = world.random,
+                                                                              .public_url = parts.config.public_url});
 }
 
 }  // namespace ee::cp

@@ -6,6 +6,7 @@
 #include "cp/jobs/maintenance_jobs.h"
 #include "cp/service/agent_cleanup_jobs.h"
 #include "cp/service/health_sweep.h"
+#include "cp/service/tunnel_probe.h"
 #include "cp/settings_views.h"
 #include "cp/store/api_key_store.h"
 #include "cp/store/charge_store.h"
@@ -46,6 +47,18 @@ void add_agent_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
                                const JobContext& context) { return cleanup->run(context.stop); }));
   jobs.push_back(singleton("tunnel_worker", 5s, 120s,
                            [&parts](const JobContext& context) { return parts.tunnels->run_worker(context.stop); }));
+  jobs.push_back(singleton(
+      "tunnel_probe", 60s, 55s,
+      [probe = std::make_shared<TunnelProbe>(TunnelProbe::Parts{
+           .database = *parts.database,
+           .directory = *parts.directory,
+           .endpoint = *parts.agent_endpoint,
+           .http = parts.world.http,
+           .clock = parts.world.clock,
+           .timeout =
+               [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::agents_health_timeout_seconds)); },
+           .observe = [&parts](std::string_view result) { parts.counters->tunnel("probe", result); }})](
+          const JobContext& context) { return probe->run(context.stop, context.deadline); }));
   jobs.push_back(singleton("cloudflare_orphan_sweep", 21600s, 600s, [&parts](const JobContext& context) {
     return parts.tunnels->orphans().sweep(context.stop);
   }));
@@ -97,12 +110,36 @@ void add_attestation_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
       }));
 }
 
+void add_deployment_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
+  // Of its own thread: what it waits for are agents.
+  JobDefinition reconciler = local("deployment_reconciler", every(1s), 120s, [&parts](const JobContext& context) {
+    return parts.reconciler->run(context.stop);
+  });
+  reconciler.own_thread = true;
+  jobs.push_back(std::move(reconciler));
+  struct Pass {
+    const char* name;
+    Milliseconds period;
+    Result<JobSummary> (DeploymentJobs::*run)(const std::stop_token&);
+  };
+  for (const Pass& pass : {Pass{"capacity_waiter", 2s, &DeploymentJobs::capacity_waiter},
+                           Pass{"agent_loss", 10s, &DeploymentJobs::agent_loss},
+                           Pass{"ttl_expiry", 10s, &DeploymentJobs::ttl_expiry},
+                           Pass{"replace_finisher", 2s, &DeploymentJobs::replace_finisher},
+                           Pass{"placement_check", 300s, &DeploymentJobs::placement_check},
+                           Pass{"deployment_retention", 3600s, &DeploymentJobs::retention}})
+    jobs.push_back(singleton(pass.name, pass.period, 60s, [&parts, run = pass.run](const JobContext& context) {
+      return (*parts.deployment_jobs.*run)(context.stop);
+    }));
+}
+
 }  // namespace
 
 std::vector<JobDefinition> job_definitions(App::Parts& parts) {
   std::vector<JobDefinition> jobs;
   add_agent_jobs(jobs, parts);
   add_attestation_jobs(jobs, parts);
+  add_deployment_jobs(jobs, parts);
   const auto retention = [&parts] { return parts.snapshot()->integer(Setting::ops_audit_retention_days); };
   jobs.push_back(
       local("github_jwks_refresh", every(60s), 30s, [&parts](const JobContext& context) -> Result<JobSummary> {

@@ -16,10 +16,12 @@
 #include "cp/http/account_routes.h"
 #include "cp/http/admin_routes.h"
 #include "cp/http/agent_protocol_routes.h"
+#include "cp/http/agent_relay_routes.h"
 #include "cp/http/agent_routes.h"
 #include "cp/http/api.h"
 #include "cp/http/attestation_routes.h"
 #include "cp/http/billing_routes.h"
+#include "cp/http/deployment_routes.h"
 #include "cp/http/deposit_routes.h"
 #include "cp/http/github_routes.h"
 #include "cp/http/ledger_routes.h"
@@ -34,7 +36,6 @@
 #include "cp/integration/stripe/stripe_client.h"
 #include "cp/jobs/job_runner.h"
 #include "cp/process_metrics.h"
-#include "cp/service/account_holds.h"
 #include "cp/service/account_identities.h"
 #include "cp/service/account_money.h"
 #include "cp/service/accounts.h"
@@ -42,15 +43,21 @@
 #include "cp/service/agent_channel.h"
 #include "cp/service/agent_client.h"
 #include "cp/service/agent_endpoint.h"
+#include "cp/service/agent_relay.h"
 #include "cp/service/agent_service.h"
 #include "cp/service/api_keys.h"
 #include "cp/service/authenticator.h"
 #include "cp/service/billing.h"
+#include "cp/service/console_access.h"
 #include "cp/service/control_plane_attestation.h"
-#include "cp/service/deployment_hooks.h"
+#include "cp/service/deployment_channel.h"
+#include "cp/service/deployment_jobs.h"
+#include "cp/service/deployment_money.h"
+#include "cp/service/deployment_reconciler.h"
 #include "cp/service/deposit_ledger.h"
 #include "cp/service/deposits.h"
 #include "cp/service/directory.h"
+#include "cp/service/enrollment_tokens.h"
 #include "cp/service/funds.h"
 #include "cp/service/github_login.h"
 #include "cp/service/github_oidc.h"
@@ -121,7 +128,7 @@ struct App::Parts {
   std::unique_ptr<Authenticator> authenticator;
   std::unique_ptr<AdminSessions> sessions;
   std::unique_ptr<SessionList> session_list;
-  NoHolds account_holds;
+  DeploymentHolds account_holds;
   std::unique_ptr<Accounts> accounts;
   std::unique_ptr<ApiKeys> api_keys;
   std::unique_ptr<AccountIdentities> identities;
@@ -153,10 +160,28 @@ struct App::Parts {
   std::unique_ptr<ChallengeService> challenges;
   std::unique_ptr<EvidenceVerifier> verifier;
 
-  // agents
-  NoDeployments deployments;
+  // prices, charging, funds
+  NoShares shares;
+  DeploymentMoney billable_deployments;
+  std::unique_ptr<BillingMetrics> billing_metrics;
+  std::unique_ptr<RateCards> rate_cards;
+  std::unique_ptr<Billing> billing;
+  std::unique_ptr<Charging> charging;
+  std::unique_ptr<FundsWatch> funds;
+  std::unique_ptr<BillingAdmin> billing_admin;
+  // agents and deployments
+  std::unique_ptr<SecretBox> secret_box;
+  std::unique_ptr<DeploymentCounters> deployment_counters;
+  std::unique_ptr<AgentSlots> agent_slots;
+  std::unique_ptr<Placer> placer;
+  std::unique_ptr<Revisions> revisions;
+  std::unique_ptr<DeploymentMachine> machine;
+  std::unique_ptr<DeploymentDocuments> documents;
   std::unique_ptr<Directory> directory;
   std::unique_ptr<LiveMap> live;
+  std::unique_ptr<DeploymentReports> reports;
+  std::unique_ptr<DeploymentChannel> deployment_channel;
+  std::unique_ptr<Deployments> deployments;
   std::unique_ptr<LiveFlusher> flusher;
   std::unique_ptr<HeartbeatService> heartbeats;
   std::unique_ptr<cloudflare::CloudflareClient> cloudflare;
@@ -164,24 +189,21 @@ struct App::Parts {
   std::unique_ptr<RegistrationService> registration;
   std::unique_ptr<AgentChannel> channel;
   std::unique_ptr<AgentService> agents;
+  std::unique_ptr<EnrollmentTokens> enrollment_tokens;
   std::unique_ptr<AgentEndpoint> agent_endpoint;
   std::unique_ptr<AgentClient> agent_client;
+  std::unique_ptr<AgentRelay> agent_relay;
+  std::unique_ptr<ConsoleAccess> console_access;
 
-  // prices, charging, funds
-  NoShares shares;
-  NoBillableDeployments billable_deployments;
-  std::unique_ptr<BillingMetrics> billing_metrics;
-  std::unique_ptr<RateCards> rate_cards;
-  std::unique_ptr<Billing> billing;
-  std::unique_ptr<Charging> charging;
-  std::unique_ptr<FundsWatch> funds;
-  std::unique_ptr<BillingAdmin> billing_admin;
   // deposits
   std::unique_ptr<stripe::StripeClient> stripe;
   std::unique_ptr<DepositLedger> deposit_ledger;
   std::unique_ptr<Deposits> deposits;
   std::unique_ptr<StripeWebhook> stripe_webhook;
   std::unique_ptr<StripeAdmin> stripe_admin;
+
+  std::unique_ptr<DeploymentReconciler> reconciler;
+  std::unique_ptr<DeploymentJobs> deployment_jobs;
 
   std::unique_ptr<JobRunner> jobs;
   std::unique_ptr<JobAdmin> job_admin;
@@ -205,6 +227,8 @@ struct App::Parts {
   std::unique_ptr<AttestationRoutes> attestation_routes;
   std::unique_ptr<AgentProtocolRoutes> protocol_routes;
   std::unique_ptr<AgentRoutes> agent_routes;
+  std::unique_ptr<DeploymentRoutes> deployment_routes;
+  std::unique_ptr<AgentRelayRoutes> agent_relay_routes;
   std::unique_ptr<TrustRoutes> trust_routes;
   std::unique_ptr<AdminRoutes> admin_routes;
   std::unique_ptr<LedgerRoutes> ledger_routes;
@@ -229,8 +253,10 @@ void build_accounts(App::Parts& parts);
 void build_github(App::Parts& parts);
 void build_ledger(App::Parts& parts);
 void build_evidence(App::Parts& parts);
-void build_agents(App::Parts& parts);
 void build_billing(App::Parts& parts);
+void build_deployment_core(App::Parts& parts);
+void build_agents(App::Parts& parts);
+void build_deployment_work(App::Parts& parts);
 std::expected<void, StartFailure> build_stripe(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);
 std::expected<void, StartFailure> build_proxy(App::Parts& parts);

@@ -206,6 +206,27 @@ BillingSettings billing(const SettingValues& values) {
   return out;
 }
 
+DeploymentSettings deployments(const SettingValues& values, const Config& config) {
+  DeploymentSettings out{.raw_compose_policy = values.text(deploy_raw_compose_policy),
+                         .default_node_size = values.text(deploy_default_node_size),
+                         .max_active = values.integer(deploy_max_active_per_account),
+                         .dispatch_deadline = seconds(values, deploy_dispatch_deadline_seconds),
+                         .stop_timeout = seconds(values, deploy_stop_timeout_seconds),
+                         .max_placements = values.integer(deploy_max_placement_attempts),
+                         .preflight_scan = values.integer(deploy_preflight_scan_limit),
+                         .min_agent_version = values.text(deploy_min_agent_version),
+                         .reserved_ports = {},
+                         .event_retention_days = values.integer(deploy_event_retention_days),
+                         .agent_lost_after = seconds(values, agents_lost_after_seconds),
+                         .allowed_registries = values.list(registry_allowed_hosts),
+                         .registry_credentials = values.secret(registry_credentials),
+                         .public_url = config.public_url,
+                         .proxy_host_suffix = values.text(proxy_host_suffix)};
+  for (const std::string& port : values.list(deploy_reserved_ports))
+    out.reserved_ports.push_back(static_cast<std::uint16_t>(std::stoul(port)));  // the registry checked the form
+  return out;
+}
+
 attestation::PcsEndpoints pcs(const SettingValues& values) {
   return {.pcs_url = values.text(dcap_pcs_url), .root_crl_url = values.text(dcap_root_crl_url)};
 }

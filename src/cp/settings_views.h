@@ -13,6 +13,7 @@
 #include "cp/service/auth_settings.h"
 #include "cp/service/billing_settings.h"
 #include "cp/service/challenge_service.h"
+#include "cp/service/deployment_settings.h"
 #include "cp/service/github_login.h"
 #include "cp/service/github_oidc.h"
 #include "cp/service/heartbeat.h"
@@ -41,6 +42,7 @@ ChallengePolicy challenge(const SettingValues& values);
 VerificationLimits verification(const SettingValues& values);
 IntelTaConfig intel_ta(const SettingValues& values);
 BillingSettings billing(const SettingValues& values);
+DeploymentSettings deployments(const SettingValues& values, const Config& config);
 attestation::PcsEndpoints pcs(const SettingValues& values);
 attestation::CollateralPolicy collateral(const SettingValues& values);
 /// Versions are the caller's.

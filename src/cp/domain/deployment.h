@@ -37,8 +37,8 @@ BOOST_DESCRIBE_ENUM(DeploymentHealth, unknown, healthy, unhealthy)
 enum class OnAgentLost : std::uint8_t { fail, redeploy };
 BOOST_DESCRIBE_ENUM(OnAgentLost, fail, redeploy)
 
-enum class AuthMethod : std::uint8_t { api_key, github_oidc, session };
-BOOST_DESCRIBE_ENUM(AuthMethod, api_key, github_oidc, session)
+enum class DeployAuth : std::uint8_t { api_key, github_oidc, session };
+BOOST_DESCRIBE_ENUM(DeployAuth, api_key, github_oidc, session)
 
 enum class RevisionOutcome : std::uint8_t { pending, active, superseded, failed, rolled_back };
 BOOST_DESCRIBE_ENUM(RevisionOutcome, pending, active, superseded, failed, rolled_back)
@@ -83,7 +83,7 @@ struct DeploymentRow {
   std::int64_t placement_attempts = 0;                  ///< reset after 24 h of running
   std::int64_t current_revision = 1;
   std::int64_t target_revision = 1;
-  AuthMethod auth_method = AuthMethod::api_key;
+  DeployAuth auth_method = DeployAuth::api_key;
   std::optional<std::string> auth_context = {};         ///< JSON, never the token
   std::string node_size = {};
   std::string datacenter_policy = {};                   ///< JSON of PlacementRules and what the request may see

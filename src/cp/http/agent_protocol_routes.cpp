@@ -15,7 +15,6 @@ constexpr std::size_t kRegisterMaxBytes = 1024UL * 1024;
 constexpr std::size_t kHeartbeatMaxBytes = 16UL * 1024;
 /// Longer than the longest verification (120 s), the wait for its turn and the tunnel's 8 s.
 constexpr Seconds kRegistrationTimeout{135};
-constexpr std::size_t kStatusMaxBytes = 64UL * 1024;
 
 net::Response signed_answer(int status, std::string body, const BodySignature& signature) {
   net::Response response = json_text(status, std::move(body));
@@ -93,12 +92,6 @@ net::Response get_signing_keys(AgentProtocolRoutes& context, const Call& call) {
   return answer_signed(context.channel.signing_keys(*call.principal.agent_id), call.request);
 }
 
-net::Response post_status(AgentProtocolRoutes& context, const Call& call) {
-  const auto report = json::read<agent_api::StatusRequest>(call.request.body);
-  if (!report) return error_answer(report.error(), call.request.request_id);
-  return answer_of(context.channel.report(*call.principal.agent_id, *report), 200, call.request.request_id);
-}
-
 Handler bound(net::Response (*handler)(AgentProtocolRoutes&, const Call&), AgentProtocolRoutes& context) {
   return [handler, &context](const Call& call) { return handler(context, call); };
 }
@@ -162,17 +155,6 @@ void add_agent_protocol_routes(std::vector<Route>& table, AgentProtocolRoutes& c
                            .tag = "agents",
                            .answers = {{200, "Signed by a key that the agent already trusts.",
                                         answer_schema<agent_api::SigningKeys>()}}},
-                   .shed = net::Shed::never});
-  table.push_back({.method = "POST",
-                   .pattern = "/api/v1/agents/{agent_id}/status",
-                   .access = Access::own_agent,
-                   .rate = RateClass::agent,
-                   .handle = bound(post_status, context),
-                   .doc = {.summary = "A change of the workload, told at once.",
-                           .tag = "agents",
-                           .request = request_schema<StatusRequest>(),
-                           .answers = {{200, "What the agent should run.", answer_schema<StatusAnswer>()}}},
-                   .max_body_bytes = kStatusMaxBytes,
                    .shed = net::Shed::never});
 }
 

@@ -14,22 +14,28 @@ struct RateLimits::Buckets {
         registration({.count = 30, .period = Seconds(60), .burst = 10}, clock),
         own_quote({.count = 60, .period = Seconds(60), .burst = 60}, clock),
         agent({.count = 30, .period = Seconds(60), .burst = 20}, clock, 262144),
+        agent_relay({.count = 60, .period = Seconds(60), .burst = 60}, clock),
         read({.count = 50, .period = Seconds(1), .burst = 100}, clock),
         write({.count = 10, .period = Seconds(1), .burst = 30}, clock),
         admin({.count = 50, .period = Seconds(1), .burst = 100}, clock),
         sign_in({.count = 20, .period = Seconds(600), .burst = 20}, clock),
-        webhook({.count = 100, .period = Seconds(1), .burst = 200}, clock) {}
+        webhook({.count = 100, .period = Seconds(1), .burst = 200}, clock),
+        deploy({.count = 30, .period = Seconds(60), .burst = 30}, clock),
+        preflight({.count = 60, .period = Seconds(60), .burst = 60}, clock) {}
 
   net::RateLimiter challenge;
   net::RateLimiter challenges_in_all;
   net::RateLimiter registration;
   net::RateLimiter own_quote;
   net::RateLimiter agent;
+  net::RateLimiter agent_relay;
   net::RateLimiter read;
   net::RateLimiter write;
   net::RateLimiter admin;
   net::RateLimiter sign_in;
   net::RateLimiter webhook;
+  net::RateLimiter deploy;
+  net::RateLimiter preflight;
 
   net::RateLimiter* of(RateClass rate) {
     switch (rate) {
@@ -38,17 +44,20 @@ struct RateLimits::Buckets {
       case RateClass::registration: return &registration;
       case RateClass::own_quote: return &own_quote;
       case RateClass::agent: return &agent;
+      case RateClass::agent_relay: return &agent_relay;
       case RateClass::read: return &read;
       case RateClass::write: return &write;
       case RateClass::admin: return &admin;
       case RateClass::sign_in: return &sign_in;
       case RateClass::webhook: return &webhook;
+      case RateClass::deploy: return &deploy;
+      case RateClass::preflight: return &preflight;
     }
     std::abort();
   }
   void scale(std::int64_t percent) {
-    for (net::RateLimiter* limiter :
-         {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &read, &write, &admin, &sign_in, &webhook})
+    for (net::RateLimiter* limiter : {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &agent_relay,
+                                      &read, &write, &admin, &sign_in, &webhook, &deploy, &preflight})
       limiter->set_scale_percent(percent);
   }
 };
@@ -81,11 +90,14 @@ std::string_view to_string(RateClass rate) {
     case RateClass::registration: return "registration";
     case RateClass::own_quote: return "own_quote";
     case RateClass::agent: return "agent";
+    case RateClass::agent_relay: return "agent_relay";
     case RateClass::read: return "read";
     case RateClass::write: return "write";
     case RateClass::admin: return "admin";
     case RateClass::sign_in: return "sign_in";
     case RateClass::webhook: return "webhook";
+    case RateClass::deploy: return "deploy";
+    case RateClass::preflight: return "preflight";
   }
   std::abort();
 }

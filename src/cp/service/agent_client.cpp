@@ -59,6 +59,7 @@ struct AgentClient::Call {
   std::string body = {};
   std::vector<HttpHeader> headers = {};
   std::size_t max_answer = kMaxAnswer;
+  Milliseconds timeout = kTimeout;
 };
 
 std::optional<std::string> AgentClient::token_for(const AgentId& agent, const Call& call) const {
@@ -76,7 +77,7 @@ std::optional<std::string> AgentClient::token_for(const AgentId& agent, const Ca
   return parts_.signing_keys.sign_token("ee-control+jwt", boost::json::serialize(claims));
 }
 
-Result<AgentAnswer> AgentClient::send(const AgentRow& agent, Call call, std::stop_token stop) {
+Result<AgentAnswer> AgentClient::send(const AgentRow& agent, Call call, std::stop_token stop, bool* too_long) {
   require(outside_calls_allowed());
   const ResolvedEndpoint endpoint = parts_.endpoint.resolve(agent);
   if (!endpoint) return unreachable(std::string(name_of(*endpoint.reason)));
@@ -86,11 +87,12 @@ Result<AgentAnswer> AgentClient::send(const AgentRow& agent, Call call, std::sto
   request.headers = std::move(call.headers);
   request.headers.push_back({"Authorization", "EE-Control " + *token});
   request.body = std::move(call.body);
-  request.connect_timeout = Milliseconds(5000);
-  request.total_timeout = kTimeout;
+  request.connect_timeout = std::min(Milliseconds(5000), call.timeout);
+  request.total_timeout = call.timeout;
   request.max_response_bytes = call.max_answer;
   request.stop = std::move(stop);
   auto response = parts_.http.send(request);
+  if (too_long != nullptr) *too_long = !response && response.error() == HttpFailure::answer_too_large;
   if (!response) return fail(failure_of(response.error()));
   if (!is_from(*response, agent.id.str())) return bad_response("not this agent");
   if (response->status < 200 || (response->status >= 300 && response->status < 400))
@@ -127,14 +129,26 @@ Result<AgentAnswer> AgentClient::sync(const AgentRow& agent, std::stop_token sto
 }
 
 Result<AgentAnswer> AgentClient::logs(const AgentRow& agent, const AgentLogQuery& query, std::stop_token stop) {
-  std::string target = std::string(kPrefix) + "/logs";
-  add_to_query(target, "container", query.container);
-  add_to_query(target, "since", query.since);
-  add_to_query(target, "until", query.until);
-  if (query.tail) add_to_query(target, "tail", std::to_string(*query.tail));
-  add_to_query(target, "stream", query.stream);
-  add_to_query(target, "q", query.search);
-  return send(agent, {.method = "GET", .target = std::move(target), .max_answer = kMaxLogAnswer}, std::move(stop));
+  const SteadyTime end = parts_.clock.steady_now() + kTimeout;
+  std::optional<std::int64_t> tail = query.tail;
+  for (bool shortened = false;; shortened = true) {
+    std::string target = std::string(kPrefix) + "/logs";
+    add_to_query(target, "container", query.container);
+    add_to_query(target, "since", query.since);
+    add_to_query(target, "until", query.until);
+    if (tail) add_to_query(target, "tail", std::to_string(*tail));
+    add_to_query(target, "stream", query.stream);
+    add_to_query(target, "q", query.search);
+    const auto left = std::chrono::duration_cast<Milliseconds>(end - parts_.clock.steady_now());
+    if (left <= Milliseconds(0)) return unreachable("no answer in time");
+    bool too_long = false;
+    auto answer =
+        send(agent, {.method = "GET", .target = std::move(target), .max_answer = kMaxLogAnswer, .timeout = left}, stop,
+             &too_long);
+    if (answer) answer->shortened = shortened;
+    if (!too_long || !tail || *tail <= 1) return answer;
+    tail = std::max<std::int64_t>(1, *tail / 8);
+  }
 }
 
 Result<AgentAnswer> AgentClient::stats(const AgentRow& agent, std::stop_token stop) {

@@ -18,6 +18,7 @@ namespace ee::cp {
 struct AgentAnswer {
   int status = 0;
   std::string body = {};
+  bool shortened = false;  ///< logs: fewer lines were asked for, since all of them were too long
 
   bool ok() const { return status >= 200 && status < 300; }
 };
@@ -63,7 +64,7 @@ class AgentClient {
   Result<AgentAnswer> get_deployment(const AgentRow& agent, std::stop_token stop = {});
   /// Heartbeat and pull now.
   Result<AgentAnswer> sync(const AgentRow& agent, std::stop_token stop = {});
-  /// NDJSON.
+  /// NDJSON. An answer that is too long is asked for again with a shorter tail.
   Result<AgentAnswer> logs(const AgentRow& agent, const AgentLogQuery& query, std::stop_token stop = {});
   Result<AgentAnswer> stats(const AgentRow& agent, std::stop_token stop = {});
   /// Fresh evidence now.
@@ -71,7 +72,7 @@ class AgentClient {
 
  private:
   struct Call;
-  Result<AgentAnswer> send(const AgentRow& agent, Call call, std::stop_token stop);
+  Result<AgentAnswer> send(const AgentRow& agent, Call call, std::stop_token stop, bool* too_long = nullptr);
   std::optional<std::string> token_for(const AgentId& agent, const Call& call) const;
 
   Parts parts_;

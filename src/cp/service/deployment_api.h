@@ -265,7 +265,7 @@ BOOST_DESCRIBE_STRUCT(DeploymentProgress, (), (phase, percent, detail))
 constexpr std::string_view json_name(json::For<DeploymentProgress> /*type*/) { return "DeploymentProgress"; }
 
 struct DeploymentAuth {
-  AuthMethod method = AuthMethod::api_key;
+  DeployAuth method = DeployAuth::api_key;
   std::optional<std::string> repository;
   std::optional<std::string> sha;
   std::optional<std::string> run_id;

@@ -315,6 +315,10 @@ Result<void> DeploymentMachine::set_times(db::Transaction& tx, Step& step) const
     row.state_deadline_at = now + Seconds(*revision ? (*revision)->deploy_timeout_seconds : 900);
   }
   if (step.does(F::stop_deadline)) row.state_deadline_at = now + step.settings.stop_timeout;
+  if (step.rule.event == E::workload_gone || step.does(F::begin_update) || step.does(F::roll_back)) {
+    row.phase.reset();  // what is sent now begins from its first phase
+    row.progress.reset();
+  }
   switch (row.state) {
     case S::pending: row.next_action_at = row.state_deadline_at = row.wait_ends_at; break;
     case S::assigned:
@@ -417,7 +421,7 @@ Result<Applied> DeploymentMachine::request_stop(db::Transaction& tx, const Deplo
 
 Result<PlacementCaller> DeploymentMachine::caller_of(db::Transaction& tx, const DeploymentRow& row) const {
   PlacementCaller caller{.account = row.account_id};
-  if (row.auth_method == AuthMethod::github_oidc && row.auth_context) {
+  if (row.auth_method == DeployAuth::github_oidc && row.auth_context) {
     const auto context = json::parse(*row.auth_context);
     if (context && context->is_object())
       if (const auto* id = context->as_object().if_contains("repository_owner_id"); id != nullptr && id->is_int64())

@@ -217,6 +217,26 @@ Result<bool> DeploymentReports::request_stop(db::Transaction& tx, const AgentRow
   return done->changed;
 }
 
+/// Moving a running deployment needs a second one beside it, which only its owner may pay for: it is noted, and goes on.
+Result<bool> DeploymentReports::request_migration(db::Transaction& tx, const AgentRow& agent, UtcTime /*now*/) {
+  const auto held = held_by(tx, agent);
+  if (!held) return std::unexpected(held.error());
+  if (!*held || (*held)->state != S::running || (*held)->is_pinned()) return false;
+  if (auto noted = parts_.machine.note(tx, **held, "migration_waiting", "{}", {.actor = "system:drain"}); !noted)
+    return std::unexpected(noted.error());
+  return false;
+}
+
+Result<std::optional<AccountId>> DeploymentReports::account_of_deployment(db::Transaction& tx, const AgentRow& agent) {
+  const auto held = held_by(tx, agent);
+  if (!held) return std::unexpected(held.error());
+  return *held ? std::optional((*held)->account_id) : std::nullopt;
+}
+
+Result<std::optional<AccountId>> DeploymentReports::reserved_for(db::Transaction& tx, const AgentRow& agent) {
+  return ReservationStore().reserved_for(tx, agent.id);
+}
+
 // ---- what agents are told -------------------------------------------------------------------------------------------
 
 agent_api::Desired DeploymentReports::desired_for(const DirectoryEntry& agent,

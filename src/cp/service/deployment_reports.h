@@ -34,6 +34,9 @@ class DeploymentReports final : public DeploymentHooks {
   Result<void> agent_attestation_lost(db::Transaction& tx, const AgentRow& agent, UtcTime now) override;
   Result<void> agent_removed(db::Transaction& tx, const AgentRow& agent, UtcTime now) override;
   Result<bool> request_stop(db::Transaction& tx, const AgentRow& agent, bool by_admin, UtcTime now) override;
+  Result<bool> request_migration(db::Transaction& tx, const AgentRow& agent, UtcTime now) override;
+  Result<std::optional<AccountId>> account_of_deployment(db::Transaction& tx, const AgentRow& agent) override;
+  Result<std::optional<AccountId>> reserved_for(db::Transaction& tx, const AgentRow& agent) override;
   agent_api::Desired desired_for(const DirectoryEntry& agent,
                                  const std::optional<agent_api::WorkloadReport>& reported) const override;
 

@@ -72,6 +72,8 @@ DirectoryEntryPtr HeartbeatService::write_through(const AgentId& agent, Director
   bool report = merged.workload_changed;
   if (!request.workload) {
     if (entry->status == AgentStatus::quarantined) report = true;  // as often as it says so, until it is free
+    // It should run something, and may have said so by /status only: a reboot shows in this silence.
+    if (entry->current_deployment_id) report = true;
     if (entry->status == AgentStatus::undeployed && !entry->current_deployment_id) {
       // Nothing runs where nothing should: not worth a transaction, after a restart for the whole fleet.
       if (report) live_.workload_applied(entry->id, request.workload);

@@ -1,0 +1,472 @@
+// Documents, reports, losses and stops between the control plane and its agents, with everything that can go wrong.
+#include <set>
+
+#include "cp/deployment_fixture.h"
+
+namespace ee::testing {
+namespace {
+
+using Phase = agent_api::WorkloadPhase;
+
+class DispatchTest : public DeploymentFixture {
+ protected:
+  FakeAgent& join() {
+    FakeAgent& agent = agents.add();
+    agent.join();
+    return agent;
+  }
+  std::string stop_path(const std::string& id) { return "/api/v1/deployments/" + id + "/stop"; }
+  /// Passes of the loss job, as it needs them before it believes in its own ears; all but `silent` go on beating.
+  void pass_time(std::vector<FakeAgent*> beating, Seconds time) {
+    for (Seconds passed{0}; passed < time; passed += Seconds(30)) {
+      cp.clock.advance(Seconds(30) - Milliseconds(2100) * static_cast<std::int64_t>(beating.size()));
+      for (FakeAgent* agent : beating) ASSERT_EQ(agent->beat().status, 200);
+      run("agent_loss");
+    }
+  }
+};
+
+// covers: S03_DSP_004
+TEST_F(DispatchTest, AnAgentThatTakesNothingIsReplacedThreeTimes) {
+  for (int i = 0; i < 4; ++i) join().script.unreachable = true;
+  const std::string id = deploy_one();
+  std::set<std::string> used;
+  for (int placement = 1; placement <= 3; ++placement) {
+    used.insert(column<std::string>(id, "agent_id"));
+    reconcile();
+    EXPECT_EQ(state(id), "assigned");
+    cp.clock.advance(Seconds(121));
+    reconcile();
+  }
+  EXPECT_EQ(used.size(), 3U);
+  EXPECT_EQ(state(id), "stopping");
+  EXPECT_EQ(text(get(id), "termination_reason"), "dispatch_failed");
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM agents WHERE quarantine_reason='agent_lost'").front(), 2);
+  expect_sound();
+}
+
+// covers: S03_DSP_005
+TEST_F(DispatchTest, TheOldAgentIsToldNothingAndComesBackWhenClean) {
+  FakeAgent& first = join();
+  FakeAgent& second = join();
+  const std::string id = deploy_one();
+  FakeAgent& old = agent_of(id);
+  FakeAgent& other = &old == &first ? second : first;
+  old.script.drop_answer = true;  // it took the document, and nobody knows
+  reconcile();
+  ASSERT_TRUE(old.held());
+  cp.clock.advance(Seconds(121));
+  reconcile();
+  ASSERT_EQ(column<std::string>(id, "agent_id"), other.id());
+  EXPECT_EQ(agent_status(old), "quarantined");
+  const TestAnswer stale = old.report(Phase::running);
+  EXPECT_EQ(stale.code(), "stale_assignment");
+  EXPECT_EQ(text(body_of(stale).at("desired"), "action"), "none");
+  EXPECT_EQ(state(id), "deploying") << "a report about an older assignment changes nothing";
+  EXPECT_EQ(text(body_of(old.beat()).at("desired"), "action"), "none");
+  old.drop();
+  old.beat();
+  EXPECT_EQ(agent_status(old), "undeployed");
+  reconcile();
+  EXPECT_EQ(other.report(Phase::running).status, 200);
+  EXPECT_EQ(state(id), "running");
+  expect_sound();
+}
+
+// covers: S03_DSP_006
+TEST_F(DispatchTest, RefusalsAndReportsOutOfOrder) {
+  FakeAgent& agent = join();
+  for (const int status : {400, 413, 422}) {
+    const std::string id = deploy_one();
+    agent.script.put_status = status;
+    reconcile();
+    EXPECT_EQ(state(id), "failed");
+    EXPECT_EQ(text(get(id).at("failure"), "code"), "agent_rejected");
+    EXPECT_EQ(agent_status(agent), "undeployed") << "nothing was started";
+  }
+  agent.script.put_status = 0;
+  const std::string id = deploy_one();
+  reconcile();
+  ASSERT_EQ(agent.report(Phase::checking).status, 200);
+  EXPECT_EQ(agent.report(Phase::pulling).code(), "invalid_phase");
+  ASSERT_EQ(agent.report(Phase::running).status, 200);
+  const auto version = column<std::int64_t>(id, "row_version");
+  ASSERT_EQ(agent.report(Phase::running).status, 200);
+  EXPECT_EQ(column<std::int64_t>(id, "row_version"), version) << "the same as last time";
+  auto old = *agent.workload(Phase::failed);
+  --old.assignment_epoch;
+  EXPECT_EQ(agent.status(old).code(), "stale_assignment");
+  EXPECT_EQ(state(id), "running");
+  expect_sound();
+}
+
+TEST_F(DispatchTest, AnAgentThatRefusesIsQuarantinedAndAnotherOneTaken) {
+  join();
+  join();
+  const std::string id = deploy_one();
+  FakeAgent& first = agent_of(id);
+  first.script.put_status = 409;
+  reconcile();
+  EXPECT_NE(column<std::string>(id, "agent_id"), first.id());
+  EXPECT_EQ(agent_status(first), "quarantined");
+  EXPECT_EQ(cp.values<std::string>("SELECT quarantine_reason FROM agents WHERE id=:id", {{"id", first.id()}}).front(),
+            "dispatch_refused");
+  expect_sound();
+}
+
+// covers: S03_DSP_007
+TEST_F(DispatchTest, AfterARebootItIsSentAgainThreeTimes) {
+  FakeAgent& agent = join();
+  const std::string id = deploy_one();
+  start(id);
+  for (int reboot = 1; reboot <= 4; ++reboot) {
+    SCOPED_TRACE(reboot);
+    agent.drop();
+    agent.beat();
+    EXPECT_EQ(state(id), "running") << "it may come back by itself";
+    cp.clock.advance(Seconds(61));
+    reconcile();
+    if (reboot == 4) break;
+    EXPECT_EQ(state(id), "deploying");
+    EXPECT_EQ(open_segments(id), 0);
+    EXPECT_EQ(agent_status(agent), "deploying");
+    reconcile();
+    ASSERT_TRUE(agent.held()) << "the same assignment again";
+    EXPECT_EQ(agent.held()->assignment_epoch, 1);
+    ASSERT_EQ(agent.report(Phase::running).status, 200);
+    EXPECT_EQ(open_segments(id), 1);
+    expect_sound();
+  }
+  EXPECT_EQ(text(get(id), "termination_reason"), "workload_lost");
+  expect_sound();
+}
+
+// covers: S03_DSP_008
+TEST_F(DispatchTest, AnotherDigestThanTheDocumentsEndsIt) {
+  FakeAgent& agent = join();
+  const std::string id = deploy_one();
+  reconcile();
+  EXPECT_EQ(agent.deployed({{"web", "sha256:" + std::string(64, '2')}}).code(), "digest_mismatch");
+  EXPECT_EQ(text(get(id), "termination_reason"), "digest_mismatch");
+  reconcile();
+  EXPECT_EQ(state(id), "failed");
+  const std::string again = deploy_one();
+  reconcile();
+  EXPECT_EQ(agent.deployed({{"web", kDigest}}).status, 200);
+  EXPECT_EQ(state(again), "running");
+  expect_sound();
+}
+
+// covers: S03_DSP_009
+TEST_F(DispatchTest, ALostAgentEndsItOrMovesIt) {
+  join();
+  const std::string stays = deploy_one("", "stays");
+  start(stays);
+  FakeAgent& lost = agent_of(stays);
+  run("agent_loss");
+  pass_time({}, Seconds(240));
+  run("agent_loss");
+  EXPECT_EQ(state(stays), "terminated");
+  EXPECT_EQ(text(get(stays), "termination_reason"), "agent_lost");
+  EXPECT_EQ(agent_status(lost), "quarantined");
+  const auto last = cp.values<UtcTime>("SELECT to_at FROM deployment_segments").front();
+  EXPECT_LT(last, cp.clock.now() - Seconds(180)) << "charged until its last heartbeat";
+
+  FakeAgent& second = join();
+  const std::string moves = deploy_one(R"("on_agent_lost":"redeploy")", "moves");
+  ASSERT_EQ(column<std::string>(moves, "agent_id"), second.id());
+  start(moves);
+  FakeAgent& spare = join();
+  pass_time({&spare}, Seconds(240));
+  EXPECT_EQ(column<std::string>(moves, "agent_id"), spare.id());
+  EXPECT_EQ(state(moves), "assigned");
+  expect_sound();
+}
+
+// covers: S03_DSP_013
+TEST_F(DispatchTest, WhenMostFallSilentNobodyIsLostUntilSomebodySaysSo) {
+  std::vector<std::string> ids;
+  for (int i = 0; i < 12; ++i) {
+    join();
+    ids.push_back(deploy_one("", "s" + std::to_string(i)));
+  }
+  run("agent_loss");
+  cp.clock.advance(Seconds(50));
+  run("agent_loss");
+  EXPECT_EQ(state(ids[0]), "assigned") << "nothing is lost right after a start";
+  cp::JobSummary last;
+  for (int i = 0; i < 8; ++i) {
+    cp.clock.advance(Seconds(30));
+    last = run("agent_loss");
+  }
+  EXPECT_EQ(last.notes, std::vector<std::string>{"mass_agent_loss"});
+  for (const std::string& id : ids) EXPECT_EQ(state(id), "assigned");
+  EXPECT_EQ(as(account.key, "POST", "/api/v1/admin/agents/confirm-loss", "{}").code(), "admin_required");
+  ASSERT_EQ(cp.admin("POST", "/api/v1/admin/agents/confirm-loss", "{}").status, 204);
+  run("agent_loss");
+  for (const std::string& id : ids) EXPECT_EQ(state(id), "terminated");
+  expect_sound();
+}
+
+// covers: S03_DSP_012
+TEST_F(DispatchTest, PushAndPullGiveTheSameDocument) {
+  FakeAgent& agent = join();
+  deploy_one(R"("secrets":{"A":"x"},"env":{"B":"y"})");
+  reconcile();
+  auto pushed = agent.held().value();
+  const auto secrets = agent.secrets();
+  auto pulled = agent.pull().value();
+  EXPECT_EQ(agent.secrets(), secrets);
+  for (auto* document : {&pushed, &pulled}) {
+    document->secrets.reset();
+    document->issued_at = {};
+  }
+  EXPECT_EQ(json::write(pushed), json::write(pulled));
+}
+
+// covers: S03_DSP_014
+TEST_F(DispatchTest, WhoeverIsNotTheAgentChangesNothing) {
+  FakeAgent& agent = join();
+  agent.script.anonymous = true;
+  agent.script.put_status = 422;
+  const std::string id = deploy_one();
+  reconcile();
+  EXPECT_EQ(state(id), "assigned");
+  agent.script = {};
+  cp.clock.advance(Seconds(5));
+  reconcile();
+  EXPECT_EQ(state(id), "deploying");
+}
+
+// covers: S03_DSP_003
+TEST_F(DispatchTest, AnAnswerThatWasLostIsRepeated) {
+  FakeAgent& agent = join();
+  agent.script.drop_answer = true;
+  const std::string id = deploy_one();
+  reconcile();
+  EXPECT_TRUE(agent.held());
+  EXPECT_EQ(state(id), "assigned");
+  agent.script.drop_answer = false;
+  cp.clock.advance(Seconds(5));
+  reconcile();
+  EXPECT_EQ(state(id), "deploying");
+  EXPECT_EQ(agent.requests().size(), 2U);
+}
+
+// covers: S03_DSP_001
+TEST_F(DispatchTest, AfterARestartWhatWasAssignedIsPushed) {
+  FakeAgent& agent = join();
+  const std::string id = deploy_one();
+  cp.stop();
+  cp.start();
+  reconcile();
+  EXPECT_EQ(state(id), "deploying");
+  EXPECT_EQ(agent.requests().size(), 1U);
+}
+
+// covers: S03_FSM_102
+TEST_F(DispatchTest, AStopThatNobodyConfirmsEndsAfterItsTime) {
+  FakeAgent& agent = join();
+  const std::string id = deploy_one();
+  start(id);
+  agent.script.unreachable = true;
+  ASSERT_EQ(as(account.key, "POST", stop_path(id), "{}").status, 202);
+  reconcile();
+  EXPECT_EQ(state(id), "stopping");
+  cp.clock.advance(Seconds(601));
+  reconcile();
+  EXPECT_EQ(state(id), "stopped");
+  EXPECT_EQ(agent_status(agent), "quarantined") << "nothing is placed there until it is empty";
+  agent.drop();
+  agent.beat();
+  EXPECT_EQ(agent_status(agent), "undeployed");
+  expect_sound();
+}
+
+// covers: S03_FSM_101
+TEST_F(DispatchTest, AStopWorksInEveryStateAndTwice) {
+  join();
+  const std::vector<std::string> wanted = {"pending", "assigned", "deploying", "running", "updating"};
+  for (const std::string& at : wanted) {
+    SCOPED_TRACE(at);
+    if (at == "pending") {
+      agents.at(0).healthy = false;
+      for (int i = 0; i < 4; ++i) agents.at(0).beat();
+    }
+    const std::string id = deploy_one(R"("wait_for_capacity_seconds":600)");
+    if (at == "deploying") reconcile();
+    if (at == "running" || at == "updating") start(id);
+    if (at == "updating")
+      ASSERT_EQ(as(account.key, "POST", "/api/v1/deployments/" + id + "/redeploy", "{}").status, 202);
+    ASSERT_EQ(state(id), at);
+    EXPECT_EQ(as(account.key, "POST", stop_path(id), "{}").status, 202);
+    EXPECT_EQ(open_segments(id), 0);
+    EXPECT_EQ(as(account.key, "POST", stop_path(id), "{}").status, 200);
+    reconcile();
+    EXPECT_EQ(state(id), "stopped");
+    EXPECT_EQ(as(account.key, "POST", stop_path(id), "{}").status, 200);
+    if (at == "pending") {
+      agents.at(0).healthy = true;
+      for (int i = 0; i < 4; ++i) agents.at(0).beat();
+    }
+    expect_sound();
+  }
+}
+
+// covers: S03_FSM_103
+TEST_F(DispatchTest, TheFirstReasonStays) {
+  join();
+  const std::string id = deploy_one();
+  start(id);
+  ASSERT_EQ(as(account.key, "POST", stop_path(id), "{}").status, 202);
+  cp.execute("UPDATE deployments SET expires_at=1 WHERE id=:id", {{"id", id}});
+  run("ttl_expiry");
+  reconcile();
+  EXPECT_EQ(state(id), "stopped");
+  EXPECT_EQ(text(get(id), "termination_reason"), "user");
+}
+
+// covers: S03_UPG_001
+TEST_F(DispatchTest, AnUpgradeRunsOrGoesBackByItself) {
+  FakeAgent& agent = join();
+  const std::string id = deploy_one(R"("env":{"A":"1"},"secrets":{"S":"keep"})");
+  start(id);
+  const std::string path = "/api/v1/deployments/" + id;
+  const TestAnswer upgraded = as(account.key, "POST", path + "/upgrade", R"({"env":{"A":"2"}})");
+  ASSERT_EQ(upgraded.status, 202) << upgraded.body;
+  EXPECT_EQ(state(id), "updating");
+  EXPECT_EQ(open_segments(id), 1) << "billed all the time";
+  reconcile();
+  EXPECT_EQ(agent.held()->revision, 2);
+  EXPECT_EQ(agent.held()->env.at("A"), "2");
+  EXPECT_NE(agent.secrets().find(to_base64(bytes_of("keep"))), std::string::npos);
+  ASSERT_EQ(agent.report(Phase::running).status, 200);
+  EXPECT_EQ(state(id), "running");
+  EXPECT_EQ(get(id).at("revision").as_int64(), 2);
+
+  ASSERT_EQ(as(account.key, "POST", path + "/upgrade", R"({"env":{"A":"3"}})").status, 202);
+  reconcile();
+  ASSERT_EQ(agent.report(Phase::failed, "container_exited").status, 200);
+  EXPECT_EQ(state(id), "updating") << "the automatic rollback";
+  reconcile();
+  EXPECT_EQ(agent.held()->revision, 4);
+  EXPECT_EQ(agent.held()->env.at("A"), "2");
+  ASSERT_EQ(agent.report(Phase::running).status, 200);
+  EXPECT_EQ(state(id), "running");
+  EXPECT_NE(as(account.key, "GET", path + "/events").body.find("upgrade_failed"), std::string::npos);
+
+  ASSERT_EQ(as(account.key, "POST", path + "/upgrade", R"({"env":{"A":"4"}})").status, 202);
+  reconcile();
+  ASSERT_EQ(agent.report(Phase::failed, "container_exited").status, 200);
+  reconcile();
+  ASSERT_EQ(agent.report(Phase::failed, "container_exited").status, 200);
+  reconcile();
+  EXPECT_EQ(state(id), "failed");
+  EXPECT_EQ(text(get(id).at("failure"), "code"), "rollback_failed");
+  expect_sound();
+}
+
+// covers: S03_UPG_002
+TEST_F(DispatchTest, AnUpgradeThatDoesNotFitIsRefused) {
+  join();
+  const std::string id = deploy_one();
+  const std::string path = "/api/v1/deployments/" + id;
+  const std::string change = R"({"env":{"A":"2"}})";
+  EXPECT_EQ(as(account.key, "POST", path + "/upgrade", change).code(), "not_running");
+  start(id);
+  EXPECT_EQ(as(account.key, "POST", path + "/upgrade", "{}").code(), "invalid_request");
+  EXPECT_EQ(as(account.key, "POST", path + "/upgrade", R"({"version":"2"})").code(), "upgrade_changes_app");
+  EXPECT_EQ(as(account.key, "POST", path + "/upgrade", change, {{"If-Match", "\"0\""}}).code(), "version_mismatch");
+  ASSERT_EQ(as(account.key, "POST", path + "/upgrade", change).status, 202);
+  EXPECT_EQ(as(account.key, "POST", path + "/upgrade", change).code(), "update_in_progress");
+}
+
+// covers: S03_UPG_004
+TEST_F(DispatchTest, ARollbackGoesToTheLastGoodRevisionOrToANumber) {
+  FakeAgent& agent = join();
+  const std::string id = deploy_one(R"("env":{"A":"1"})");
+  start(id);
+  const std::string path = "/api/v1/deployments/" + id;
+  EXPECT_EQ(as(account.key, "POST", path + "/rollback", "{}").code(), "invalid_request") << "there is none";
+  ASSERT_EQ(as(account.key, "POST", path + "/upgrade", R"({"env":{"A":"2"}})").status, 202);
+  reconcile();
+  agent.report(Phase::running);
+  ASSERT_EQ(as(account.key, "POST", path + "/rollback", "{}").status, 202);
+  reconcile();
+  EXPECT_EQ(agent.held()->env.at("A"), "1");
+  EXPECT_EQ(agent.held()->revision, 3);
+  agent.report(Phase::running);
+  ASSERT_EQ(as(account.key, "POST", path + "/rollback", R"({"revision":2})").status, 202);
+  reconcile();
+  EXPECT_EQ(agent.held()->env.at("A"), "2");
+  const auto revisions = body_of(as(account.key, "GET", path + "/revisions")).at("items").as_array();
+  EXPECT_EQ(revisions.size(), 4U);
+}
+
+TEST_F(DispatchTest, AReplacementTakesOverWhenItIsHealthy) {
+  FakeAgent& first = join();
+  FakeAgent& second = join();
+  const std::string old = deploy_one();
+  start(old);
+  const TestAnswer answer = as(account.key, "POST", "/api/v1/deployments/" + old + "/upgrade",
+                               R"({"env":{"A":"2"},"strategy":"replace"})");
+  ASSERT_EQ(answer.status, 202) << answer.body;
+  const std::string made = text(body_of(answer).at("deployments").at(0), "id");
+  start(made);
+  run("replace_finisher");
+  EXPECT_EQ(state(old), "running");
+  cp.clock.advance(Seconds(11));
+  run("replace_finisher");
+  reconcile();
+  EXPECT_EQ(state(old), "stopped");
+  EXPECT_EQ(text(get(old), "termination_reason"), "replaced");
+  EXPECT_EQ(state(made), "running");
+  EXPECT_NE(first.id(), second.id());
+  expect_sound();
+}
+
+// covers: S03_JOB_002
+TEST_F(DispatchTest, RowsThatContradictEachOtherAreMended) {
+  FakeAgent& agent = join();
+  FakeAgent& other = join();
+  EXPECT_FALSE(run("placement_check").did_work()) << "a clean database";
+  const std::string id = deploy_one();
+  start(id);
+  EXPECT_FALSE(run("placement_check").did_work());
+  FakeAgent& idle = &agent_of(id) == &agent ? other : agent;
+  cp.execute("UPDATE agents SET placement_key='wrong' WHERE id=:id", {{"id", idle.id()}});
+  cp.execute("UPDATE deployments SET state='failed', ended_at=1, next_action_at=NULL WHERE id=:id", {{"id", id}});
+  const auto mended = run("placement_check");
+  EXPECT_EQ(mended.value("slots"), 1);
+  EXPECT_EQ(mended.value("agents"), 1);
+  EXPECT_EQ(mended.value("keys"), 1);
+  EXPECT_EQ(mended.value("segments"), 1);
+  EXPECT_EQ(audited("placement_repaired"), 4);
+  EXPECT_FALSE(run("placement_check").did_work());
+}
+
+TEST_F(DispatchTest, ADeletedAgentEndsItsDeployment) {
+  FakeAgent& agent = join();
+  const std::string id = deploy_one();
+  start(id);
+  EXPECT_EQ(cp.admin("DELETE", "/api/v1/agents/" + agent.id()).code(), "agent_has_deployment");
+  ASSERT_EQ(cp.admin("DELETE", "/api/v1/agents/" + agent.id() + "?force=true").status, 202);
+  EXPECT_EQ(state(id), "terminated");
+  EXPECT_EQ(text(get(id), "termination_reason"), "agent_removed");
+  EXPECT_EQ(open_segments(id), 0);
+}
+
+TEST_F(DispatchTest, AnUndeployByTheOperatorEndsItAsTerminated) {
+  FakeAgent& agent = join();
+  const std::string id = deploy_one();
+  start(id);
+  ASSERT_EQ(cp.admin("POST", "/api/v1/agents/" + agent.id() + "/undeploy", R"({"reason":"x"})").status, 202);
+  reconcile();
+  EXPECT_EQ(state(id), "terminated");
+  EXPECT_EQ(text(get(id), "termination_reason"), "admin");
+  EXPECT_EQ(agent_status(agent), "undeployed");
+  expect_sound();
+}
+
+}  // namespace
+}  // namespace ee::testing

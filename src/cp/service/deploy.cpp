@@ -1,0 +1,488 @@
+// Deploying: from a request to claimed agents and rows, in one transaction.
+#include <algorithm>
+
+#include "common/json.h"
+#include "common/node_size.h"
+#include "cp/service/deploy_order.h"
+#include "cp/store/account_store.h"
+#include "cp/store/audit_log_store.h"
+
+namespace ee::cp {
+namespace {
+
+constexpr Seconds kNoCapacityRetry{30};
+
+struct ClaimsKept {
+  std::string subject;
+  std::string repository;
+  std::string repository_id;
+  std::string repository_owner;
+  std::int64_t repository_owner_id = 0;
+  std::string ref;
+  std::string event_name;
+  std::string run_id;
+  std::optional<std::string> sha;
+  std::optional<std::string> job_workflow_ref;
+  std::optional<std::string> actor;
+};
+BOOST_DESCRIBE_STRUCT(ClaimsKept, (),
+                      (subject, repository, repository_id, repository_owner, repository_owner_id, ref, event_name,
+                       run_id, sha, job_workflow_ref, actor))
+
+std::string claims_json(const OidcClaims& claims) {
+  return json::write(ClaimsKept{.subject = claims.subject,
+                                .repository = claims.repository,
+                                .repository_id = claims.repository_id,
+                                .repository_owner = claims.repository_owner,
+                                .repository_owner_id = claims.repository_owner_id,
+                                .ref = claims.ref,
+                                .event_name = claims.event_name,
+                                .run_id = claims.run_id,
+                                .sha = claims.sha,
+                                .job_workflow_ref = claims.job_workflow_ref,
+                                .actor = claims.actor});
+}
+
+/// What an agent of this size costs at least: for admission before an agent is known.
+PricedResources least_of(const NodeSize& size) {
+  return {.vcpus = size.vcpus, .memory_mib = size.memory_mib()};
+}
+
+std::optional<std::string> some(const std::string& text) {
+  return text.empty() ? std::nullopt : std::optional(text);
+}
+
+}  // namespace
+
+Result<AccountId> Deployments::account_of(const Principal& principal, const std::optional<std::string>& named) const {
+  if (principal.kind != PrincipalKind::session) {
+    if (named && (!principal.account_id || *named != principal.account_id->str()))
+      return fail(Error{.code = ErrorCode::invalid_request,
+                        .fields = {{.field = "account_id", .code = "unknown_field", .detail = "of sessions only"}}});
+    if (principal.account_type != AccountType::deployer) return fail(ErrorCode::account_type_not_allowed);
+    return *principal.account_id;
+  }
+  if (!named)
+    return fail(Error{.code = ErrorCode::invalid_request,
+                      .fields = {{.field = "account_id", .code = "required", .detail = "a session acts for it"}}});
+  if (!principal.is_admin) {
+    const LinkedAccount* linked = principal.linked(*named);
+    if (linked == nullptr) return fail(ErrorCode::account_not_found);
+    if (linked->type != AccountType::deployer) return fail(ErrorCode::account_type_not_allowed);
+    if (linked->status == AccountStatus::suspended) return fail(ErrorCode::account_suspended);
+  }
+  return AccountId(*named);
+}
+
+Result<Deployments::Order> Deployments::order_of(const DeploymentCall& call, const DeployRequest& request) {
+  const auto account = account_of(call.principal, request.account_id);
+  if (!account) return std::unexpected(account.error());
+  if (auto good = check_fields(request); !good) return std::unexpected(good.error());
+  Order order{.account = *account, .request = request};
+  order.replicas = request.replicas.value_or(1);
+  order.service = request.service.value_or(request.app.value_or(""));
+  order.wanted.env = request.env.value_or(std::map<std::string, std::string>());
+  auto secrets = secrets_of(request.secrets);
+  if (!secrets) return std::unexpected(secrets.error());
+  order.wanted.secrets = std::move(*secrets);
+  if (auto good = check_env(order.wanted.env, order.wanted.secrets); !good) return std::unexpected(good.error());
+  if (!order.wanted.secrets.empty() && !parts_.box.available()) return fail(ErrorCode::secrets_unavailable);
+  order.wanted.ingress = request.ingress;
+  order.wanted.health_path = request.health_path;
+  order.wanted.deploy_timeout_seconds = request.deploy_timeout_seconds.value_or(900);
+  if (call.principal.kind == PrincipalKind::oidc) {
+    order.auth_method = DeployAuth::github_oidc;
+    if (call.principal.oidc_claims) order.auth_context = claims_json(*call.principal.oidc_claims);
+  } else if (call.principal.kind == PrincipalKind::session) {
+    order.auth_method = DeployAuth::session;
+  }
+  order.question.wants.rules = rules_of(request.placement);
+  order.question.agent_name = request.agent_name;
+  order.question.min_agent_version = parts_.settings().min_agent_version;
+  if (auto planned = plan(order); !planned) return std::unexpected(planned.error());
+  return order;
+}
+
+/// The version's state, the compose rules, and which node sizes come into question.
+Result<void> Deployments::plan(Order& order) {
+  const DeploymentSettings settings = parts_.settings();
+  struct Found {
+    std::optional<PlannedVersion> version;
+    PlacementCaller caller;
+    std::vector<std::pair<std::int64_t, std::string>> prices;
+  };
+  const auto found = parts_.database.read<Found>([&](db::Transaction& tx) -> Result<Found> {
+    Found out;
+    const auto account = AccountStore().named(tx, order.account);
+    if (!account) return std::unexpected(account.error());
+    if (account->account_type != AccountType::deployer) return fail(ErrorCode::account_type_not_allowed);
+    if (account->status == AccountStatus::suspended) return fail(ErrorCode::account_suspended);
+    if (account->status == AccountStatus::closed) return fail(ErrorCode::account_not_found);
+    auto caller = parts_.machine.caller_of(tx, {.account_id = order.account,
+                                                .auth_method = order.auth_method,
+                                                .auth_context = order.auth_context});
+    if (!caller) return std::unexpected(caller.error());
+    out.caller = std::move(*caller);
+    for (const NodeSize& size : node_sizes()) {
+      const auto price = parts_.billing.hourly_price(tx, least_of(size), SlaClass::adhoc);
+      if (!price) return std::unexpected(price.error());
+      out.prices.emplace_back(price->value, std::string(size.name));
+    }
+    if (!order.request.app) return out;
+    const auto app = versions_.app(tx, *order.request.app, order.account);
+    if (!app) return std::unexpected(app.error());
+    if (!*app) return fail(ErrorCode::app_not_found);
+    const auto variants = versions_.variants(tx, (*app)->id, *order.request.version);
+    if (!variants) return std::unexpected(variants.error());
+    auto attested = attested_of(*variants);
+    if (!attested) return std::unexpected(attested.error());
+    out.version =
+        PlannedVersion{.app = **app, .version = *order.request.version, .variants = std::move(*attested)};
+    return out;
+  });
+  if (!found) return std::unexpected(found.error());
+  order.caller = found->caller;
+  order.version = found->version;
+  const auto add = [&](const std::string& size, Result<PlannedWorkload> planned) -> Result<void> {
+    if (!planned) return std::unexpected(planned.error());
+    order.sizes.push_back(size);
+    auto& wants = order.question.wants;
+    wants.nano_cpus = std::max(wants.nano_cpus, planned->nano_cpus);
+    wants.memory_mib = std::max(wants.memory_mib, planned->memory_mib);
+    wants.gpu_count = std::max(wants.gpu_count, planned->gpu_count);
+    order.workloads.emplace(size, std::move(*planned));
+    return {};
+  };
+  if (!order.version) {
+    const std::string size = order.request.node_size.value_or(settings.default_node_size);
+    return add(size, plan_raw(*order.request.compose, size, order.wanted, settings));
+  }
+  auto& variants = order.question.wants.variants.emplace();
+  for (const DeployableVariant& variant : order.version->variants)
+    variants.emplace(variant.node_size, PlacementVariant{.mrtd = variant.mrtd});
+  std::vector<std::pair<std::int64_t, std::string>> prices = found->prices;
+  std::ranges::sort(prices);
+  for (const auto& [price, size] : prices) {
+    if (order.request.node_size && *order.request.node_size != size) continue;
+    const auto variant_of = [&](const std::string& name) {
+      return std::ranges::find(order.version->variants, name, &DeployableVariant::node_size);
+    };
+    auto variant = variant_of(size);
+    if (variant == order.version->variants.end()) variant = variant_of("");
+    if (variant == order.version->variants.end()) continue;
+    auto planned = plan_version(*order.version, *variant, size, order.wanted, settings);
+    // Another size may be large enough; of one that was asked for the reason is told.
+    if (!planned && !order.request.node_size && planned.error().code == ErrorCode::compose_forbidden &&
+        size != prices.back().second)
+      continue;
+    if (auto done = add(size, std::move(planned)); !done) return done;
+  }
+  if (order.sizes.empty()) return fail(ErrorCode::version_variant_not_found);
+  return {};
+}
+
+Result<IdempotentAnswer> Deployments::deploy(const DeploymentCall& call, const DeployRequest& request) {
+  const auto account = account_of(call.principal, request.account_id);
+  if (!account) return std::unexpected(account.error());
+  std::optional<IdempotentRequest> key;
+  if (call.idempotent) {
+    auto made = call.idempotent(*account);
+    if (!made) return std::unexpected(made.error());
+    key = std::move(*made);
+  }
+  if (key) {  // a repetition is answered even when the same request could not be made any more
+    const auto known = parts_.database.read<std::optional<StoredAnswer>>(
+        [&](db::Transaction& tx) { return IdempotencyStore().find(tx, *key, parts_.clock.now()); });
+    if (!known) return std::unexpected(known.error());
+    if (*known)
+      return IdempotentAnswer{
+          .status = static_cast<int>((*known)->status), .body = (*known)->body, .replayed = true};
+  }
+  auto order = order_of(call, request);
+  if (!order) return std::unexpected(order.error());
+  auto answer = idempotency_.run(key, [&](db::Transaction& tx) { return place_all(tx, call, *order); });
+  if (!answer && answer.error().code == ErrorCode::no_capacity &&
+      request.wait_for_capacity_seconds.value_or(0) > 0) {
+    order->wait_only = true;
+    answer = idempotency_.run(key, [&](db::Transaction& tx) { return place_all(tx, call, *order); });
+  }
+  if (!answer) {
+    if (answer.error().code == ErrorCode::no_capacity) return fail(no_capacity(*order));
+    return answer;
+  }
+  for (const AgentRow& agent : order->claimed) parts_.directory.put(agent);
+  if (parts_.wake) parts_.wake();
+  return answer;
+}
+
+Result<ServiceRow> Deployments::service_for(db::Transaction& tx, const Order& order, const Actor& actor) const {
+  const UtcTime now = parts_.clock.now();
+  auto known = services_.find(tx, order.service);
+  if (!known) return std::unexpected(known.error());
+  const auto wanted = order.request.access;
+  if (!*known) {
+    const auto id = new_uuid_v7(now, parts_.random);
+    if (!id) return fail(ErrorCode::internal_error, "the CSPRNG failed");
+    ServiceRow row{.id = *id, .name = order.service, .account_id = order.account,
+                   .access = wanted.value_or(ServiceAccess::account), .created_at = now, .updated_at = now};
+    if (auto done = services_.insert(tx, row); !done) return std::unexpected(done.error());
+    return row;
+  }
+  ServiceRow row = std::move(**known);
+  if (row.account_id != order.account) return fail(ErrorCode::service_name_taken);
+  const ServiceAccess access = wanted.value_or(row.access);
+  if (row.deleted_at) {
+    if (auto done = services_.restore(tx, row.id, access, now); !done) return std::unexpected(done.error());
+  } else if (access != row.access) {
+    if (auto done = services_.set_access(tx, row.id, access, now); !done) return std::unexpected(done.error());
+    if (auto done = services_.raise_route_epoch(tx); !done) return std::unexpected(done.error());
+    const auto audited = AuditLogStore().append(tx,
+                                                {.actor = actor.name,
+                                                 .action = "service_access_changed",
+                                                 .object_type = "service",
+                                                 .object_id = row.id,
+                                                 .request_id = some(actor.request_id),
+                                                 .client_address = some(actor.client_address),
+                                                 .detail = "{\"access\":" + json::quote(name_of(access)) + "}"},
+                                                now, parts_.random);
+    if (!audited) return std::unexpected(audited.error());
+  }
+  row.access = access;
+  return row;
+}
+
+Result<void> Deployments::check_replaced(db::Transaction& tx, const Order& order, const ServiceRow& service) const {
+  if (!order.request.replaces) return {};
+  const auto old = rows_.get(tx, DeploymentId(*order.request.replaces));
+  if (!old) return std::unexpected(old.error());
+  if (!*old || (*old)->account_id != order.account || (*old)->service_id != service.id)
+    return fail(ErrorCode::deployment_not_found);
+  if ((*old)->state != DeploymentState::running) return fail(ErrorCode::replace_not_running);
+  return {};
+}
+
+Result<UsdMicros> Deployments::estimate(db::Transaction& tx, const Order& order) const {
+  const NodeSize* size = find_node_size(order.sizes.front());
+  return parts_.billing.hourly_price(tx, least_of(*size), order.request.sla_class.value_or(SlaClass::adhoc));
+}
+
+/// Fills in the agents, all or none of them.
+Result<void> Deployments::claim_all(db::Transaction& tx, const Order& order, std::vector<Placed>& placed) const {
+  const UtcTime now = parts_.clock.now();
+  DatacenterUse used;
+  for (Placed& one : placed) {
+    if (order.question.agent_name) {
+      PlacementQuestion question = order.question;
+      question.node_size = order.request.node_size;
+      auto agent = parts_.placer.claim_pinned(tx, question, order.caller, one.id, now);
+      if (!agent) return std::unexpected(agent.error());
+      one.agent = std::move(*agent);
+    } else {
+      auto agent = parts_.placer.claim(tx, order.question, order.caller, order.sizes, one.id, used, now);
+      if (!agent) return std::unexpected(agent.error());
+      if (!*agent) return fail(ErrorCode::no_capacity);
+      one.agent = std::move(**agent);
+    }
+    ++used[one.agent->datacenter];
+    one.size = one.agent->node_size;
+    if (!order.workloads.contains(one.size))
+      return fail(Error{.code = ErrorCode::agent_not_eligible,
+                        .fields = {{.field = "agent_name", .code = "agent_node_size_mismatch", .detail = {}}}});
+    const auto price =
+        parts_.billing.hourly_price(tx, priced(*one.agent), order.request.sla_class.value_or(SlaClass::adhoc));
+    if (!price) return std::unexpected(price.error());
+    one.hourly = *price;
+  }
+  return {};
+}
+
+Result<EffectAnswer> Deployments::place_all(db::Transaction& tx, const DeploymentCall& call, Order& order) {
+  const UtcTime now = parts_.clock.now();
+  order.claimed.clear();
+  const auto service = service_for(tx, order, call.actor);
+  if (!service) return std::unexpected(service.error());
+  if (auto good = check_replaced(tx, order, *service); !good) return std::unexpected(good.error());
+  const auto active = rows_.count_active(tx, order.account);
+  if (!active) return std::unexpected(active.error());
+  if (*active + order.replicas > parts_.settings().max_active) return fail(ErrorCode::deployment_limit);
+  const auto least = estimate(tx, order);
+  if (!least) return std::unexpected(least.error());
+  if (auto funds = parts_.billing.admit(tx, order.account, *least, order.replicas); !funds)
+    return std::unexpected(funds.error());
+
+  std::vector<Placed> placed(static_cast<std::size_t>(order.replicas));
+  for (Placed& one : placed) {
+    const auto id = new_uuid_v7(now, parts_.random);
+    if (!id) return fail(ErrorCode::internal_error, "the CSPRNG failed");
+    one = {.id = DeploymentId(*id), .size = order.sizes.front(), .hourly = *least};
+  }
+  if (!order.wait_only) {
+    if (auto claimed = claim_all(tx, order, placed); !claimed) return std::unexpected(claimed.error());
+    std::int64_t total = 0;
+    for (const Placed& one : placed) total += one.hourly.value;
+    if (auto funds = parts_.billing.admit(tx, order.account, {total}, 1); !funds)
+      return std::unexpected(funds.error());
+  }
+  DeployAnswer answer{.group_id = placed.front().id.str(),
+                      .service = {.name = service->name, .url = views_.url_of(service->name)},
+                      .deployments = {},
+                      .warnings = {}};
+  for (Placed& one : placed) {
+    one.row.group_id = answer.group_id;
+    if (auto done = insert_one(tx, call, order, *service, one); !done) return std::unexpected(done.error());
+    if (one.agent) order.claimed.push_back(*one.agent);
+    answer.deployments.push_back({.id = one.id.str(),
+                                  .state = one.row.state,
+                                  .agent = agent_view(one.agent),
+                                  .revision = 1,
+                                  .hourly_price = one.row.hourly_micros.value_or(one.hourly),
+                                  .expires_at = one.row.expires_at});
+  }
+  return EffectAnswer{.status = 201, .body = json::write(answer)};
+}
+
+Result<void> Deployments::insert_one(db::Transaction& tx, const DeploymentCall& call, const Order& order,
+                                     const ServiceRow& service, Placed& placed) const {
+  const UtcTime now = parts_.clock.now();
+  DeploymentRow& row = placed.row;
+  const DeployRequest& request = order.request;
+  row.id = placed.id;
+  row.account_id = order.account;
+  row.service_id = service.id;
+  row.agent_name = request.agent_name;
+  row.auth_method = order.auth_method;
+  row.auth_context = order.auth_context;
+  row.node_size = placed.size;
+  row.datacenter_policy = json::write(order.question.wants);
+  row.sla_class = request.sla_class.value_or(SlaClass::adhoc);
+  row.hourly_micros = placed.hourly;
+  row.on_agent_lost = request.on_agent_lost.value_or(OnAgentLost::fail);
+  if (request.replaces) row.replaces_deployment_id = DeploymentId(*request.replaces);
+  if (request.ttl_seconds) row.expires_at = now + Seconds(*request.ttl_seconds);
+  row.created_at = row.updated_at = now;
+  const std::int64_t wait = request.wait_for_capacity_seconds.value_or(0);
+  if (wait > 0) row.wait_ends_at = now + Seconds(wait);
+  if (placed.agent) {
+    if (auto done = parts_.machine.take_slot(tx, row, *placed.agent, now); !done) return done;
+  } else {
+    row.state = DeploymentState::pending;
+    row.next_action_at = row.state_deadline_at = row.wait_ends_at;
+  }
+  if (auto done = rows_.insert(tx, row); !done) return done;
+  const PlannedWorkload& workload = order.workloads.at(placed.size);
+  RevisionRow revision = workload.revision;
+  revision.deployment_id = row.id;
+  revision.revision = 1;
+  revision.created_by = call.actor.name;
+  revision.created_at = now;
+  if (auto done = parts_.revisions.add(tx, revision, workload.secrets); !done) return done;
+  const EventInputs inputs{.actor = call.actor.name, .request_id = some(call.actor.request_id)};
+  if (auto done = events_.append(tx, {.deployment_id = row.id,
+                                      .at = now,
+                                      .kind = "state",
+                                      .to_state = row.state,
+                                      .actor = inputs.actor,
+                                      .request_id = inputs.request_id});
+      !done)
+    return done;
+  const auto audited = AuditLogStore().append(tx,
+                                              {.actor = call.actor.name,
+                                               .action = "deploy_accepted",
+                                               .object_type = "deployment",
+                                               .object_id = row.id.str(),
+                                               .request_id = some(call.actor.request_id),
+                                               .client_address = some(call.actor.client_address),
+                                               .detail = "{\"service\":" + json::quote(service.name) + "}"},
+                                              now, parts_.random);
+  if (!audited) return std::unexpected(audited.error());
+  return {};
+}
+
+Error Deployments::no_capacity(const Order& order) {
+  Error error{.code = ErrorCode::no_capacity, .retry_after = kNoCapacityRetry};
+  const auto seen = parts_.database.read<PreflightAnswer>(
+      [&](db::Transaction& tx) { return look(tx, order, {}, 0); });
+  if (!seen) return error;
+  for (const auto& [reason, count] : seen->reasons)
+    error.fields.push_back({.field = "reasons", .code = reason, .detail = std::to_string(count)});
+  return error;
+}
+
+Result<PreflightAnswer> Deployments::look(db::Transaction& tx, const Order& order,
+                                          const std::vector<PreflightIssue>& issues, std::int64_t named) const {
+  PreflightAnswer answer{.dry_run = true, .eligible = false, .selected = {}, .version = {}, .hourly_price = {},
+                         .issues = issues, .reasons = {}, .agents = {}, .agents_truncated = false,
+                         .will_consume_reservation = false};
+  const std::int64_t most = parts_.settings().preflight_scan;
+  PlacementQuestion question = order.question;
+  if (order.sizes.size() == 1 || order.request.node_size) question.node_size = order.sizes.front();
+  AgentId after;
+  std::int64_t scanned = 0;
+  for (bool more = true; more;) {
+    const std::int64_t want = std::min<std::int64_t>(1000, most - scanned);
+    if (want <= 0) {
+      answer.agents_truncated = true;
+      break;
+    }
+    const auto rows = agents_.visible(tx, order.caller, after, want);
+    if (!rows) return std::unexpected(rows.error());
+    more = static_cast<std::int64_t>(rows->size()) == want;
+    for (const PlacementCandidate& row : *rows) {
+      ++scanned;
+      after = row.id;
+      PreflightAgent shown{.id = row.id.str(), .vm_name = row.vm_name, .node_size = row.node_size,
+                           .datacenter = row.datacenter, .reasons = {}};
+      for (const PlacementReason reason : placement_reasons(question, order.caller, row)) {
+        shown.reasons.emplace_back(name_of(reason));
+        ++answer.reasons[shown.reasons.back()];
+      }
+      if (static_cast<std::int64_t>(answer.agents.size()) < named) {
+        answer.agents.push_back(std::move(shown));
+      } else {
+        answer.agents_truncated = true;
+      }
+    }
+  }
+  const auto chosen = parts_.placer.select(tx, question, order.caller, order.sizes);
+  if (!chosen) return std::unexpected(chosen.error());
+  const auto least = estimate(tx, order);
+  if (!least) return std::unexpected(least.error());
+  answer.hourly_price = *least;
+  if (!*chosen) return answer;
+  const PlacementCandidate& agent = **chosen;
+  answer.eligible = issues.empty();
+  answer.selected = PreflightSelected{.id = agent.id.str(), .vm_name = agent.vm_name, .node_size = agent.node_size,
+                                      .datacenter = agent.datacenter, .cloud = agent.cloud};
+  const auto open = reservations_.open_of(tx, agent.id);
+  if (!open) return std::unexpected(open.error());
+  answer.will_consume_reservation = open->has_value();
+  if (order.version)
+    for (const DeployableVariant& variant : order.version->variants)
+      if (variant.node_size == agent.node_size || (variant.node_size.empty() && !answer.version))
+        answer.version = PreflightVersion{.id = variant.id, .node_size = variant.node_size};
+  return answer;
+}
+
+Result<PreflightAnswer> Deployments::preflight(const DeploymentCall& call, const DeployRequest& request) {
+  const auto order = order_of(call, request);
+  if (!order) return std::unexpected(order.error());
+  return parts_.database.read<PreflightAnswer>([&](db::Transaction& tx) -> Result<PreflightAnswer> {
+    std::vector<PreflightIssue> issues;
+    const auto note = [&](const Error& error) {
+      issues.push_back({.code = std::string(slug(error.code)), .detail = error.detail, .field = {}});
+    };
+    const auto service = services_.find(tx, order->service);
+    if (!service) return std::unexpected(service.error());
+    if (*service && (*service)->account_id != order->account) note({.code = ErrorCode::service_name_taken});
+    if (order->request.replaces) {
+      const auto replaced = check_replaced(tx, *order, *service ? **service : ServiceRow());
+      if (!replaced) note(replaced.error());
+    }
+    const auto active = rows_.count_active(tx, order->account);
+    if (!active) return std::unexpected(active.error());
+    if (*active + order->replicas > parts_.settings().max_active) note({.code = ErrorCode::deployment_limit});
+    return look(tx, *order, issues, 50);
+  });
+}
+
+}  // namespace ee::cp

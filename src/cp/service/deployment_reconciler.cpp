@@ -1,0 +1,259 @@
+#include "cp/service/deployment_reconciler.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "common/json.h"
+#include "common/log.h"
+
+namespace ee::cp {
+
+namespace {
+
+using E = DeploymentEvent;
+using S = DeploymentState;
+
+struct AgentRefusal {
+  std::string code;
+  std::string detail;
+};
+
+/// `{code, detail}` of a refusal; what does not read so is taken as no more than that.
+AgentRefusal refusal_of(const AgentAnswer& answer) {
+  AgentRefusal out{.code = {}, .detail = "status " + std::to_string(answer.status)};
+  const auto parsed = json::parse(answer.body, {.max_bytes = AgentClient::kMaxAnswer});
+  if (!parsed || !parsed->is_object()) return out;
+  const auto text = [&](std::string_view name) {
+    const auto* value = parsed->as_object().if_contains(name);
+    return value != nullptr && value->is_string() ? std::string(value->as_string()).substr(0, 1024) : std::string();
+  };
+  out.code = text("code");
+  out.detail += " " + out.code + " " + text("detail");
+  return out;
+}
+
+}  // namespace
+
+/// What an action led to: an event of the state table, or a later look.
+struct DeploymentReconciler::Outcome {
+  std::optional<DeploymentEvent> event = {};
+  EventInputs inputs = {};
+  std::optional<UtcTime> again_at = {};  ///< without an event
+  bool pushed = false;
+};
+
+UtcTime DeploymentReconciler::push_again(const DeploymentRow& row) const {
+  const UtcTime now = parts_.clock.now();
+  const std::int64_t tries = std::min<std::int64_t>(row.action_attempts, 5);
+  const std::int64_t wait_ms = std::min<std::int64_t>(1000LL << tries, 30'000);
+  const UtcTime at = now + Milliseconds(parts_.random.between(wait_ms * 8 / 10, wait_ms * 12 / 10));
+  return row.state_deadline_at ? std::min(at, *row.state_deadline_at) : at;
+}
+
+Result<std::vector<DeploymentRow>> DeploymentReconciler::lease_due() {
+  return parts_.database.write<std::vector<DeploymentRow>>(
+      [&](db::Transaction& tx) -> Result<std::vector<DeploymentRow>> {
+        const UtcTime now = parts_.clock.now();
+        auto rows = rows_.due(tx, now, kBatch);
+        if (!rows) return rows;
+        std::vector<DeploymentRow> leased;
+        for (DeploymentRow& row : *rows) {
+          const auto won = rows_.lease(tx, row, parts_.owner, now + kLease, now);
+          if (!won) return std::unexpected(won.error());
+          if (*won) leased.push_back(std::move(row));
+        }
+        return leased;
+      });
+}
+
+Result<JobSummary> DeploymentReconciler::run(const std::stop_token& stop) {
+  JobSummary summary;
+  std::int64_t due = 0;
+  std::atomic<std::int64_t> pushed = 0;
+  std::atomic<std::int64_t> failed = 0;
+  while (!stop.stop_requested()) {
+    const auto rows = lease_due();
+    if (!rows) return std::unexpected(rows.error());
+    if (rows->empty()) break;
+    due += static_cast<std::int64_t>(rows->size());
+    std::atomic<std::size_t> next = 0;
+    const auto work = [&] {
+      for (std::size_t at = next.fetch_add(1); at < rows->size(); at = next.fetch_add(1)) {
+        const DeploymentRow& row = (*rows)[at];
+        const Outcome outcome = act(row, stop);
+        if (outcome.pushed) pushed.fetch_add(1);
+        if (const auto done = settle(row, outcome); !done) {
+          failed.fetch_add(1);
+          log::warn("deployments", "an action was not stored",
+                    {{"deployment_id", row.id.str()}, {"code", slug(done.error().code)}});
+        }
+      }
+    };
+    {
+      std::vector<std::jthread> threads;
+      for (std::size_t i = 1; i < std::min(kParallel, rows->size()); ++i) threads.emplace_back(work);
+      work();
+    }
+  }
+  summary.count("due", due);
+  summary.count("pushed", pushed.load());
+  summary.count("failed", failed.load());
+  summary.stopped = stop.stop_requested();
+  return summary;
+}
+
+DeploymentReconciler::Outcome DeploymentReconciler::act(const DeploymentRow& row, const std::stop_token& stop) {
+  const UtcTime now = parts_.clock.now();
+  const bool late = row.state_deadline_at && *row.state_deadline_at <= now;
+  const bool gone = row.workload_gone_at && *row.workload_gone_at + DeploymentMachine::kGone <= now;
+  Outcome out;
+  switch (row.state) {
+    case S::pending:
+      if (row.wait_ends_at && *row.wait_ends_at <= now) out.event = E::wait_over;
+      out.again_at = row.wait_ends_at.value_or(now + Seconds(60));
+      return out;
+    case S::assigned:
+      if (!late) return dispatch(row, stop);
+      out.event = E::dispatch_deadline;
+      return out;
+    case S::deploying:
+    case S::updating:
+      if (late) {
+        out.event = E::deploy_deadline;
+        return out;
+      }
+      if (gone) {
+        out.event = E::workload_gone;
+        return out;
+      }
+      return dispatch(row, stop);
+    case S::running:
+      if (gone) out.event = E::workload_gone;
+      out.again_at = row.workload_gone_at ? *row.workload_gone_at + DeploymentMachine::kGone : now + Seconds(24 * 3600);
+      return out;
+    case S::stopping:
+      if (!late) return stop_agent(row, stop);
+      out.event = E::stop_timeout;
+      return out;
+    default: return out;
+  }
+}
+
+DeploymentReconciler::Outcome DeploymentReconciler::dispatch(const DeploymentRow& row, const std::stop_token& stop) {
+  Outcome out;
+  out.again_at = push_again(row);
+  struct Ready {
+    AgentRow agent;
+    SignedBody document;
+  };
+  const auto ready = parts_.database.read<std::optional<Ready>>([&](db::Transaction& tx) -> Result<std::optional<Ready>> {
+    const auto agent = agent_rows_.get(tx, *row.agent_id);
+    if (!agent) return std::unexpected(agent.error());
+    // No address: it pulls after its next heartbeat.
+    if (!*agent || !parts_.endpoint.resolve(**agent)) return std::optional<Ready>{};
+    auto document = parts_.documents.build(tx, row, **agent);
+    if (!document) return std::unexpected(document.error());
+    return std::optional(Ready{.agent = **agent, .document = std::move(*document)});
+  });
+  if (!ready) {
+    log::warn("deployments", "a document cannot be built",
+              {{"deployment_id", row.id.str()}, {"code", slug(ready.error().code)}});
+    return out;
+  }
+  if (!*ready) {
+    const UtcTime soon = parts_.clock.now() + Seconds(30);
+    out.again_at = row.state_deadline_at ? std::min(*row.state_deadline_at, soon) : soon;
+    return out;
+  }
+  const auto answer =
+      parts_.agents.put_deployment((*ready)->agent, (*ready)->document.body, (*ready)->document.signature, stop);
+  out.pushed = true;
+  if (!answer) return out;  // unreachable, or not the agent: again
+  const AgentRefusal refusal = refusal_of(*answer);
+  const bool assigned = row.state == S::assigned;
+  switch (answer->status) {
+    case 200:
+    case 202:
+      if (assigned) {
+        out.event = E::push_accepted;
+      } else {
+        out.again_at = row.state_deadline_at.value_or(parts_.clock.now() + Seconds(60));
+      }
+      return out;
+    case 400:
+    case 413:
+    case 422:
+      out.event = assigned ? E::push_invalid : E::report_failed;
+      out.inputs.failure_code = refusal.code;
+      out.inputs.failure_detail = refusal.detail;
+      return out;
+    case 401:
+    case 403:
+    case 409:
+      if (assigned) out.event = E::push_refused;
+      out.inputs.failure_detail = refusal.detail;
+      return out;
+    default: return out;  // 412: what is newer is in the row that is read next; 5xx: again
+  }
+}
+
+DeploymentReconciler::Outcome DeploymentReconciler::stop_agent(const DeploymentRow& row, const std::stop_token& stop) {
+  Outcome out;
+  out.again_at = std::min(parts_.clock.now() + kStopAgain,
+                          row.state_deadline_at.value_or(parts_.clock.now() + kStopAgain));
+  if (!row.agent_id) return out;
+  const auto agent = parts_.database.read<std::optional<AgentRow>>(
+      [&](db::Transaction& tx) { return agent_rows_.get(tx, *row.agent_id); });
+  if (!agent || !*agent || !parts_.endpoint.resolve(**agent)) return out;
+  const auto answer = parts_.agents.delete_deployment(**agent, row.id, row.assignment_epoch, stop);
+  out.pushed = true;
+  // 409: it holds another one, so nothing of this.
+  if (answer && (answer->status == 204 || answer->status == 409)) out.event = E::stop_confirmed;
+  return out;
+}
+
+/// Writes what came out, if the row is still as it was leased; else the row is read again.
+Result<void> DeploymentReconciler::settle(const DeploymentRow& row, const Outcome& outcome) {
+  std::optional<AgentRow> agent;
+  const auto done = parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
+    const auto read = rows_.get(tx, row.id);
+    if (!read) return std::unexpected(read.error());
+    if (!*read || (*read)->row_version != row.row_version) return false;
+    if (outcome.event) {
+      EventInputs inputs = outcome.inputs;
+      inputs.actor = "system:reconciler";
+      const auto applied = parts_.machine.apply(tx, **read, *outcome.event, inputs);
+      if (!applied) return std::unexpected(applied.error());
+      if (applied->changed) {
+        const auto& id = row.agent_id ? row.agent_id : applied->row.agent_id;
+        if (id) {
+          auto fresh = agent_rows_.get(tx, *id);
+          if (!fresh) return std::unexpected(fresh.error());
+          agent = std::move(*fresh);
+        }
+        return true;
+      }
+    }
+    DeploymentRow after = **read;
+    after.next_action_at = outcome.again_at.value_or(parts_.clock.now() + Seconds(60));
+    ++after.action_attempts;
+    after.lease_owner.reset();
+    after.lease_expires_at.reset();
+    const auto written = rows_.update(tx, **read, after, parts_.clock.now());
+    if (!written) return std::unexpected(written.error());
+    return *written;
+  });
+  if (!done) return std::unexpected(done.error());
+  if (agent) parts_.directory.put(*agent);
+  return {};
+}
+
+Result<void> DeploymentReconciler::release() {
+  const auto released = parts_.database.write<std::int64_t>(
+      [&](db::Transaction& tx) { return rows_.release_leases(tx, parts_.owner); });
+  if (!released) return std::unexpected(released.error());
+  return {};
+}
+
+}  // namespace ee::cp

@@ -1,0 +1,54 @@
+#pragma once
+#include <stop_token>
+#include <string>
+
+#include "cp/service/agent_client.h"
+#include "cp/service/deployment_document.h"
+#include "cp/service/deployment_machine.h"
+#include "cp/service/directory.h"
+#include "cp/service/job_summary.h"
+
+namespace ee::cp {
+
+/// Drives deployments by their rows (03 sections 6.1 and 6.4): pushes documents, repeats stops, ends what ran out of
+/// time. Whoever dies loses nothing but a lease. Thread-safe, but one pass at a time is enough.
+class DeploymentReconciler {
+ public:
+  static constexpr std::int64_t kBatch = 64;
+  static constexpr std::size_t kParallel = 32;
+  static constexpr Seconds kLease{45};  ///< longer than any call
+  static constexpr Seconds kStopAgain{15};
+
+  struct Parts {
+    db::Database& database;
+    const DeploymentMachine& machine;
+    const DeploymentDocuments& documents;
+    AgentClient& agents;
+    const AgentEndpoint& endpoint;
+    Directory& directory;
+    const Clock& clock;
+    Random& random;
+    std::string owner;  ///< of leases: this process
+  };
+  explicit DeploymentReconciler(Parts parts) : parts_(std::move(parts)) {}
+
+  /// Works on what is due, until nothing is or `stop` fires. Counts: `due`, `pushed`, `failed`.
+  Result<JobSummary> run(const std::stop_token& stop);
+  /// At the end of the process: others need not wait for the leases.
+  Result<void> release();
+
+ private:
+  struct Outcome;
+  Result<std::vector<DeploymentRow>> lease_due();
+  Outcome act(const DeploymentRow& row, const std::stop_token& stop);
+  Outcome dispatch(const DeploymentRow& row, const std::stop_token& stop);
+  Outcome stop_agent(const DeploymentRow& row, const std::stop_token& stop);
+  Result<void> settle(const DeploymentRow& row, const Outcome& outcome);
+  UtcTime push_again(const DeploymentRow& row) const;
+
+  Parts parts_;
+  DeploymentStore rows_;
+  AgentStore agent_rows_;
+};
+
+}  // namespace ee::cp
