@@ -255,6 +255,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
                                                            .env = std::string(to_string(config.stage)),
                                                            .boot_id = parts->boot_id},
                                            health_sources(*parts), parts->world.clock);
+  if (auto built = build_proxy(*parts); !built) return std::unexpected(std::move(built.error()));
   build_http(*parts);
   parts->metrics.add_process_metrics();
   if (auto listening = listen(*parts); !listening) return std::unexpected(listening.error());
@@ -287,6 +288,7 @@ bool App::stop(Seconds grace) {
   const bool requests_ended = parts_->server->wait_drained(deadline);
   if (parts_->metrics_server) parts_->metrics_server->wait_drained(deadline);
   parts_->server.reset();
+  parts_->routes->stop();
   parts_->metrics_server.reset();
   // What agents said since the last flush; at most a moment's worth.
   if (const auto flushed = parts_->flusher->flush({}); !flushed)

@@ -11,7 +11,8 @@ namespace ee::cp {
 namespace {
 
 ApiHooks hooks(App::Parts& parts) {
-  return {.allows_origin =
+  return {.open_stream = [&parts](const net::RequestHead& head) { return parts.proxy->open(head); },
+          .allows_origin =
               [&parts](std::string_view origin) {
                 const auto snapshot = parts.snapshot();
                 return std::ranges::find(snapshot->list(Setting::ops_cors_origins), origin) !=
@@ -27,6 +28,13 @@ ApiHooks hooks(App::Parts& parts) {
                                         .request_id = call.request.request_id,
                                         .client_address = call.request.client_address});
               }};
+}
+
+/// Nothing but metrics is served there.
+ApiHooks metrics_hooks(App::Parts& parts) {
+  ApiHooks made = hooks(parts);
+  made.open_stream = {};
+  return made;
 }
 
 void make_contexts(App::Parts& parts) {
@@ -91,6 +99,11 @@ void make_contexts(App::Parts& parts) {
                                                                        .webhook = *parts.stripe_webhook,
                                                                        .admin = *parts.stripe_admin,
                                                                        .cursors = *parts.cursors});
+  parts.proxy_routes = std::make_unique<ProxyRoutes>(
+      ProxyRoutes{.services = *parts.services,
+                  .cursors = *parts.cursors,
+                  .settings = [&parts] { return views::proxy(parts.snapshot()->resolved().values); },
+                  .public_url = parts.config.public_url});
   parts.admin_routes = std::make_unique<AdminRoutes>(AdminRoutes{.settings = *parts.settings,
                                                                  .jobs = *parts.job_admin,
                                                                  .audit = *parts.audit_listing,
@@ -126,19 +139,21 @@ void build_http(App::Parts& parts) {
   add_ledger_routes(table, *parts.ledger_routes);
   add_billing_routes(table, *parts.billing_routes);
   add_deposit_routes(table, *parts.deposit_routes);
+  add_proxy_routes(table, *parts.proxy_routes);
   parts.ops_routes->openapi =
       std::make_shared<const std::string>(openapi_document(table, parts.config.public_url, kProgramVersion));
   std::vector<std::string> templates;
   for (const Route& route : table)
     if (std::ranges::find(templates, route.pattern) == templates.end()) templates.emplace_back(route.pattern);
   templates.emplace_back("/metrics");
+  templates.emplace_back("/proxy/{service}/{path}");
   parts.counters->set_routes(parts.metrics, templates);
   parts.api = std::make_unique<Api>(std::move(table), *parts.authenticator, *parts.limits, hooks(parts));
   if (parts.config.metrics_bind) {
     std::vector<Route> metrics_table;
     add_metrics_route(metrics_table, *parts.ops_routes);
     parts.metrics_api =
-        std::make_unique<Api>(std::move(metrics_table), *parts.authenticator, *parts.limits, hooks(parts));
+        std::make_unique<Api>(std::move(metrics_table), *parts.authenticator, *parts.limits, metrics_hooks(parts));
   }
 }
 

@@ -27,6 +27,8 @@
 #include "cp/http/github_routes.h"
 #include "cp/http/ledger_routes.h"
 #include "cp/http/ops_routes.h"
+#include "cp/http/proxy.h"
+#include "cp/http/proxy_routes.h"
 #include "cp/http/session_routes.h"
 #include "cp/http/trust_routes.h"
 #include "cp/identity_keys.h"
@@ -75,6 +77,7 @@
 #include "cp/service/refusal_audit.h"
 #include "cp/service/registration.h"
 #include "cp/service/restore_hold.h"
+#include "cp/service/services.h"
 #include "cp/service/session_list.h"
 #include "cp/service/settings.h"
 #include "cp/service/stripe_admin.h"
@@ -223,6 +226,14 @@ struct App::Parts {
   std::unique_ptr<AuditListing> audit_listing;
   std::unique_ptr<Health> health;
 
+  // the way to workloads
+  std::unique_ptr<RouteSnapshots> routes;
+  std::unique_ptr<ProxyAccess> proxy_access;
+  std::unique_ptr<ProxyAssertions> proxy_assertions;
+  std::unique_ptr<BackendAddresses> backend_addresses;
+  std::unique_ptr<Services> services;
+  std::unique_ptr<Proxy> proxy;
+
   // HTTP
   std::unique_ptr<RateLimits> limits;
   std::unique_ptr<OpsRoutes> ops_routes;
@@ -240,6 +251,7 @@ struct App::Parts {
   std::unique_ptr<LedgerRoutes> ledger_routes;
   std::unique_ptr<BillingRoutes> billing_routes;
   std::unique_ptr<DepositRoutes> deposit_routes;
+  std::unique_ptr<ProxyRoutes> proxy_routes;
   std::unique_ptr<Api> api;
   std::unique_ptr<Api> metrics_api;
   std::atomic<std::int64_t> shedding_since_ms = 0;
@@ -265,6 +277,7 @@ void build_agents(App::Parts& parts);
 void build_deployment_work(App::Parts& parts);
 std::expected<void, StartFailure> build_stripe(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);
+std::expected<void, StartFailure> build_proxy(App::Parts& parts);
 void build_http(App::Parts& parts);
 
 }  // namespace ee::cp

@@ -79,6 +79,26 @@ EndpointSettings agent_endpoint(const SettingValues& values, const Config& confi
           .attestation_required = values.text(attestation_cp_to_agent_mode) == "required"};
 }
 
+ProxySettings proxy(const SettingValues& values) {
+  const auto ms = [&](Setting id) { return Milliseconds(values.integer(id)); };
+  ProxySettings out;
+  out.host_suffix = values.text(proxy_host_suffix);
+  out.limits.connect = ms(proxy_connect_ms);
+  out.limits.tls_handshake = ms(proxy_tls_ms);
+  out.limits.header = ms(proxy_header_ms);
+  out.limits.idle = ms(proxy_idle_ms);
+  out.limits.sse_idle = ms(proxy_sse_idle_ms);
+  out.limits.total = ms(proxy_total_ms);
+  out.limits.tunnel_idle = ms(proxy_ws_idle_ms);
+  out.limits.max_body_bytes = static_cast<std::uint64_t>(values.integer(proxy_max_body_bytes));
+  out.max_in_flight = values.integer(proxy_max_inflight);
+  out.max_in_flight_service = values.integer(proxy_max_inflight_service);
+  out.max_in_flight_backend = values.integer(proxy_max_inflight_backend);
+  out.max_service_rps = values.integer(proxy_max_service_rps);
+  out.drain = Seconds(values.integer(proxy_drain_seconds));
+  return out;
+}
+
 TunnelSettings tunnels(const SettingValues& values, const Config& config) {
   const bool configured = !values.text(cloudflare_account_id).empty() && !values.text(cloudflare_zone_id).empty() &&
                           !values.secret(cloudflare_api_token).empty() && !values.text(cloudflare_domain).empty();

@@ -5,6 +5,7 @@
 #include "cp/domain/account.h"
 #include "cp/domain/config.h"
 #include "cp/domain/settings_registry.h"
+#include "cp/http/proxy.h"
 #include "cp/integration/cloudflare/cloudflare_types.h"
 #include "cp/integration/intel_ta/intel_ta.h"
 #include "cp/integration/stripe/stripe_types.h"
@@ -31,6 +32,7 @@ GithubOidcSettings github_oidc(const SettingValues& values);
 AgentSettings agents(const SettingValues& values);
 HeartbeatSettings heartbeat(const SettingValues& values);
 EndpointSettings agent_endpoint(const SettingValues& values, const Config& config);
+ProxySettings proxy(const SettingValues& values);
 TunnelSettings tunnels(const SettingValues& values, const Config& config);
 cloudflare::CloudflareConfig cloudflare(const SettingValues& values);
 stripe::StripeConfig stripe_calls(const SettingValues& values);

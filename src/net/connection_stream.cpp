@@ -298,10 +298,14 @@ void Connection::note(std::string_view principal, std::string_view code) {
 
 void Connection::set_write_stall(Milliseconds time) { stream_->write_stall = time; }
 
-bool Connection::run_on_worker(std::move_only_function<void()> job) {
+bool Connection::run_on_worker(std::move_only_function<Continuation()> job) {
   InFlightSlot slot = state_.take_slot(false);
   if (!slot) return false;
-  state_.pool.submit(Lane::normal, [slot = std::move(slot), job = std::move(job)]() mutable { job(); });
+  state_.pool.submit(Lane::normal, [&loop = loop_, slot = std::move(slot), job = std::move(job)]() mutable {
+    Continuation then = job();
+    slot.release();
+    if (then) loop.post(std::move(then));
+  });
   return true;
 }
 

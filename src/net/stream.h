@@ -55,9 +55,10 @@ class Exchange {
   virtual void note(std::string_view principal, std::string_view code) = 0;
   /// The connection is reset when the client takes no byte for that long.
   virtual void set_write_stall(Milliseconds time) = 0;
-  /// Runs `job` on a worker, which may block and may post to the loop. False, and not run, when the server has too much
-  /// in work. Jobs are dropped when the server ends.
-  [[nodiscard]] virtual bool run_on_worker(std::move_only_function<void()> job) = 0;
+  /// Runs `job` on a worker, where it may block, and then what it returns on this io thread, whatever has become of the
+  /// exchange meanwhile. False, and not run, when the server has too much in work. Dropped when the server ends.
+  using Continuation = std::move_only_function<void()>;
+  [[nodiscard]] virtual bool run_on_worker(std::move_only_function<Continuation()> job) = 0;
   virtual IoLoop& loop() = 0;
   virtual bool http_1_0() const = 0;
 

@@ -211,9 +211,9 @@ bool FakeWorkload::serve_one(int socket, std::string& buffer) {
 }
 
 std::string FakeWorkload::head(int status, const std::string& fields) const {
-  std::string text = "HTTP/1.1 " + std::to_string(status) + " Fake\r\n" + fields;
+  std::string text = "HTTP/1.1 " + std::to_string(status) + " Fake\r\n";
   if (!agent_id_.empty()) text += "X-EE-Agent: " + agent_id_ + "\r\n";
-  return text;
+  return text + fields;
 }
 
 /// False when the connection ends.
@@ -257,6 +257,7 @@ bool FakeWorkload::act(int socket, std::string& buffer, const Seen& request) {
   if (path.starts_with("/bytes/")) {
     const auto size = static_cast<std::size_t>(number(tail("/bytes/")));
     if (!send_all(socket, head(200, "Content-Length: " + std::to_string(size) + "\r\n\r\n"))) return false;
+    if (request.method == "HEAD") return true;
     const std::string block(65536, 'b');
     for (std::size_t left = size; left > 0; left -= std::min(left, block.size()))
       if (!send_all(socket, std::string_view(block).substr(0, std::min(left, block.size())))) return false;

@@ -134,6 +134,7 @@ std::optional<RawResponse> RawClient::read_response(bool to_head) {
   response.head = buffer_.substr(0, end + 2);
   buffer_.erase(0, end + 4);
   if (response.head.size() > 12) response.status = std::atoi(response.head.c_str() + 9);
+  to_head = to_head || response.status < 200 || response.status == 204 || response.status == 304;
   if (!to_head && response.header("transfer-encoding") == "chunked") {
     if (!read_chunks(response)) return std::nullopt;
     return response;

@@ -6,6 +6,7 @@
 #include "common/require.h"
 #include "cp/http/answers.h"
 #include "net/client_address.h"
+#include "net/stream.h"
 
 namespace ee::cp {
 namespace {
@@ -75,6 +76,10 @@ Api::Api(std::vector<Route> routes, Authenticator& authenticator, RateLimits& li
                       .reserved = route.reserved,
                       .shed = route.shed});
   }
+}
+
+std::shared_ptr<net::StreamHandler> Api::open_stream(const net::RequestHead& head) {
+  return hooks_.open_stream ? hooks_.open_stream(head) : nullptr;
 }
 
 net::Admission Api::admit(const net::RequestHead& head) {

@@ -14,6 +14,8 @@ namespace ee::cp {
 
 /// What the HTTP layer tells the rest of the process.
 struct ApiHooks {
+  /// Requests that are not for a route of the table but for a workload.
+  std::function<std::shared_ptr<net::StreamHandler>(const net::RequestHead&)> open_stream = {};
   std::function<bool(std::string_view origin)> allows_origin = {};
   /// After each answer: access log and metrics.
   std::function<void(const net::AccessRecord&)> observe = {};
@@ -31,6 +33,7 @@ class Api final : public net::Application {
 
   const std::vector<Route>& routes() const { return routes_; }
 
+  std::shared_ptr<net::StreamHandler> open_stream(const net::RequestHead& head) override;
   net::Admission admit(const net::RequestHead& head) override;
   std::optional<net::Response> try_fast(net::Request& request) override;
   net::Response handle(net::Request&& request) override;

@@ -186,6 +186,19 @@ std::optional<Principal> Authenticator::authenticate_cached_agent(const Credenti
   return *impl_->counted("agent", agent_principal(*hit));
 }
 
+std::optional<Principal> Authenticator::authenticate_cached_key(const Credentials& credentials) {
+  if (credentials.authorization_count != 1 || credentials.authorization.size() > kMaxHeaderBytes) return std::nullopt;
+  const auto token = bearer_of(credentials.authorization);
+  if (!token || !parse_credential(*token)) return std::nullopt;
+  const auto at = impl_->now();
+  const auto hit = impl_->cache.find(*token, at);
+  if (!hit || hit->kind != CredentialKind::live) return std::nullopt;
+  impl_->cache_uses.with({"hit"}).increment();
+  Principal principal = key_principal(*hit);
+  impl_->key_uses.note(*principal.key_id, credentials.client_address, at.utc);
+  return *impl_->counted("account", std::move(principal));
+}
+
 void Authenticator::forget(const AgentId& agent) { impl_->cache.remove_subject(subject_of(agent)); }
 void Authenticator::forget(const SessionId& session) { impl_->cache.remove_subject(subject_of(session)); }
 void Authenticator::forget(const AccountId& account) { impl_->cache.remove_account(subject_of(account)); }

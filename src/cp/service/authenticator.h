@@ -41,7 +41,7 @@ using WorkflowVerifier = std::function<Result<Principal>(std::string_view jwt, c
 /// before the answer.
 class Authenticator {
  public:
-  /// `cache` may be shared with nobody else that verifies; all references outlive this. Counts
+  /// `cache` may be shared only with whoever verifies other kinds of credentials; all references outlive this. Counts
   /// `ee_auth_total{kind,result}` and `ee_auth_cache_total{result}`.
   Authenticator(db::Database& database, CredentialCache& cache, Clock& clock, AuthSettingsSource settings,
                 metrics::Registry& metrics);
@@ -61,6 +61,8 @@ class Authenticator {
   /// For io threads: never blocks on the database. The principal of an agent whose credential is in the cache; nothing
   /// in every other case, which is for `authenticate` to decide.
   std::optional<Principal> authenticate_cached_agent(const Credentials& credentials);
+  /// The same for API keys.
+  std::optional<Principal> authenticate_cached_key(const Credentials& credentials);
 
   /// Removes from the cache what was verified for an agent, a session, an account.
   void forget(const AgentId& agent);

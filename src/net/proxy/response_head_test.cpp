@@ -63,7 +63,7 @@ TEST(ResponseHeadReader, RefusesWhatCouldBeReadInTwoWays) {
                             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
                             "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"})
     EXPECT_EQ(read(bytes), HeadStatus::refused) << bytes;
-  EXPECT_EQ(read(std::string("HTTP/1.1 200 OK\r\nA: \0\r\n\r\n", 24)), HeadStatus::refused);
+  EXPECT_EQ(read(std::string("HTTP/1.1 200 OK\r\nA: \0\r\n\r\n", 25)), HeadStatus::refused);
   EXPECT_EQ(read("HTTP/1.1 200 OK\r\nA: " + std::string(70'000, 'x')), HeadStatus::refused);
   std::string many = "HTTP/1.1 200 OK\r\n";
   for (int i = 0; i < 300; ++i) many += "A: b\r\n";

@@ -1,0 +1,121 @@
+#include "cp/domain/proxy_path.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace ee::cp {
+namespace {
+
+constexpr std::string_view kPrefix = "/proxy/";
+constexpr std::string_view kReserved = ".easyenclave";
+constexpr std::size_t kMaxLabel = 63;
+
+int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+/// Once; broken escapes stay as they are.
+std::string decode(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escape = text[i] == '%' && i + 2 < text.size();
+    const int high = escape ? hex_value(text[i + 1]) : -1;
+    const int low = escape ? hex_value(text[i + 2]) : -1;
+    if (high < 0 || low < 0) {
+      out += text[i];
+      continue;
+    }
+    out += static_cast<char>(high * 16 + low);
+    i += 2;
+  }
+  return out;
+}
+
+/// The first segment that is left when dots are removed.
+std::string first_segment(std::string_view path) {
+  std::vector<std::string> kept;
+  std::string segment;
+  const auto take = [&] {
+    if (segment == "..") {
+      if (!kept.empty()) kept.pop_back();
+    } else if (!segment.empty() && segment != ".") {
+      kept.push_back(segment);
+    }
+    segment.clear();
+  };
+  for (const char c : path) {
+    if (c == '/' || c == '\\')
+      take();
+    else
+      segment += lower(c);
+  }
+  take();
+  return kept.empty() ? std::string() : kept.front();
+}
+
+/// What some servers take off the end of a segment, or cut it at.
+std::string_view bare(std::string_view segment) {
+  segment = segment.substr(0, segment.find_first_of(std::string_view(";\0", 2)));
+  while (!segment.empty() && (segment.back() == ' ' || segment.back() == '\t')) segment.remove_suffix(1);
+  return segment;
+}
+
+bool is_label(std::string_view text) {
+  const auto valid = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
+  return !text.empty() && text.size() <= kMaxLabel && std::ranges::all_of(text, valid);
+}
+
+}  // namespace
+
+bool is_reserved_path(std::string_view path) {
+  std::string text(path);
+  for (int decodings = 0; decodings <= 2; ++decodings) {
+    if (bare(first_segment(text)) == kReserved) return true;
+    text = decode(text);
+  }
+  return false;
+}
+
+ProxyPath read_proxy_path(std::string_view path) {
+  if (!path.starts_with(kPrefix)) return {};
+  const std::string_view tail = path.substr(kPrefix.size());
+  const std::size_t slash = tail.find('/');
+  std::string service = decode(tail.substr(0, slash));
+  const bool hostile =
+      service == "." || service == ".." || service.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos;
+  if (hostile) return {.kind = ProxyPathKind::bad_path};
+  if (!is_label(service)) service.clear();  // no such service
+  if (slash == std::string_view::npos) return {.kind = ProxyPathKind::missing_slash, .service = std::move(service)};
+  const std::string_view rest = tail.substr(slash);
+  if (is_reserved_path(rest)) return {.kind = ProxyPathKind::reserved, .service = std::move(service), .rest = rest};
+  return {.kind = ProxyPathKind::service, .service = std::move(service), .rest = rest};
+}
+
+ProxyPath read_host_path(std::string_view path) {
+  if (is_reserved_path(path)) return {.kind = ProxyPathKind::reserved, .rest = path};
+  return {.kind = ProxyPathKind::service, .rest = path};
+}
+
+std::string service_of_host(std::string_view host, std::string_view suffix) {
+  if (suffix.empty() || host.starts_with('[')) return {};
+  host = host.substr(0, host.find(':'));
+  if (host.ends_with('.')) host.remove_suffix(1);
+  if (host.size() < suffix.size() + 2) return {};
+  std::string name(host.substr(0, host.size() - suffix.size()));
+  std::string tail(host.substr(host.size() - suffix.size()));
+  std::ranges::transform(tail, tail.begin(), lower);
+  std::ranges::transform(name, name.begin(), lower);
+  std::string wanted(suffix);
+  std::ranges::transform(wanted, wanted.begin(), lower);
+  if (tail != wanted || !name.ends_with('.')) return {};
+  name.pop_back();
+  return is_label(name) ? name : std::string();
+}
+
+}  // namespace ee::cp
