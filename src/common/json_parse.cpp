@@ -2,6 +2,7 @@
 
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/value.hpp>
+#include <charconv>
 #include <vector>
 
 #include "common/json.h"
@@ -45,12 +46,19 @@ class Builder {
     text_.clear();
     return kept;
   }
-  bool on_number_part(bj::string_view, bj::error_code&) { return true; }
+  bool on_number_part(bj::string_view part, bj::error_code&) { return append(part); }
   bool on_int64(std::int64_t number, bj::string_view, bj::error_code& ec) {
+    text_.clear();
     return count(ec) && place(bj::value(number), ec);
   }
   bool on_uint64(std::uint64_t, bj::string_view, bj::error_code& ec) { return refuse("a number is out of range", ec); }
-  bool on_double(double number, bj::string_view, bj::error_code& ec) {
+  bool on_double(double number, bj::string_view part, bj::error_code& ec) {
+    // The library's own conversion may miss the nearest number by one unit.
+    append(part);
+    double nearest = 0;
+    const auto [end, error] = std::from_chars(text_.data(), text_.data() + text_.size(), nearest);
+    if (error == std::errc() && end == text_.data() + text_.size()) number = nearest;
+    text_.clear();
     // Integers too long for 64 bits arrive here as well. The comparison is false for infinities and NaN.
     constexpr double kLimit = 9223372036854775808.0;
     if (!(number > -kLimit && number < kLimit)) return refuse("a number is out of range", ec);
