@@ -16,6 +16,8 @@ namespace ee::testing {
 /// GitHub (whose sessions are put in as a sign-in would).
 class AccountFixture : public ::testing::Test {
  protected:
+  explicit AccountFixture(TestControlPlane::Options options = {}) : cp(std::move(options)) {}
+
   struct Made {
     std::string id;
     std::string key;

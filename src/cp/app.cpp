@@ -223,6 +223,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
   if (auto loaded = parts->ledger_check->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   build_evidence(*parts);
   build_agents(*parts);
+  parts->catalogue = std::make_unique<Catalogue>(*parts);
   build_billing(*parts);
   if (auto built = build_stripe(*parts); !built) return std::unexpected(built.error());
   if (auto reloaded = parts->directory->reload(); !reloaded) return refuse(kExitDatabase, reloaded.error().detail);

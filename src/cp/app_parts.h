@@ -12,6 +12,7 @@
 #include "common/credential_cache.h"
 #include "common/metrics.h"
 #include "cp/app.h"
+#include "cp/app_catalogue.h"
 #include "cp/domain/cursor.h"
 #include "cp/http/account_routes.h"
 #include "cp/http/admin_routes.h"
@@ -160,8 +161,8 @@ struct App::Parts {
   std::unique_ptr<AgentChannel> channel;
   std::unique_ptr<AgentService> agents;
 
+  std::unique_ptr<Catalogue> catalogue;
   // prices, charging, funds
-  NoShares shares;
   NoBillableDeployments billable_deployments;
   std::unique_ptr<BillingMetrics> billing_metrics;
   std::unique_ptr<RateCards> rate_cards;

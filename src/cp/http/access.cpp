@@ -35,6 +35,7 @@ ErrorCode refusal_of(const AccessRow& row, const Principal& principal) {
     return ErrorCode::agent_mismatch;
   }
   if (row.access == Access::launcher) return ErrorCode::account_type_not_allowed;
+  if (row.access == Access::owner_not_oidc && principal.kind == PrincipalKind::oidc) return ErrorCode::oidc_not_allowed;
   return ErrorCode::admin_required;
 }
 
