@@ -19,9 +19,10 @@ class AppsTest : public CatalogueFixture {
 };
 
 TEST_F(AppsTest, S03_APP_001_ANameIsGivenOnce) {
-  const TestAnswer made = create(owner.key, "shop", R"(,"description":"d","tags":["web","demo"],"maintainers":["Ada"],
+  const TestAnswer made = create(owner.key, "shop",
+                                 R"(,"description":"d","tags":["web","demo"],"maintainers":["Ada"],
                                                      "source_repo":"Octo-Org/App","signature_mode":"strict"})" +
-                                                        std::string(0, ' '));
+                                     std::string(0, ' '));
   EXPECT_EQ(made.status, 400) << "not JSON";
   const TestAnswer good = create(owner.key, "shop", R"(,"description":"d","tags":["web","demo"],"maintainers":["Ada"],
                                                      "source_repo":"Octo-Org/App","signature_mode":"strict")");
@@ -63,9 +64,8 @@ TEST_F(AppsTest, S03_APP_002_APrivateAppLooksAbsentToOthers) {
 TEST_F(AppsTest, S03_APP_003_AnAppInUseIsNotArchived) {
   ASSERT_EQ(create(owner.key, "shop").status, 201);
   const std::string app = cp.values<std::string>("SELECT id FROM apps").front();
-  cp.execute(
-      "INSERT INTO services (id, name, account_id, created_at, updated_at) VALUES ('s', 'shop', :account, 0, 0)",
-      {{"account", owner.id}});
+  cp.execute("INSERT INTO services (id, name, account_id, created_at, updated_at) VALUES ('s', 'shop', :account, 0, 0)",
+             {{"account", owner.id}});
   cp.execute(
       "INSERT INTO deployments (id, group_id, account_id, service_id, state, current_revision, target_revision,"
       " auth_method, node_size, datacenter_policy, created_at, updated_at) VALUES"
@@ -110,7 +110,7 @@ TEST_F(AppsTest, ListsByNameTagOwnerAndDescription) {
 }
 
 TEST_F(AppsTest, ChecksItsFields) {
-  for (const std::string more :
+  for (const std::string& more :
        {R"(,"description":")" + std::string(2001, 'a') + "\"", std::string(R"(,"source_repo":"no-slash")"),
         std::string(R"(,"source_repo":"../x")"), std::string(R"(,"maintainers":["-x"])"),
         std::string(R"(,"tags":["Upper"])"), std::string(R"(,"tags":["a","a"])"),
@@ -130,8 +130,8 @@ TEST_F(AppsTest, ChecksItsFields) {
 TEST_F(AppsTest, ChangesWhatIsGiven) {
   ASSERT_EQ(create(owner.key, "shop", R"(,"tags":["web"],"signature_mode":"strict")").status, 201);
   EXPECT_EQ(as(stranger.key, "PATCH", "/api/v1/apps/shop", "{}").code(), "app_not_found");
-  const TestAnswer changed = as(owner.key, "PATCH", "/api/v1/apps/shop",
-                                R"({"description":"new","tags":["demo"],"signature_mode":null})");
+  const TestAnswer changed =
+      as(owner.key, "PATCH", "/api/v1/apps/shop", R"({"description":"new","tags":["demo"],"signature_mode":null})");
   ASSERT_EQ(changed.status, 200) << changed.body;
   const auto app = body_of(changed);
   EXPECT_EQ(text(app, "description"), "new");
