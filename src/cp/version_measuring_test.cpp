@@ -184,7 +184,7 @@ TEST_F(ExternalMeasuringTest, AVersionIsHandedOutAndItsReportAttestsIt) {
   EXPECT_EQ(text(attested.at("images").at("web"), "reference"), "registry.test/app/web:1.0");
   EXPECT_EQ(text(attested, "compose_hash").size(), 64U) << "computed here, whatever was reported";
   EXPECT_NE(text(attested.at("measurement"), "pinned_compose"), "lies");
-  EXPECT_EQ(registry.requests().size(), 0U);
+  EXPECT_EQ(registry.count("/v2/app/web/manifests/1.0"), 1U) << "one look of our own";
 }
 
 TEST_F(ExternalMeasuringTest, S03_MEA_005_AReportNeedsItsOwnToken) {
@@ -255,6 +255,25 @@ TEST_F(ExternalMeasuringTest, S03_MEA_006_AReportMustFitItsVersion) {
                 },
                 pinned),
             refused);
+}
+
+TEST_F(ExternalMeasuringTest, S03_MEA_007_AMeasurerThatSaysOtherwiseIsNotBelieved) {
+  hand_out();
+  const auto honest = report();
+  auto body = honest;
+  const std::string evil = "sha256:" + std::string(64, 'e');
+  body.at("measurement").at("images").at("web").as_object()["digest"] = evil;
+  body.at("measurement").at("images").at("web").as_object()["pinned"] = "registry.test/app/web@" + evil;
+  const TestAnswer done = send(body, token());
+  EXPECT_EQ(done.status, 200) << done.body;
+  EXPECT_EQ(status() + " " + rejection(), "rejected digest_mismatch");
+  EXPECT_EQ(audited("measurer_disagrees"), 1);
+
+  hand_out("2.0");
+  const auto second = report();
+  registry_away = true;  // it cannot be asked: nothing is believed yet
+  EXPECT_EQ(text(body_of(send(second, token())), "status"), "pending");
+  EXPECT_EQ(status("2.0"), "pending");
 }
 
 TEST_F(ExternalMeasuringTest, TheSignaturePolicyIsAppliedHere) {

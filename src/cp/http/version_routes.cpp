@@ -70,7 +70,8 @@ net::Response post_report(CatalogueRoutes& context, const Call& call) {
     return error_answer(Error{.code = ErrorCode::callback_unauthorized}, request_id);
   const auto report = json::read<MeasurementReport>(call.request.body);
   if (!report) return error_answer(report.error(), request_id);
-  return answer_of(context.measuring.report(header->substr(7), *report, call.request.body), 200, request_id);
+  return answer_of(context.measuring.report(header->substr(7), *report, call.request.body, call.request.stop), 200,
+                   request_id);
 }
 
 Route version_change(const char* pattern, Access access, Handler handle, const char* summary) {
@@ -150,7 +151,9 @@ void add_version_routes(std::vector<Route>& table, CatalogueRoutes& context) {
                            .tag = tag,
                            .request = request_schema<MeasurementReport>(),
                            .answers = {{200, "What became of the version.", answer_schema<ReportAnswer>()}}},
-                   .max_body_bytes = kMaxReportBytes});
+                   .max_body_bytes = kMaxReportBytes,
+                   .outside = true,
+                   .timeout = Milliseconds(40'000)});
 }
 
 }  // namespace ee::cp

@@ -43,7 +43,27 @@ Result<Wanted> wanted_of(const boost::json::value& compose) {
   return out;
 }
 
+/// `ok` and the slugs of what can go wrong with images.
+std::vector<std::string> outcomes() {
+  std::vector<std::string> out = {"ok"};
+  for (const ErrorInfo& info : error_table())
+    if (info.area == "images") out.emplace_back(info.slug);
+  return out;
+}
+
 }  // namespace
+
+Measurer::Measurer(Parts parts)
+    : parts_(std::move(parts)),
+      images_(parts_.metrics.counter("ee_image_measurements_total", "Images that were measured, by what came of it.",
+                                     {{"result", outcomes()}})),
+      signatures_(parts_.metrics.counter("ee_cosign_total", "Signatures that were checked, by what came of it.",
+                                         {{"outcome", outcomes()}})) {}
+
+Result<registry::ResolvedImage> Measurer::look_up(const ImageRef& reference, const AccountId& account,
+                                                  const std::stop_token& stop) const {
+  return parts_.registries.resolve(parts_.settings().registries, reference, account, stop);
+}
 
 bool is_transient(ErrorCode code) {
   switch (code) {
@@ -89,6 +109,7 @@ Result<MeasuredImage> Measurer::measure_image(const ImageRef& reference, const S
     if (const auto* const login = settings.registries.credential_for(reference.host, account))
       image.login = {.host = reference.host, .username = login->username, .password = login->password};
     auto signature = parts_.cosign.verify(settings.cosign_binary, policy.rule, image, stop);
+    signatures_.with({signature ? "ok" : slug(signature.error().code)}).increment();
     if (signature) {
       out.signature = {.verified = true,
                        .signed_by = std::move(signature->signed_by),
@@ -123,8 +144,10 @@ Result<Measurement> Measurer::measure_compose(std::string_view compose, std::str
     std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < std::min(kParallel, results.size()); ++i)
       threads.emplace_back([&] {
-        for (std::size_t at = next++; at < results.size() && !deadline.token().stop_requested(); at = next++)
+        for (std::size_t at = next++; at < results.size() && !deadline.token().stop_requested(); at = next++) {
           results[at] = measure_image(wanted->references[at], policy, settings, account, deadline.token());
+          images_.with({*results[at] ? "ok" : slug(results[at]->error().code)}).increment();
+        }
       });
   }
   const bool out_of_time = !stop.stop_requested() && deadline.token().stop_requested();

@@ -13,6 +13,7 @@
 #include "common/error.h"
 #include "common/id.h"
 #include "common/json.h"
+#include "common/metrics.h"
 #include "cp/integration/cosign/cosign.h"
 #include "cp/integration/registry/registry_client.h"
 #include "cp/service/signature_policy.h"
@@ -71,11 +72,12 @@ class Measurer {
     cosign::Cosign& cosign;
     Clock& clock;
     std::function<MeasureSettings()> settings;
+    metrics::Registry& metrics;
   };
   static constexpr std::size_t kParallel = 4;
   static constexpr Milliseconds kTimeout{300'000};
 
-  explicit Measurer(Parts parts) : parts_(std::move(parts)) {}
+  explicit Measurer(Parts parts);
 
   /// Measures what `account` publishes or deploys. Equal references are looked up once, four at a time; the first
   /// failure in the order of service names is the answer. `platform`: linux/amd64. `timeout`: at most kTimeout.
@@ -84,6 +86,9 @@ class Measurer {
   Result<Measurement> measure_compose(std::string_view compose, std::string_view platform,
                                       const SignaturePolicy& policy, const AccountId& account, std::stop_token stop,
                                       Milliseconds timeout = kTimeout) const;
+  /// What one image is at the moment. Errors: those of RegistryClient::resolve.
+  Result<registry::ResolvedImage> look_up(const ImageRef& reference, const AccountId& account,
+                                          const std::stop_token& stop) const;
 
  private:
   Result<MeasuredImage> measure_image(const ImageRef& reference, const SignaturePolicy& policy,
@@ -91,6 +96,8 @@ class Measurer {
                                       const std::stop_token& stop) const;
 
   Parts parts_;
+  metrics::Family<metrics::Counter> images_;
+  metrics::Family<metrics::Counter> signatures_;
 };
 
 /// Whether `code` may be another one when the measurement is tried again (03 section 7.2).

@@ -4,6 +4,7 @@
 
 #include "common/crypto.h"
 #include "common/log.h"
+#include "cp/service/publish_rules.h"
 #include "cp/service/version_measuring.h"
 
 namespace ee::cp {
@@ -32,63 +33,90 @@ Result<void> judge_signatures(const SignaturePolicy& policy, Measurement& measur
 
 }  // namespace
 
-Result<VersionStatus> VersionMeasuring::settle_report(db::Transaction& tx, const MeasurementReport& report,
-                                                      std::string_view report_sha256,
-                                                      const MeasureQueueSettings& settings,
-                                                      std::optional<Error>& inconsistent) {
-  const UtcTime now = parts_.clock.now();
+Result<std::optional<VersionMeasuring::Task>> VersionMeasuring::task_of(db::Transaction& tx,
+                                                                        const MeasurementReport& report) const {
   auto version = versions_.find(tx, report.version_id);
   if (!version) return std::unexpected(version.error());
-  if (!*version) return fail(ErrorCode::measurement_superseded);
-  if ((*version)->lease_seq == report.lease_seq && (*version)->report_sha256 == report_sha256)
-    return (*version)->status;  // the same report again
-  if ((*version)->status != VersionStatus::measuring || (*version)->lease_seq != report.lease_seq)
-    return fail(ErrorCode::measurement_superseded);
+  if (!*version) return std::optional<Task>();
   auto app = apps_.find_by_id(tx, (*version)->app_id);
   if (!app) return std::unexpected(app.error());
   if (!*app) return fail(ErrorCode::internal_error, "a version without its app");
-  const Task task{.app = std::move(**app), .version = std::move(**version)};
+  return std::optional(Task{.app = std::move(**app), .version = std::move(**version)});
+}
+
+/// Errors: digest_mismatch when the registry says otherwise, or why it could not be asked.
+Result<void> VersionMeasuring::cross_check(const MeasurementReport& report, const MeasureQueueSettings& settings,
+                                           const std::stop_token& stop) {
+  if (report.status != "success" || !report.measurement || report.measurement->images.empty()) return {};
+  const auto task = parts_.database.read<std::optional<Task>>([&](db::Transaction& tx) { return task_of(tx, report); });
+  if (!task) return std::unexpected(task.error());
+  if (!*task || (*task)->version.status != VersionStatus::measuring || (*task)->version.lease_seq != report.lease_seq)
+    return {};
+  const auto workload = check_stored_compose((*task)->version, settings.publishing);
+  if (!workload || !content_of((*task)->version, *report.measurement, settings.publishing)) return {};
+  const auto drawn = static_cast<std::size_t>(parts_.random.between(0, std::ssize(workload->services) - 1));
+  const compose::Service& service = workload->services[drawn];
+  const auto found = parts_.measurer.look_up(service.image, (*task)->app.owner_account_id, stop);
+  if (!found) return std::unexpected(found.error());
+  if (found->manifest_digest == report.measurement->images.at(service.name).digest) return {};
+  log::error(kComponent, "measurer_disagrees: the registry has another digest than a measurer reported",
+             {{"version_id", report.version_id}, {"service", service.name}});
+  return fail(ErrorCode::digest_mismatch, service.name + ": the registry has another digest than was reported");
+}
+
+Result<VersionStatus> VersionMeasuring::settle_report(db::Transaction& tx, const MeasurementReport& report,
+                                                      const ReportFacts& facts, const MeasureQueueSettings& settings,
+                                                      std::optional<Error>& inconsistent) {
+  const UtcTime now = parts_.clock.now();
+  const auto found = task_of(tx, report);
+  if (!found) return std::unexpected(found.error());
+  if (!*found) return fail(ErrorCode::measurement_superseded);
+  const Task& task = **found;
+  const AppVersionRow& version = task.version;
+  if (version.lease_seq == report.lease_seq && version.report_sha256 == facts.sha256)
+    return version.status;  // the same report again
+  if (version.status != VersionStatus::measuring || version.lease_seq != report.lease_seq)
+    return fail(ErrorCode::measurement_superseded);
 
   Result<AttestedContent> content = fail(ErrorCode::measurement_inconsistent, "neither success nor failed");
-  Measurement judged;
-  std::optional<ErrorCode> refused;
   if (report.status == "failed") {
     const auto failure = failure_of(report);
     content = std::unexpected(failure ? *failure : failure.error());
   } else if (report.status == "success" && report.measurement) {
-    judged = *report.measurement;
-    content = content_of(task.version, judged, settings.publishing);
+    Measurement judged = *report.measurement;
     const auto policy = policy_of(task.app, settings.signatures);
     const Result<void> good = policy ? judge_signatures(*policy, judged) : std::unexpected(policy.error());
-    if (content && good) {
-      content = content_of(task.version, judged, settings.publishing);
-    } else if (content) {
-      refused = good.error().code;
-      content = std::unexpected(good.error());
-    }
+    content = content_of(version, judged, settings.publishing);
+    if (content && !facts.checked) content = std::unexpected(facts.checked.error());
+    // What was not verified is a verdict here: there is nothing that this side could try again.
+    if (content && !good)
+      content = is_transient(good.error().code) ? fail(ErrorCode::signature_missing, good.error().detail)
+                                                : std::unexpected(good.error());
+    const auto refused = good ? std::nullopt : std::optional(good.error().code);
     if (auto noted = audit(tx, task, "signature_policy_decision", refused, "{}", now); !noted)
       return std::unexpected(std::move(noted.error()));
   }
   if (!content && content.error().code == ErrorCode::measurement_inconsistent) inconsistent = content.error();
-  // A signature that could not be judged is a verdict here: there is nothing that this side could try again.
-  if (refused && is_transient(*refused)) content = fail(ErrorCode::signature_missing, "the signature was not verified");
+  if (!content && content.error().code == ErrorCode::digest_mismatch && report.status == "success")
+    if (auto noted = audit(tx, task, "measurer_disagrees", ErrorCode::digest_mismatch, "{}", now); !noted)
+      return std::unexpected(std::move(noted.error()));
   const auto settled = settle(tx, task, content, settings, now);
   if (!settled || inconsistent) return settled;
-  if (auto noted = versions_.note_report(tx, task.version.id, std::string(report_sha256)); !noted)
+  if (auto noted = versions_.note_report(tx, version.id, facts.sha256); !noted)
     return std::unexpected(std::move(noted.error()));
   return settled;
 }
 
 Result<ReportAnswer> VersionMeasuring::report(std::string_view token, const MeasurementReport& report,
-                                              std::string_view body) {
+                                              std::string_view body, const std::stop_token& stop) {
   if (!parts_.tokens.is_good(token, report.version_id, report.lease_seq, parts_.clock.now()))
     return fail(ErrorCode::callback_unauthorized);
-  const std::string sha256_text = to_hex(sha256(bytes_of(body)));
   const MeasureQueueSettings settings = parts_.settings();
+  const ReportFacts facts{.sha256 = to_hex(sha256(bytes_of(body))), .checked = cross_check(report, settings, stop)};
   std::optional<Error> inconsistent;
   const auto status = parts_.database.write<VersionStatus>([&](db::Transaction& tx) {
     inconsistent.reset();
-    return settle_report(tx, report, sha256_text, settings, inconsistent);
+    return settle_report(tx, report, facts, settings, inconsistent);
   });
   if (!status) return std::unexpected(status.error());
   if (inconsistent) {

@@ -59,7 +59,12 @@ struct MeasurementTest : ::testing::Test {
   PosixSubprocessLauncher launcher;
   cosign::Cosign cosign{{.launcher = launcher, .clock = clock, .path = "/usr/bin:/bin", .ssl_cert_file = "/x"}};
   MeasureSettings settings;
-  Measurer measurer{{.registries = client, .cosign = cosign, .clock = clock, .settings = [this] { return settings; }}};
+  metrics::Registry metrics;
+  Measurer measurer{{.registries = client,
+                     .cosign = cosign,
+                     .clock = clock,
+                     .settings = [this] { return settings; },
+                     .metrics = metrics}};
   SignaturePolicy policy{.mode = SignatureMode::warn};
   std::string good;
   std::string bad;

@@ -97,9 +97,11 @@ class VersionMeasuring {
   Result<JobSummary> run(const std::stop_token& stop);
   /// Leases that are over count as a failure that may pass.
   Result<JobSummary> reap(const std::stop_token& stop);
-  /// A report of an external measurer, whose body was `body`. Errors: callback_unauthorized, measurement_superseded,
+  /// A report of an external measurer, whose body was `body`. One of its images, drawn at random, is looked up here; a
+  /// measurer that says otherwise is not believed. Errors: callback_unauthorized, measurement_superseded,
   /// measurement_inconsistent.
-  Result<ReportAnswer> report(std::string_view token, const MeasurementReport& report, std::string_view body);
+  Result<ReportAnswer> report(std::string_view token, const MeasurementReport& report, std::string_view body,
+                              const std::stop_token& stop);
 
  private:
   struct Task {
@@ -114,9 +116,15 @@ class VersionMeasuring {
                                const MeasureQueueSettings& settings);
   Result<VersionStatus> settle(db::Transaction& tx, const Task& task, const Result<AttestedContent>& content,
                                const MeasureQueueSettings& settings, UtcTime now);
-  Result<VersionStatus> settle_report(db::Transaction& tx, const MeasurementReport& report,
-                                      std::string_view report_sha256, const MeasureQueueSettings& settings,
-                                      std::optional<Error>& inconsistent);
+  Result<void> cross_check(const MeasurementReport& report, const MeasureQueueSettings& settings,
+                           const std::stop_token& stop);
+  struct ReportFacts {
+    std::string sha256;    ///< of the body
+    Result<void> checked;  ///< what the own look-up said
+  };
+  Result<VersionStatus> settle_report(db::Transaction& tx, const MeasurementReport& report, const ReportFacts& facts,
+                                      const MeasureQueueSettings& settings, std::optional<Error>& inconsistent);
+  Result<std::optional<Task>> task_of(db::Transaction& tx, const MeasurementReport& report) const;
   Result<void> audit(db::Transaction& tx, const Task& task, std::string action, const std::optional<ErrorCode>& code,
                      std::string detail, UtcTime now) const;
 
