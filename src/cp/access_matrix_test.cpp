@@ -42,6 +42,23 @@ constexpr Expected kExpected[] = {
     {"POST /api/v1/billing/estimate", "yyyyyy"},
     {"POST /api/v1/agents/challenge", "yyyyyy"},
     {"POST /api/v1/agents/register", "yyyyyy"},
+    {"GET /api/v1/apps", "yyyyyy"},
+    {"GET /api/v1/apps/{name}", "yyyyyy"},
+    {"GET /api/v1/apps/{name}/versions", "yyyyyy"},
+    {"GET /api/v1/apps/{name}/versions/{version}", "yyyyyy"},
+    {"POST /api/v1/internal/measurement-callback", "yyyyyy"},
+    {"POST /api/v1/apps", "-syy-y", Scope::apps},
+    {"PATCH /api/v1/apps/{name}", "-syy--", Scope::apps},
+    {"DELETE /api/v1/apps/{name}", "-syy--", Scope::apps},
+    {"POST /api/v1/apps/{name}/versions", "-syy-y", Scope::apps},
+    {"POST /api/v1/apps/{name}/versions/{version}/yank", "-syy-y", Scope::apps},
+    {"POST /api/v1/apps/{name}/versions/{version}/unyank", "-syy-y", Scope::apps},
+    {"POST /api/v1/apps/{name}/versions/{version}/remeasure", "-syy--", Scope::apps},
+    {"POST /api/v1/apps/{name}/versions/{version}/attest", "--y---"},
+    {"GET /api/v1/apps/{name}/revenue-shares", "-syy--", Scope::read},
+    {"PUT /api/v1/apps/{name}/revenue-shares", "-syy--", Scope::apps},
+    {"POST /api/v1/apps/{name}/revenue-shares", "-syy--", Scope::apps},
+    {"DELETE /api/v1/apps/{name}/revenue-shares/{share_id}", "-syy--", Scope::apps},
     {"POST /api/v1/webhooks/stripe", "yyyyyy"},
     {"POST /api/v1/stripe/webhook", "yyyyyy"},
 
@@ -262,7 +279,7 @@ TEST_F(AccessMatrixTest, EveryRouteForEveryPrincipal) {
     const auto may = [&](std::size_t column) { return row->columns[column]; };
     const auto refused = [&](const std::string& outcome) {
       return outcome == "admin_required" || outcome == "agent_mismatch" || outcome == "agent_not_found" ||
-             outcome == "account_type_not_allowed";
+             outcome == "account_type_not_allowed" || outcome == "oidc_not_allowed";
     };
     const auto try_as = [&](const std::string& token, const std::string& account) {
       ++checked;

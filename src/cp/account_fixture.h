@@ -16,8 +16,7 @@ namespace ee::testing {
 /// GitHub (whose sessions are put in as a sign-in would).
 class AccountFixture : public ::testing::Test {
  protected:
-  AccountFixture() = default;
-  explicit AccountFixture(TestControlPlane::Options options) : cp(std::move(options)) {}
+  explicit AccountFixture(TestControlPlane::Options options = {}) : cp(std::move(options)) {}
 
   struct Made {
     std::string id;

@@ -227,6 +227,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
   build_ledger(*parts);
   if (auto loaded = parts->ledger_check->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   build_evidence(*parts);
+  parts->catalogue = std::make_unique<Catalogue>(*parts);
   build_billing(*parts);
   build_agents(*parts);
   build_attestation_admin(*parts);

@@ -15,7 +15,7 @@ void build_billing(App::Parts& parts) {
                                                            .random = world.random,
                                                            .settings = settings});
   parts.charging = std::make_unique<Charging>(Charging::Parts{.database = *parts.database,
-                                                              .shares = parts.shares,
+                                                              .shares = parts.catalogue->shares(),
                                                               .clock = world.clock,
                                                               .random = world.random,
                                                               .settings = settings,

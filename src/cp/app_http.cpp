@@ -140,6 +140,7 @@ void build_http(App::Parts& parts) {
   add_billing_routes(table, *parts.billing_routes);
   add_deposit_routes(table, *parts.deposit_routes);
   add_proxy_routes(table, *parts.proxy_routes);
+  parts.catalogue->add_routes(table);
   parts.ops_routes->openapi =
       std::make_shared<const std::string>(openapi_document(table, parts.config.public_url, kProgramVersion));
   std::vector<std::string> templates;

@@ -178,6 +178,7 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
         summary.count("fetched", *fetched ? 1 : 0);
         return summary;
       }));
+  parts.catalogue->add_jobs(jobs);
   jobs.push_back(hourly_charging(*parts.charging));
   jobs.push_back(insufficient_funds(*parts.funds));
   jobs.push_back(usage_rollup(*parts.database, parts.world.clock,

@@ -12,6 +12,7 @@
 #include "common/credential_cache.h"
 #include "common/metrics.h"
 #include "cp/app.h"
+#include "cp/app_catalogue.h"
 #include "cp/domain/cursor.h"
 #include "cp/http/account_routes.h"
 #include "cp/http/admin_routes.h"
@@ -173,7 +174,7 @@ struct App::Parts {
   std::unique_ptr<EvidenceVerifier> verifier;
 
   // prices, charging, funds
-  NoShares shares;
+  std::unique_ptr<Catalogue> catalogue;
   DeploymentMoney billable_deployments;
   std::unique_ptr<BillingMetrics> billing_metrics;
   std::unique_ptr<RateCards> rate_cards;

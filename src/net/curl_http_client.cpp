@@ -145,7 +145,8 @@ void set_options(CURL* easy, const HttpClientRequest& request, const curl_slist*
 }
 
 HeaderList address_list(const HostLookup& lookup, const Origin& origin) {
-  if (!lookup) return {};
+  // What is an address already is not looked up.
+  if (!lookup || origin.host.starts_with('[') || (origin.host.back() >= '0' && origin.host.back() <= '9')) return {};
   std::string line = origin.host + ':' + origin.port + ':';
   for (const std::string& address : lookup(origin.host)) line += (line.ends_with(':') ? "" : ",") + address;
   return line.ends_with(':') ? HeaderList() : HeaderList(curl_slist_append(nullptr, line.c_str()));

@@ -31,6 +31,7 @@ ErrorCode refusal_of(const AccessRow& row, const Principal& principal) {
   if (principal.kind == PrincipalKind::anonymous) return ErrorCode::unauthenticated;
   if (row.agent == Grant::own) return ErrorCode::agent_mismatch;
   if (row.access == Access::launcher) return ErrorCode::account_type_not_allowed;
+  if (row.access == Access::owner_not_oidc && principal.kind == PrincipalKind::oidc) return ErrorCode::oidc_not_allowed;
   return ErrorCode::admin_required;
 }
 

@@ -10,6 +10,7 @@
 #include "cp/domain/agent.h"
 #include "cp/service/address_key.h"
 #include "cp/service/api_keys.h"
+#include "cp/store/share_store.h"
 
 namespace ee::cp {
 namespace {
@@ -333,6 +334,9 @@ Result<void> Accounts::check_closable(db::Transaction& tx, const AccountId& acco
     return free;
   if (auto free = refuse_if(uses_.has_agents(tx, account), ErrorCode::account_has_agents); !free) return free;
   if (auto free = refuse_if(parts_.holds.has_shares(tx, account), ErrorCode::account_in_shares); !free) return free;
+  if (auto free = refuse_if(ShareStore().names_account(tx, account, parts_.clock.now()), ErrorCode::account_in_shares);
+      !free)
+    return free;
   const auto money = accounts_.money(tx, account);
   if (!money) return std::unexpected(money.error());
   if (money->balance_micros.value != 0)

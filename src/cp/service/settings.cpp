@@ -23,8 +23,10 @@ constexpr std::array<std::string_view, 5> kGuardrailSlugs = {
     "strict_policy_required", "verifier_missing", "cloudflare_missing", "github_oauth_missing", "insecure_base_url"};
 
 /// Policies with a mode, by their label.
-constexpr std::array<std::pair<const char*, Setting>, 2> kPolicyModes = {
-    {{"tcb", Setting::attestation_tcb_mode}, {"rtmr", Setting::attestation_rtmr_mode}}};
+constexpr std::array<std::pair<const char*, Setting>, 3> kPolicyModes = {
+    {{"tcb", Setting::attestation_tcb_mode},
+     {"rtmr", Setting::attestation_rtmr_mode},
+     {"signature", Setting::attestation_signature_mode}}};
 
 std::vector<std::string> registry_keys() {
   std::vector<std::string> keys;
@@ -78,7 +80,7 @@ class SettingsService::Impl {
                                     "Stored settings that broke a guardrail and are not used.",
                                     {{"slug", {kGuardrailSlugs.begin(), kGuardrailSlugs.end()}}})),
         relaxed_(metrics.gauge("ee_policy_relaxed", "1 while the mode of a policy is not strict.",
-                               {{"policy", {kPolicyModes[0].first, kPolicyModes[1].first}}})),
+                               {{"policy", {kPolicyModes[0].first, kPolicyModes[1].first, kPolicyModes[2].first}}})),
         cache_(
             std::make_shared<SettingsSnapshot>(resolve_settings({}, environment_, context_), StoredSettings{}, 0),
             config.settings_ttl, clock, [this] { return read(); },

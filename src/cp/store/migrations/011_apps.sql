@@ -19,6 +19,7 @@ CREATE TABLE apps (
   archived_at BIGINT
 );
 CREATE INDEX apps_owner ON apps (owner_account_id, name);
+CREATE INDEX apps_list ON apps (created_at, id);
 
 -- The same tags as in `apps.tags`, for the filter.
 CREATE TABLE app_tags (
