@@ -32,11 +32,11 @@ void build_deployment_core(App::Parts& parts) {
                                                                                .random = world.random,
                                                                                .settings = settings_of(parts),
                                                                                .counters = *parts.deployment_counters});
-  parts.documents = std::make_unique<DeploymentDocuments>(DeploymentDocuments::Parts{.revisions = *parts.revisions,
-                                                                                     .signing_keys =
-                                                                                         parts.keys->signing,
-                                                                                     .clock = world.clock,
-                                                                                     .settings = settings_of(parts)});
+  parts.documents =
+      std::make_unique<DeploymentDocuments>(DeploymentDocuments::Parts{.revisions = *parts.revisions,
+                                                                       .signing_keys = parts.keys->signing,
+                                                                       .clock = world.clock,
+                                                                       .settings = settings_of(parts)});
   const auto wake = [&parts] {
     if (parts.jobs) parts.jobs->wake("deployment_reconciler");
   };
@@ -60,10 +60,10 @@ void build_deployment_core(App::Parts& parts) {
                                                                        .random = world.random,
                                                                        .settings = settings_of(parts),
                                                                        .wake = wake});
-  parts.billable_deployments.set_stop([&parts](const DeploymentId& id, std::string_view reason,
-                                               std::string_view actor) {
-    return parts.deployments->request_stop(id, reason, actor);
-  });
+  parts.billable_deployments.set_stop(
+      [&parts](const DeploymentId& id, std::string_view reason, std::string_view actor) {
+        return parts.deployments->request_stop(id, reason, actor);
+      });
   parts.account_holds.set_machine(*parts.machine);
 }
 
@@ -80,21 +80,22 @@ void build_deployment_work(App::Parts& parts) {
                                   .clock = world.clock,
                                   .random = world.random,
                                   .owner = new_uuid_v7(world.clock.now(), world.random).value_or("this process")});
-  parts.deployment_jobs = std::make_unique<DeploymentJobs>(DeploymentJobs::Parts{
-      .database = *parts.database,
-      .machine = *parts.machine,
-      .placer = *parts.placer,
-      .billing = *parts.billing,
-      .deployments = *parts.deployments,
-      .live = *parts.live,
-      .directory = *parts.directory,
-      .clock = world.clock,
-      .random = world.random,
-      .settings = settings_of(parts),
-      .counters = *parts.deployment_counters,
-      .wake = [&parts] {
-        if (parts.jobs) parts.jobs->wake("deployment_reconciler");
-      }});
+  parts.deployment_jobs =
+      std::make_unique<DeploymentJobs>(DeploymentJobs::Parts{.database = *parts.database,
+                                                             .machine = *parts.machine,
+                                                             .placer = *parts.placer,
+                                                             .billing = *parts.billing,
+                                                             .deployments = *parts.deployments,
+                                                             .live = *parts.live,
+                                                             .directory = *parts.directory,
+                                                             .clock = world.clock,
+                                                             .random = world.random,
+                                                             .settings = settings_of(parts),
+                                                             .counters = *parts.deployment_counters,
+                                                             .wake = [&parts] {
+                                                               if (parts.jobs)
+                                                                 parts.jobs->wake("deployment_reconciler");
+                                                             }});
 }
 
 }  // namespace ee::cp

@@ -140,9 +140,8 @@ void add_attestation_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
 
 void add_deployment_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
   // Of its own thread: what it waits for are agents.
-  JobDefinition reconciler = local("deployment_reconciler", every(1s), 120s, [&parts](const JobContext& context) {
-    return parts.reconciler->run(context.stop);
-  });
+  JobDefinition reconciler = local("deployment_reconciler", every(1s), 120s,
+                                   [&parts](const JobContext& context) { return parts.reconciler->run(context.stop); });
   reconciler.own_thread = true;
   jobs.push_back(std::move(reconciler));
   struct Pass {
@@ -150,12 +149,12 @@ void add_deployment_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
     Milliseconds period;
     Result<JobSummary> (DeploymentJobs::*run)(const std::stop_token&);
   };
-  for (const Pass& pass : {Pass{"capacity_waiter", 2s, &DeploymentJobs::capacity_waiter},
-                           Pass{"agent_loss", 10s, &DeploymentJobs::agent_loss},
-                           Pass{"ttl_expiry", 10s, &DeploymentJobs::ttl_expiry},
-                           Pass{"replace_finisher", 2s, &DeploymentJobs::replace_finisher},
-                           Pass{"placement_check", 300s, &DeploymentJobs::placement_check},
-                           Pass{"deployment_retention", 3600s, &DeploymentJobs::retention}})
+  for (const Pass& pass :
+       {Pass{"capacity_waiter", 2s, &DeploymentJobs::capacity_waiter},
+        Pass{"agent_loss", 10s, &DeploymentJobs::agent_loss}, Pass{"ttl_expiry", 10s, &DeploymentJobs::ttl_expiry},
+        Pass{"replace_finisher", 2s, &DeploymentJobs::replace_finisher},
+        Pass{"placement_check", 300s, &DeploymentJobs::placement_check},
+        Pass{"deployment_retention", 3600s, &DeploymentJobs::retention}})
     jobs.push_back(singleton(pass.name, pass.period, 60s, [&parts, run = pass.run](const JobContext& context) {
       return (*parts.deployment_jobs.*run)(context.stop);
     }));

@@ -10,8 +10,8 @@ class DeploymentFixture : public AccountFixture {
   static constexpr const char* kDigest = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
 
   static TestControlPlane::Options options() {
-    return {.environment = {{"EE_SECRETS_KEY", to_base64(ByteArray<32>{1, 2, 3})},
-                            {"EE_CLOUDFLARE_TUNNEL_MODE", "none"}}};
+    return {
+        .environment = {{"EE_SECRETS_KEY", to_base64(ByteArray<32>{1, 2, 3})}, {"EE_CLOUDFLARE_TUNNEL_MODE", "none"}}};
   }
   explicit DeploymentFixture(TestControlPlane::Options wanted = options())
       : AccountFixture(std::move(wanted)), agents(cp) {
@@ -72,25 +72,32 @@ class DeploymentFixture : public AccountFixture {
     ASSERT_EQ(state(id), "running");
   }
   std::int64_t open_segments(const std::string& id) {
-    return cp.values<std::int64_t>(
-                 "SELECT COUNT(*) FROM deployment_segments WHERE deployment_id=:id AND to_at IS NULL", {{"id", id}})
+    return cp
+        .values<std::int64_t>("SELECT COUNT(*) FROM deployment_segments WHERE deployment_id=:id AND to_at IS NULL",
+                              {{"id", id}})
         .front();
   }
   /// What must hold at any time: one deployment per agent, one open segment at most and of those that run alone,
   /// events without a gap.
   void expect_sound() {
     const auto none = [&](const std::string& sql) { EXPECT_EQ(cp.values<std::int64_t>(sql).front(), 0) << sql; };
-    none("SELECT COUNT(*) FROM deployments WHERE slot_held<>(state NOT IN ('pending','stopped','failed','terminated'))");
-    none("SELECT COUNT(*) FROM deployments d WHERE slot_held=1 AND NOT EXISTS (SELECT 1 FROM agents a WHERE "
-         "a.id=d.agent_id AND a.current_deployment_id=d.id AND a.assignment_epoch=d.assignment_epoch)");
-    none("SELECT COUNT(*) FROM deployment_segments s JOIN deployments d ON d.id=s.deployment_id WHERE s.to_at IS NULL "
-         "AND d.state NOT IN ('running','updating')");
-    none("SELECT COUNT(*) FROM deployments d WHERE state IN ('running','updating') AND NOT EXISTS (SELECT 1 FROM "
-         "deployment_segments s WHERE s.deployment_id=d.id AND s.to_at IS NULL)");
-    none("SELECT COUNT(*) FROM (SELECT deployment_id FROM deployment_events GROUP BY deployment_id HAVING "
-         "MAX(seq)<>COUNT(*))");
-    none("SELECT COUNT(*) FROM deployment_secrets s JOIN deployments d ON d.id=s.deployment_id WHERE d.ended_at IS NOT "
-         "NULL");
+    none(
+        "SELECT COUNT(*) FROM deployments WHERE slot_held<>(state NOT IN ('pending','stopped','failed','terminated'))");
+    none(
+        "SELECT COUNT(*) FROM deployments d WHERE slot_held=1 AND NOT EXISTS (SELECT 1 FROM agents a WHERE "
+        "a.id=d.agent_id AND a.current_deployment_id=d.id AND a.assignment_epoch=d.assignment_epoch)");
+    none(
+        "SELECT COUNT(*) FROM deployment_segments s JOIN deployments d ON d.id=s.deployment_id WHERE s.to_at IS NULL "
+        "AND d.state NOT IN ('running','updating')");
+    none(
+        "SELECT COUNT(*) FROM deployments d WHERE state IN ('running','updating') AND NOT EXISTS (SELECT 1 FROM "
+        "deployment_segments s WHERE s.deployment_id=d.id AND s.to_at IS NULL)");
+    none(
+        "SELECT COUNT(*) FROM (SELECT deployment_id FROM deployment_events GROUP BY deployment_id HAVING "
+        "MAX(seq)<>COUNT(*))");
+    none(
+        "SELECT COUNT(*) FROM deployment_secrets s JOIN deployments d ON d.id=s.deployment_id WHERE d.ended_at IS NOT "
+        "NULL");
   }
 
   FakeAgents agents;

@@ -89,8 +89,7 @@ TEST_F(DeploymentsTest, AStopFreesTheAgentAndEndsBilling) {
   EXPECT_EQ(agent_status(agent), "undeployed");
   EXPECT_EQ(text(get(id), "termination_reason"), "user");
   EXPECT_EQ(as(account.key, "POST", "/api/v1/deployments/" + id + "/stop", "{}").status, 200);
-  EXPECT_EQ(as(account.key, "PATCH", "/api/v1/deployments/" + id, R"({"ttl_seconds":600})").code(),
-            "deployment_final");
+  EXPECT_EQ(as(account.key, "PATCH", "/api/v1/deployments/" + id, R"({"ttl_seconds":600})").code(), "deployment_final");
   EXPECT_NE(deploy_one(), id) << "the agent can be used again";
   expect_sound();
 }
@@ -166,8 +165,9 @@ TEST_F(DeploymentsTest, APinIsTakenOrToldWhyNot) {
   EXPECT_NE(busy.body.find("agent_status_not_deployable"), std::string::npos) << busy.body;
   FakeAgent& foreign = agents.add();
   foreign.join();
-  cp.execute("UPDATE agents SET account_id='somebody', placement_scope='private', placement_key='a:somebody' WHERE id=:id",
-             {{"id", foreign.id()}});
+  cp.execute(
+      "UPDATE agents SET account_id='somebody', placement_scope='private', placement_key='a:somebody' WHERE id=:id",
+      {{"id", foreign.id()}});
   EXPECT_EQ(deploy(raw(R"("agent_name":")" + foreign.name() + "\"", "third")).code(), "agent_not_found");
 }
 
@@ -188,7 +188,8 @@ TEST_F(DeploymentsTest, APreflightChangesNothing) {
   agent.join();
   const auto counts = [&] {
     return cp.values<std::int64_t>(
-        "SELECT (SELECT COUNT(*) FROM deployments)+(SELECT COUNT(*) FROM services)+(SELECT SUM(row_version) FROM agents)"
+        "SELECT (SELECT COUNT(*) FROM deployments)+(SELECT COUNT(*) FROM services)+(SELECT SUM(row_version) FROM "
+        "agents)"
         "+(SELECT COUNT(*) FROM audit_log WHERE action LIKE 'deploy%')");
   };
   const auto before = counts();
@@ -237,9 +238,9 @@ TEST_F(DeploymentsTest, ATtlEndsIt) {
   const std::string id = deploy_one();
   start(id);
   EXPECT_EQ(as(account.key, "PATCH", "/api/v1/deployments/" + id, R"({"ttl_seconds":299})").code(), "invalid_request");
-  EXPECT_EQ(as(account.key, "PATCH", "/api/v1/deployments/" + id, R"({"ttl_seconds":300})", {{"If-Match", "\"0\""}})
-                .code(),
-            "version_mismatch");
+  EXPECT_EQ(
+      as(account.key, "PATCH", "/api/v1/deployments/" + id, R"({"ttl_seconds":300})", {{"If-Match", "\"0\""}}).code(),
+      "version_mismatch");
   ASSERT_EQ(as(account.key, "PATCH", "/api/v1/deployments/" + id, R"({"ttl_seconds":300})").status, 200);
   run("ttl_expiry");
   EXPECT_EQ(state(id), "running");
@@ -264,9 +265,9 @@ TEST_F(DeploymentsTest, SecretsAreWrittenAndNeverRead) {
   EXPECT_NE(as(account.key, "GET", path).body.find(R"("secret_names":["TOKEN"])"), std::string::npos);
   for (const char* what : {"", "/events", "/revisions"})
     EXPECT_EQ(as(account.key, "GET", path + what).body.find(secret), std::string::npos) << what;
-  for (const char* sql : {"SELECT detail FROM audit_log", "SELECT detail FROM deployment_events",
-                          "SELECT sealed FROM deployment_secrets", "SELECT env FROM deployment_revisions",
-                          "SELECT resolved_compose FROM deployment_revisions"})
+  for (const char* sql :
+       {"SELECT detail FROM audit_log", "SELECT detail FROM deployment_events", "SELECT sealed FROM deployment_secrets",
+        "SELECT env FROM deployment_revisions", "SELECT resolved_compose FROM deployment_revisions"})
     for (const std::string& text : cp.values<std::string>(sql)) EXPECT_EQ(text.find(secret), std::string::npos) << sql;
   as(account.key, "POST", path + "/stop", "{}");
   reconcile();
@@ -319,16 +320,30 @@ TEST_F(DeploymentsTest, RequestsThatAreWrongAreNamed) {
   EXPECT_EQ(code(R"({"compose":")" + compose() + "\"}"), "invalid_request") << "service is needed";
   EXPECT_EQ(code(raw("", "Bad_Name")), "invalid_request");
   EXPECT_EQ(code(raw(R"("node_size":"huge")")), "invalid_request");
-  for (const char* wrong :
-       {R"("replicas":0)", R"("replicas":9)", R"("replicas":2,"agent_name":"a")", R"("ttl_seconds":299)",
-        R"("ttl_seconds":31536001)", R"("deploy_timeout_seconds":59)", R"("deploy_timeout_seconds":7201)",
-        R"("wait_for_capacity_seconds":3601)", R"("env":{"1A":"x"})", R"("env":{"A B":"x"})", R"("secrets":{"A":1})",
-        R"("secrets":{"A":{"value":"x","as":"disk"}})", R"("secrets":{"A":{"as":"env"}})",
-        R"("ingress":[{"path_prefix":"x","port":8080}])", R"("ingress":[{"path_prefix":"/..","port":8080}])",
-        R"("ingress":[{"path_prefix":"/","port":0}])", R"("ingress":[{"path_prefix":"/","port":65536}])",
-        R"("ingress":[{"path_prefix":"/","port":8080},{"path_prefix":"/","port":8080}])",
-        R"("placement":{"datacenters":["mars:1"]})", R"("placement":{"clouds":["mars"]})", R"("replicas":1.5)",
-        R"("access":"nobody")", R"("sla_class":"best")", R"("on_agent_lost":"cry")"})
+  for (const char* wrong : {R"("replicas":0)",
+                            R"("replicas":9)",
+                            R"("replicas":2,"agent_name":"a")",
+                            R"("ttl_seconds":299)",
+                            R"("ttl_seconds":31536001)",
+                            R"("deploy_timeout_seconds":59)",
+                            R"("deploy_timeout_seconds":7201)",
+                            R"("wait_for_capacity_seconds":3601)",
+                            R"("env":{"1A":"x"})",
+                            R"("env":{"A B":"x"})",
+                            R"("secrets":{"A":1})",
+                            R"("secrets":{"A":{"value":"x","as":"disk"}})",
+                            R"("secrets":{"A":{"as":"env"}})",
+                            R"("ingress":[{"path_prefix":"x","port":8080}])",
+                            R"("ingress":[{"path_prefix":"/..","port":8080}])",
+                            R"("ingress":[{"path_prefix":"/","port":0}])",
+                            R"("ingress":[{"path_prefix":"/","port":65536}])",
+                            R"("ingress":[{"path_prefix":"/","port":8080},{"path_prefix":"/","port":8080}])",
+                            R"("placement":{"datacenters":["mars:1"]})",
+                            R"("placement":{"clouds":["mars"]})",
+                            R"("replicas":1.5)",
+                            R"("access":"nobody")",
+                            R"("sla_class":"best")",
+                            R"("on_agent_lost":"cry")"})
     EXPECT_EQ(code(raw(wrong)), "invalid_request") << wrong;
   EXPECT_EQ(code(raw(R"("placement":{"clouds":["gcp"],"excluded_clouds":["gcp"]})")), "placement_conflict");
   EXPECT_EQ(code(raw(R"("env":{"A":"x"},"secrets":{"A":"y"})")), "env_duplicate");

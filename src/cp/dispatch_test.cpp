@@ -408,8 +408,8 @@ TEST_F(DispatchTest, AReplacementTakesOverWhenItIsHealthy) {
   FakeAgent& second = join();
   const std::string old = deploy_one();
   start(old);
-  const TestAnswer answer = as(account.key, "POST", "/api/v1/deployments/" + old + "/upgrade",
-                               R"({"env":{"A":"2"},"strategy":"replace"})");
+  const TestAnswer answer =
+      as(account.key, "POST", "/api/v1/deployments/" + old + "/upgrade", R"({"env":{"A":"2"},"strategy":"replace"})");
   ASSERT_EQ(answer.status, 202) << answer.body;
   const std::string made = text(body_of(answer).at("deployments").at(0), "id");
   start(made);

@@ -48,9 +48,8 @@ TestAnswer FakeAgent::register_agent(bool with_workload) {
   id_ = admitted.agent_id;
   registration_id_ = admitted.registration_id;
   trusted_ = admitted.signing_keys.keys;
-  const auto secrets = open_sealed(
-      agent_api::registration_seal_context(id_, registration.challenge.challenge_id),
-      from_base64(admitted.sealed.ciphertext).value(), agent_->sealing_key());
+  const auto secrets = open_sealed(agent_api::registration_seal_context(id_, registration.challenge.challenge_id),
+                                   from_base64(admitted.sealed.ciphertext).value(), agent_->sealing_key());
   credential_ = json::read<agent_api::RegistrationSecrets>(secrets.value().reveal()).value().agent_credential;
   seq_ = 0;
   return answer;
@@ -71,15 +70,15 @@ TestAnswer FakeAgent::post(const std::string& path, const std::string& body) {
 }
 
 TestAnswer FakeAgent::beat() {
-  agent_api::HeartbeatRequest request{.seq = ++seq_,
-                                      .boot_id = boot_id_,
-                                      .sent_at = cp_.clock.now(),
-                                      .agent_version = version,
-                                      .health = {.status = healthy ? agent_api::HealthStatus::healthy
-                                                                   : agent_api::HealthStatus::unhealthy,
-                                                 .checks = {}},
-                                      .workload = workload(phase_),
-                                      .tunnel = {.state = agent_api::TunnelLink::connected}};
+  agent_api::HeartbeatRequest request{
+      .seq = ++seq_,
+      .boot_id = boot_id_,
+      .sent_at = cp_.clock.now(),
+      .agent_version = version,
+      .health = {.status = healthy ? agent_api::HealthStatus::healthy : agent_api::HealthStatus::unhealthy,
+                 .checks = {}},
+      .workload = workload(phase_),
+      .tunnel = {.state = agent_api::TunnelLink::connected}};
   return post("/heartbeat", json::write(request));
 }
 
@@ -106,11 +105,11 @@ TestAnswer FakeAgent::report(agent_api::WorkloadPhase phase, const std::string& 
 
 TestAnswer FakeAgent::deployed(const std::map<std::string, std::string>& digests) {
   phase_ = agent_api::WorkloadPhase::running;
-  agent_api::DeployedRequest request{.workload = *workload(phase_), .services = {},
-                                     .health_checked_at = cp_.clock.now()};
+  agent_api::DeployedRequest request{
+      .workload = *workload(phase_), .services = {}, .health_checked_at = cp_.clock.now()};
   for (const auto& [name, digest] : digests)
-    request.services.push_back({.name = name, .image = "registry/app@" + digest, .digest = digest,
-                                .container_id = "c-" + name});
+    request.services.push_back(
+        {.name = name, .image = "registry/app@" + digest, .digest = digest, .container_id = "c-" + name});
   return post("/deployed", json::write(request));
 }
 
@@ -152,9 +151,9 @@ void FakeAgent::reboot() {
 
 std::string FakeAgent::secrets() const {
   if (!held_ || !held_->secrets) return "";
-  const auto opened = open_sealed(
-      agent_api::secrets_seal_context(id_, held_->deployment_id, held_->assignment_epoch, held_->revision),
-      from_base64(held_->secrets->ciphertext).value(), agent_->sealing_key());
+  const auto opened =
+      open_sealed(agent_api::secrets_seal_context(id_, held_->deployment_id, held_->assignment_epoch, held_->revision),
+                  from_base64(held_->secrets->ciphertext).value(), agent_->sealing_key());
   return opened ? opened->reveal() : "does not open";
 }
 
@@ -176,8 +175,8 @@ std::expected<HttpClientResponse, HttpFailure> FakeAgent::answer(const HttpClien
       response.body = R"({"code":"compose_failed","detail":"scripted"})";
     } else {
       const bool same = held_ && request.body.find(held_->deployment_id) != std::string::npos;
-      const bool taken = take(request.body, header_of(request.headers, "X-EE-Kid"),
-                              header_of(request.headers, "X-EE-Signature"));
+      const bool taken =
+          take(request.body, header_of(request.headers, "X-EE-Kid"), header_of(request.headers, "X-EE-Signature"));
       response.status = !taken ? 403 : same ? 200 : 202;
     }
   } else if (path.starts_with("/.easyenclave/v1/deployment") && request.method == "DELETE") {

@@ -13,12 +13,12 @@ namespace ee::testing {
 
 /// How a fake agent behaves when it is called.
 struct FakeAgentScript {
-  int put_status = 0;          ///< 0: as an agent would; else this refusal
-  int delete_status = 0;       ///< the same
-  bool unreachable = false;    ///< no connection
-  bool drop_answer = false;    ///< the effect happens, the answer is lost
-  bool anonymous = false;      ///< answers without `X-EE-Agent`, as a workload would
-  bool stops_at_once = true;   ///< DELETE: 204; else 202 and it goes on stopping
+  int put_status = 0;         ///< 0: as an agent would; else this refusal
+  int delete_status = 0;      ///< the same
+  bool unreachable = false;   ///< no connection
+  bool drop_answer = false;   ///< the effect happens, the answer is lost
+  bool anonymous = false;     ///< answers without `X-EE-Agent`, as a workload would
+  bool stops_at_once = true;  ///< DELETE: 204; else 202 and it goes on stopping
 };
 
 /// An agent without a VM: registers with emulated evidence, takes documents by push or pull, checks their signature and

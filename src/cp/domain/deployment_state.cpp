@@ -21,12 +21,24 @@ void add_dispatch(std::vector<DeploymentRule>& rules) {
   rules.push_back({S::pending, E::capacity_found, G::none, S::assigned, {}, {}, {}, F::take_slot});
   rules.push_back({S::pending, E::wait_over, G::none, S::failed, S::failed, C::no_capacity, {}, F::drop_secrets});
   rules.push_back({S::assigned, E::push_accepted, G::none, S::deploying, {}, {}, {}, F::deploy_deadline});
-  rules.push_back({S::assigned, E::push_invalid, G::none, S::failed, S::failed, C::agent_rejected, {},
-                   F::free_agent | kEnded});
-  rules.push_back({S::assigned, E::push_refused, G::may_place_again, S::assigned, {}, C::dispatch_failed,
-                   Q::dispatch_refused, F::quarantine | F::place_again});
-  rules.push_back({S::assigned, E::dispatch_deadline, G::may_place_again, S::assigned, {}, C::dispatch_failed,
-                   Q::agent_lost, F::quarantine | F::place_again});
+  rules.push_back(
+      {S::assigned, E::push_invalid, G::none, S::failed, S::failed, C::agent_rejected, {}, F::free_agent | kEnded});
+  rules.push_back({S::assigned,
+                   E::push_refused,
+                   G::may_place_again,
+                   S::assigned,
+                   {},
+                   C::dispatch_failed,
+                   Q::dispatch_refused,
+                   F::quarantine | F::place_again});
+  rules.push_back({S::assigned,
+                   E::dispatch_deadline,
+                   G::may_place_again,
+                   S::assigned,
+                   {},
+                   C::dispatch_failed,
+                   Q::agent_lost,
+                   F::quarantine | F::place_again});
   for (const E event : {E::push_refused, E::dispatch_deadline})
     rules.push_back({S::assigned, event, G::none, S::stopping, S::failed, C::dispatch_failed, {}, kStop});
 }
@@ -35,9 +47,21 @@ void add_reports(std::vector<DeploymentRule>& rules) {
   rules.push_back({S::assigned, E::report_progress, G::none, S::deploying, {}, {}, {}, F::deploy_deadline});
   rules.push_back({S::deploying, E::report_progress, G::none, S::deploying, {}, {}, {}, F::none});
   for (const S from : {S::assigned, S::deploying}) {
-    rules.push_back({from, E::report_running, G::none, S::running, {}, {}, {},
+    rules.push_back({from,
+                     E::report_running,
+                     G::none,
+                     S::running,
+                     {},
+                     {},
+                     {},
                      F::open_segment | F::agent_deployed | F::finish_update | F::reroute});
-    rules.push_back({from, E::report_failed, G::retryable, S::assigned, {}, C::agent_error, Q::dispatch_refused,
+    rules.push_back({from,
+                     E::report_failed,
+                     G::retryable,
+                     S::assigned,
+                     {},
+                     C::agent_error,
+                     Q::dispatch_refused,
                      F::quarantine | F::place_again});
     for (const E event : {E::report_failed, E::report_exited})
       rules.push_back({from, event, G::none, S::stopping, S::failed, C::agent_error, {}, kStop});
@@ -50,7 +74,13 @@ void add_reports(std::vector<DeploymentRule>& rules) {
   for (const E event : {E::report_failed, E::report_exited})
     rules.push_back({S::running, event, G::none, S::stopping, S::failed, C::workload_exited, {}, kStop});
   for (const S from : {S::running, S::updating}) {
-    rules.push_back({from, E::workload_gone, G::reboots_left, S::deploying, {}, {}, {},
+    rules.push_back({from,
+                     E::workload_gone,
+                     G::reboots_left,
+                     S::deploying,
+                     {},
+                     {},
+                     {},
                      F::close_segment | F::agent_deploying | F::deploy_deadline | F::reroute});
     rules.push_back({from, E::workload_gone, G::none, S::stopping, S::failed, C::workload_lost, {}, kStop});
   }
@@ -60,10 +90,10 @@ void add_reports(std::vector<DeploymentRule>& rules) {
 }
 
 void add_updates(std::vector<DeploymentRule>& rules) {
-  rules.push_back({S::running, E::change_requested, G::none, S::updating, {}, {}, {},
-                   F::begin_update | F::deploy_deadline});
-  rules.push_back({S::updating, E::report_running, G::of_target, S::running, {}, {}, {},
-                   F::finish_update | F::reroute});
+  rules.push_back(
+      {S::running, E::change_requested, G::none, S::updating, {}, {}, {}, F::begin_update | F::deploy_deadline});
+  rules.push_back(
+      {S::updating, E::report_running, G::of_target, S::running, {}, {}, {}, F::finish_update | F::reroute});
   rules.push_back({S::updating, E::report_progress, G::of_target, S::updating, {}, {}, {}, F::none});
   for (const E event : {E::report_failed, E::report_exited, E::deploy_deadline}) {
     rules.push_back({S::updating, event, G::rolling_back, S::stopping, S::failed, C::rollback_failed, {}, kStop});
@@ -78,12 +108,18 @@ void add_losses(std::vector<DeploymentRule>& rules) {
     std::optional<Q> quarantine;
   };
   // Attestation and removal are told by whoever writes the agent's row at the same time.
-  for (const Loss& loss : {Loss{E::agent_lost, C::agent_lost, Q::agent_lost},
-                           Loss{E::attestation_lost, C::attestation_lost, {}},
-                           Loss{E::agent_removed, C::agent_removed, {}}}) {
+  for (const Loss& loss :
+       {Loss{E::agent_lost, C::agent_lost, Q::agent_lost}, Loss{E::attestation_lost, C::attestation_lost, {}},
+        Loss{E::agent_removed, C::agent_removed, {}}}) {
     const F leave = (loss.quarantine ? F::quarantine : F::drop_slot) | F::close_segment | F::reroute;
     for (const S from : {S::assigned, S::deploying, S::running, S::updating}) {
-      rules.push_back({from, loss.event, G::redeploys_on_loss, S::assigned, {}, loss.code, loss.quarantine,
+      rules.push_back({from,
+                       loss.event,
+                       G::redeploys_on_loss,
+                       S::assigned,
+                       {},
+                       loss.code,
+                       loss.quarantine,
                        leave | F::place_again});
       rules.push_back({from, loss.event, G::none, S::terminated, S::terminated, loss.code, loss.quarantine,
                        leave | F::drop_secrets});
@@ -96,7 +132,13 @@ void add_stops(std::vector<DeploymentRule>& rules) {
   rules.push_back({S::pending, E::stop_forced, G::none, S::stopped, {}, {}, {}, F::drop_secrets});
   for (const S from : {S::assigned, S::deploying, S::running, S::updating}) {
     rules.push_back({from, E::stop_requested, G::none, S::stopping, {}, {}, {}, kStop});
-    rules.push_back({from, E::stop_forced, G::none, S::stopped, {}, {}, Q::stop_unconfirmed,
+    rules.push_back({from,
+                     E::stop_forced,
+                     G::none,
+                     S::stopped,
+                     {},
+                     {},
+                     Q::stop_unconfirmed,
                      F::quarantine | F::close_segment | kEnded});
   }
   rules.push_back({S::stopping, E::stop_requested, G::none, S::stopping, {}, {}, {}, F::none});

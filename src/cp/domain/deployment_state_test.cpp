@@ -44,14 +44,29 @@ std::vector<Expected> rows() {
       {in(S::assigned), E::push_accepted, S::deploying, {}, "", {}, {F::deploy_deadline}},
       {in(S::assigned), E::report_progress, S::deploying, {}, "", {}, {F::deploy_deadline}},
       {in(S::assigned), E::push_invalid, S::failed, S::failed, "agent_rejected", {}, {F::free_agent}},
-      {left(S::assigned), E::push_refused, S::assigned, {}, "dispatch_failed", Q::dispatch_refused,
+      {left(S::assigned),
+       E::push_refused,
+       S::assigned,
+       {},
+       "dispatch_failed",
+       Q::dispatch_refused,
        {F::quarantine, F::place_again}},
-      {left(S::assigned), E::dispatch_deadline, S::assigned, {}, "dispatch_failed", Q::agent_lost,
+      {left(S::assigned),
+       E::dispatch_deadline,
+       S::assigned,
+       {},
+       "dispatch_failed",
+       Q::agent_lost,
        {F::quarantine, F::place_again}},
       {in(S::assigned), E::push_refused, S::stopping, S::failed, "dispatch_failed", {}, {F::agent_undeploying}},
       {in(S::assigned), E::dispatch_deadline, S::stopping, S::failed, "dispatch_failed"},
       {in(S::deploying), E::report_progress, S::deploying},
-      {in(S::deploying), E::report_running, S::running, {}, "", {},
+      {in(S::deploying),
+       E::report_running,
+       S::running,
+       {},
+       "",
+       {},
        {F::open_segment, F::agent_deployed, F::reroute, F::finish_update}},
       {in(S::assigned), E::report_running, S::running, {}, "", {}, {F::open_segment, F::agent_deployed}},
       {in(S::deploying), E::report_failed, S::stopping, S::failed, "agent_error"},
@@ -75,32 +90,46 @@ std::vector<Expected> rows() {
       {in(S::pending), E::stop_requested, S::stopped, {}, "", {}, {}, {F::agent_undeploying}},
   };
   for (const S state : {S::running, S::updating}) {
-    out.push_back({in(state), E::workload_gone, S::deploying, {}, "", {},
-                   {F::close_segment, F::agent_deploying, F::reroute}});
-    out.push_back({{.state = state, .reboots_left = false}, E::workload_gone, S::stopping, S::failed,
-                   "workload_lost"});
+    out.push_back(
+        {in(state), E::workload_gone, S::deploying, {}, "", {}, {F::close_segment, F::agent_deploying, F::reroute}});
+    out.push_back({{.state = state, .reboots_left = false}, E::workload_gone, S::stopping, S::failed, "workload_lost"});
   }
   for (const S state : kActive) {
     for (const auto& [event, reason] : std::map<E, std::string>{{E::agent_lost, "agent_lost"},
                                                                 {E::attestation_lost, "attestation_lost"},
                                                                 {E::agent_removed, "agent_removed"}}) {
       const auto quarantine = event == E::agent_lost ? std::optional(Q::agent_lost) : std::nullopt;
-      out.push_back({in(state), event, S::terminated, S::terminated, reason, quarantine,
-                     {F::close_segment, F::reroute}});
-      out.push_back({{.state = state, .may_place_again = true}, event, S::terminated, S::terminated, reason,
-                     quarantine});
-      out.push_back({{.state = state, .redeploys_on_loss = true}, event, S::terminated, S::terminated, reason,
-                     quarantine});
-      out.push_back({{.state = state, .may_place_again = true, .redeploys_on_loss = true}, event, S::assigned, {},
-                     reason, quarantine, {F::close_segment, F::place_again, F::reroute}});
+      out.push_back(
+          {in(state), event, S::terminated, S::terminated, reason, quarantine, {F::close_segment, F::reroute}});
+      out.push_back(
+          {{.state = state, .may_place_again = true}, event, S::terminated, S::terminated, reason, quarantine});
+      out.push_back(
+          {{.state = state, .redeploys_on_loss = true}, event, S::terminated, S::terminated, reason, quarantine});
+      out.push_back({{.state = state, .may_place_again = true, .redeploys_on_loss = true},
+                     event,
+                     S::assigned,
+                     {},
+                     reason,
+                     quarantine,
+                     {F::close_segment, F::place_again, F::reroute}});
     }
-    out.push_back({in(state), E::stop_requested, S::stopping, {}, "", {},
+    out.push_back({in(state),
+                   E::stop_requested,
+                   S::stopping,
+                   {},
+                   "",
+                   {},
                    {F::close_segment, F::agent_undeploying, F::stop_deadline, F::reroute}});
     out.push_back({in(state), E::digests_differ, S::stopping, S::failed, "digest_mismatch"});
   }
   for (const S state : {S::assigned, S::deploying})
-    out.push_back({{.state = state, .may_place_again = true, .retryable_failure = true}, E::report_failed, S::assigned,
-                   {}, "agent_error", Q::dispatch_refused, {F::place_again}});
+    out.push_back({{.state = state, .may_place_again = true, .retryable_failure = true},
+                   E::report_failed,
+                   S::assigned,
+                   {},
+                   "agent_error",
+                   Q::dispatch_refused,
+                   {F::place_again}});
   return out;
 }
 
@@ -131,13 +160,18 @@ TEST(DeploymentStateTable, EveryPairThatIsNotListedHasNoRule) {
   std::set<std::pair<S, E>> listed;
   for (const Expected& row : rows()) listed.insert({row.facts.state, row.event});
   // Rows of the code beyond those above: a workload that is lost while it starts, ends while it is updated, and force.
-  for (const auto& [state, event] :
-       std::vector<std::pair<S, E>>{{S::deploying, E::workload_gone}, {S::deploying, E::report_exited},
-                                    {S::assigned, E::report_exited}, {S::updating, E::report_exited},
-                                    {S::updating, E::report_progress}, {S::updating, E::health_reported},
-                                    {S::stopping, E::attestation_lost}, {S::pending, E::stop_forced},
-                                    {S::assigned, E::stop_forced}, {S::deploying, E::stop_forced},
-                                    {S::running, E::stop_forced}, {S::updating, E::stop_forced}})
+  for (const auto& [state, event] : std::vector<std::pair<S, E>>{{S::deploying, E::workload_gone},
+                                                                 {S::deploying, E::report_exited},
+                                                                 {S::assigned, E::report_exited},
+                                                                 {S::updating, E::report_exited},
+                                                                 {S::updating, E::report_progress},
+                                                                 {S::updating, E::health_reported},
+                                                                 {S::stopping, E::attestation_lost},
+                                                                 {S::pending, E::stop_forced},
+                                                                 {S::assigned, E::stop_forced},
+                                                                 {S::deploying, E::stop_forced},
+                                                                 {S::running, E::stop_forced},
+                                                                 {S::updating, E::stop_forced}})
     listed.insert({state, event});
   for (const S state : kStates)
     for_each_event([&](E event) {

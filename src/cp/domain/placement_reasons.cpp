@@ -76,8 +76,8 @@ std::vector<PlacementReason> placement_reasons(const PlacementQuestion& question
 bool datacenter_allowed(const PlacementRules& rules, std::string_view datacenter) {
   const std::string_view cloud = cloud_of(datacenter);
   return (rules.datacenters.empty() || contains(rules.datacenters, datacenter)) &&
-         !contains(rules.excluded_datacenters, datacenter) &&
-         (rules.clouds.empty() || contains(rules.clouds, cloud)) && !contains(rules.excluded_clouds, cloud);
+         !contains(rules.excluded_datacenters, datacenter) && (rules.clouds.empty() || contains(rules.clouds, cloud)) &&
+         !contains(rules.excluded_clouds, cloud);
 }
 
 const PlacementVariant* variant_for(const PlacementWants& wants, const std::string& node_size) {

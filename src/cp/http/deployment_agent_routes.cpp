@@ -40,8 +40,7 @@ net::Response get_desired(DeploymentRoutes& context, const Call& call) {
 }
 
 /// A refused report is told what should run instead.
-net::Response report_answer(DeploymentRoutes& context, const Call& call,
-                            const Result<agent_api::StatusAnswer>& answer,
+net::Response report_answer(DeploymentRoutes& context, const Call& call, const Result<agent_api::StatusAnswer>& answer,
                             const std::optional<agent_api::WorkloadReport>& reported) {
   net::Response response = answer_of(answer, 200, call.request.request_id);
   if (!answer && answer.error().code == ErrorCode::stale_assignment && response.body.ends_with('}')) {

@@ -56,8 +56,8 @@ Result<std::optional<std::string>> uuid_of(const Query& query, std::string_view 
 
 Result<DeploymentFilter> filter_of(const Query& query, std::vector<DeploymentState> states, bool admin) {
   DeploymentFilter filter{.states = std::move(states)};
-  for (const auto& [name, to] : {std::pair{"service", &filter.service}, std::pair{"app", &filter.app},
-                                 std::pair{"version", &filter.version}}) {
+  for (const auto& [name, to] :
+       {std::pair{"service", &filter.service}, std::pair{"app", &filter.app}, std::pair{"version", &filter.version}}) {
     *to = query.text(name);
     if (*to && (*to)->size() > 64) return fail(bad_query(name, "too_long", "at most 64 characters"));
   }
@@ -137,8 +137,7 @@ net::Response patch_deployment(DeploymentRoutes& context, const Call& call) {
 /// A POST whose body may be left out.
 template <class T, class Do>
 net::Response post_change(const Call& call, const Do& change) {
-  const auto wanted =
-      json::read<T>(call.request.body.empty() ? "{}" : call.request.body, {.max_bytes = kMaxBody});
+  const auto wanted = json::read<T>(call.request.body.empty() ? "{}" : call.request.body, {.max_bytes = kMaxBody});
   if (!wanted) return error_of(wanted.error(), call);
   const auto made_by = deployment_call(call);
   if (!made_by) return error_of(made_by.error(), call);
@@ -206,19 +205,20 @@ std::vector<QueryParameter> list_parameters() {
   const std::string text = R"({"type":"string"})";
   const std::string uuid = R"({"type":"string","format":"uuid"})";
   const std::string time = R"({"type":"string","format":"date-time"})";
-  return {{"state",
-           R"({"type":"string","enum":["pending","assigned","deploying","running","updating","stopping","stopped","failed","terminated"]})",
-           "In this state; may stand several times."},
-          {"service", text, "Behind this service."},
-          {"app", text, "Of this app."},
-          {"version", text, "Of this version."},
-          {"agent_id", uuid, "On this agent, now or last."},
-          {"group_id", uuid, "Of one request."},
-          {"account_id", uuid, "Of this account; for administrators."},
-          {"created_after", time, "Made after it."},
-          {"created_before", time, "Made before it."},
-          {"limit", R"({"type":"integer","minimum":1,"maximum":200,"default":50})", "Items of a page."},
-          {"cursor", text, "`next_cursor` of the page before."}};
+  return {
+      {"state",
+       R"({"type":"string","enum":["pending","assigned","deploying","running","updating","stopping","stopped","failed","terminated"]})",
+       "In this state; may stand several times."},
+      {"service", text, "Behind this service."},
+      {"app", text, "Of this app."},
+      {"version", text, "Of this version."},
+      {"agent_id", uuid, "On this agent, now or last."},
+      {"group_id", uuid, "Of one request."},
+      {"account_id", uuid, "Of this account; for administrators."},
+      {"created_after", time, "Made after it."},
+      {"created_before", time, "Made before it."},
+      {"limit", R"({"type":"integer","minimum":1,"maximum":200,"default":50})", "Items of a page."},
+      {"cursor", text, "`next_cursor` of the page before."}};
 }
 
 }  // namespace

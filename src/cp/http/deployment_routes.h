@@ -30,7 +30,7 @@ BOOST_DESCRIBE_STRUCT(DeploymentPage, (), (items, next_cursor))
 constexpr std::string_view json_name(json::For<DeploymentPage> /*type*/) { return "DeploymentPage"; }
 
 struct MyDeployment {
-  std::string relation;  ///< `deployer` or `agent_owner`
+  std::string relation;                        ///< `deployer` or `agent_owner`
   std::optional<DeploymentObject> deployment;  ///< of a deployer
   std::optional<ReducedDeployment> reduced;    ///< of an agent's owner
 };

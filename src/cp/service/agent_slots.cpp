@@ -48,8 +48,7 @@ Result<void> AgentSlots::free(db::Transaction& tx, const AgentId& agent, const D
   if (!before) return std::unexpected(before.error());
   if (!*before || (*before)->current_deployment_id != deployment) return {};
   AgentRow after = **before;
-  if (after.status == AgentStatus::deployed &&
-      !change_state(after, AgentEvent::stop_requested, facts_of(after), now))
+  if (after.status == AgentStatus::deployed && !change_state(after, AgentEvent::stop_requested, facts_of(after), now))
     return {};
   const AgentEvent event =
       after.status == AgentStatus::deploying ? AgentEvent::push_refused : AgentEvent::workload_stopped;

@@ -10,8 +10,6 @@
 namespace ee::cp {
 namespace {
 
-constexpr Seconds kNoCapacityRetry{30};
-
 struct ClaimsKept {
   std::string subject;
   std::string repository;
@@ -44,13 +42,9 @@ std::string claims_json(const OidcClaims& claims) {
 }
 
 /// What an agent of this size costs at least: for admission before an agent is known.
-PricedResources least_of(const NodeSize& size) {
-  return {.vcpus = size.vcpus, .memory_mib = size.memory_mib()};
-}
+PricedResources least_of(const NodeSize& size) { return {.vcpus = size.vcpus, .memory_mib = size.memory_mib()}; }
 
-std::optional<std::string> some(const std::string& text) {
-  return text.empty() ? std::nullopt : std::optional(text);
-}
+std::optional<std::string> some(const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); }
 
 }  // namespace
 
@@ -118,9 +112,8 @@ Result<void> Deployments::plan(Order& order) {
     if (account->account_type != AccountType::deployer) return fail(ErrorCode::account_type_not_allowed);
     if (account->status == AccountStatus::suspended) return fail(ErrorCode::account_suspended);
     if (account->status == AccountStatus::closed) return fail(ErrorCode::account_not_found);
-    auto caller = parts_.machine.caller_of(tx, {.account_id = order.account,
-                                                .auth_method = order.auth_method,
-                                                .auth_context = order.auth_context});
+    auto caller = parts_.machine.caller_of(
+        tx, {.account_id = order.account, .auth_method = order.auth_method, .auth_context = order.auth_context});
     if (!caller) return std::unexpected(caller.error());
     out.caller = std::move(*caller);
     for (const NodeSize& size : node_sizes()) {
@@ -136,8 +129,7 @@ Result<void> Deployments::plan(Order& order) {
     if (!variants) return std::unexpected(variants.error());
     auto attested = attested_of(*variants);
     if (!attested) return std::unexpected(attested.error());
-    out.version =
-        PlannedVersion{.app = **app, .version = *order.request.version, .variants = std::move(*attested)};
+    out.version = PlannedVersion{.app = **app, .version = *order.request.version, .variants = std::move(*attested)};
     return out;
   });
   if (!found) return std::unexpected(found.error());
@@ -195,14 +187,12 @@ Result<IdempotentAnswer> Deployments::deploy(const DeploymentCall& call, const D
         [&](db::Transaction& tx) { return IdempotencyStore().find(tx, *key, parts_.clock.now()); });
     if (!known) return std::unexpected(known.error());
     if (*known)
-      return IdempotentAnswer{
-          .status = static_cast<int>((*known)->status), .body = (*known)->body, .replayed = true};
+      return IdempotentAnswer{.status = static_cast<int>((*known)->status), .body = (*known)->body, .replayed = true};
   }
   auto order = order_of(call, request);
   if (!order) return std::unexpected(order.error());
   auto answer = idempotency_.run(key, [&](db::Transaction& tx) { return place_all(tx, call, *order); });
-  if (!answer && answer.error().code == ErrorCode::no_capacity &&
-      request.wait_for_capacity_seconds.value_or(0) > 0) {
+  if (!answer && answer.error().code == ErrorCode::no_capacity && request.wait_for_capacity_seconds.value_or(0) > 0) {
     order->wait_only = true;
     answer = idempotency_.run(key, [&](db::Transaction& tx) { return place_all(tx, call, *order); });
   }
@@ -223,8 +213,12 @@ Result<ServiceRow> Deployments::service_for(db::Transaction& tx, const Order& or
   if (!*known) {
     const auto id = new_uuid_v7(now, parts_.random);
     if (!id) return fail(ErrorCode::internal_error, "the CSPRNG failed");
-    ServiceRow row{.id = *id, .name = order.service, .account_id = order.account,
-                   .access = wanted.value_or(ServiceAccess::account), .created_at = now, .updated_at = now};
+    ServiceRow row{.id = *id,
+                   .name = order.service,
+                   .account_id = order.account,
+                   .access = wanted.value_or(ServiceAccess::account),
+                   .created_at = now,
+                   .updated_at = now};
     if (auto done = services_.insert(tx, row); !done) return std::unexpected(done.error());
     return row;
   }
@@ -320,8 +314,7 @@ Result<EffectAnswer> Deployments::place_all(db::Transaction& tx, const Deploymen
     if (auto claimed = claim_all(tx, order, placed); !claimed) return std::unexpected(claimed.error());
     std::int64_t total = 0;
     for (const Placed& one : placed) total += one.hourly.value;
-    if (auto funds = parts_.billing.admit(tx, order.account, {total}, 1); !funds)
-      return std::unexpected(funds.error());
+    if (auto funds = parts_.billing.admit(tx, order.account, {total}, 1); !funds) return std::unexpected(funds.error());
   }
   DeployAnswer answer{.group_id = placed.front().id.str(),
                       .service = {.name = service->name, .url = views_.url_of(service->name)},
@@ -396,93 +389,6 @@ Result<void> Deployments::insert_one(db::Transaction& tx, const DeploymentCall& 
                                               now, parts_.random);
   if (!audited) return std::unexpected(audited.error());
   return {};
-}
-
-Error Deployments::no_capacity(const Order& order) {
-  Error error{.code = ErrorCode::no_capacity, .retry_after = kNoCapacityRetry};
-  const auto seen = parts_.database.read<PreflightAnswer>(
-      [&](db::Transaction& tx) { return look(tx, order, {}, 0); });
-  if (!seen) return error;
-  for (const auto& [reason, count] : seen->reasons)
-    error.fields.push_back({.field = "reasons", .code = reason, .detail = std::to_string(count)});
-  return error;
-}
-
-Result<PreflightAnswer> Deployments::look(db::Transaction& tx, const Order& order,
-                                          const std::vector<PreflightIssue>& issues, std::int64_t named) const {
-  PreflightAnswer answer{.dry_run = true, .eligible = false, .selected = {}, .version = {}, .hourly_price = {},
-                         .issues = issues, .reasons = {}, .agents = {}, .agents_truncated = false,
-                         .will_consume_reservation = false};
-  const std::int64_t most = parts_.settings().preflight_scan;
-  PlacementQuestion question = order.question;
-  if (order.sizes.size() == 1 || order.request.node_size) question.node_size = order.sizes.front();
-  AgentId after;
-  std::int64_t scanned = 0;
-  for (bool more = true; more;) {
-    const std::int64_t want = std::min<std::int64_t>(1000, most - scanned);
-    if (want <= 0) {
-      answer.agents_truncated = true;
-      break;
-    }
-    const auto rows = agents_.visible(tx, order.caller, after, want);
-    if (!rows) return std::unexpected(rows.error());
-    more = static_cast<std::int64_t>(rows->size()) == want;
-    for (const PlacementCandidate& row : *rows) {
-      ++scanned;
-      after = row.id;
-      PreflightAgent shown{.id = row.id.str(), .vm_name = row.vm_name, .node_size = row.node_size,
-                           .datacenter = row.datacenter, .reasons = {}};
-      for (const PlacementReason reason : placement_reasons(question, order.caller, row)) {
-        shown.reasons.emplace_back(name_of(reason));
-        ++answer.reasons[shown.reasons.back()];
-      }
-      if (static_cast<std::int64_t>(answer.agents.size()) < named) {
-        answer.agents.push_back(std::move(shown));
-      } else {
-        answer.agents_truncated = true;
-      }
-    }
-  }
-  const auto chosen = parts_.placer.select(tx, question, order.caller, order.sizes);
-  if (!chosen) return std::unexpected(chosen.error());
-  const auto least = estimate(tx, order);
-  if (!least) return std::unexpected(least.error());
-  answer.hourly_price = *least;
-  if (!*chosen) return answer;
-  const PlacementCandidate& agent = **chosen;
-  answer.eligible = issues.empty();
-  answer.selected = PreflightSelected{.id = agent.id.str(), .vm_name = agent.vm_name, .node_size = agent.node_size,
-                                      .datacenter = agent.datacenter, .cloud = agent.cloud};
-  const auto open = reservations_.open_of(tx, agent.id);
-  if (!open) return std::unexpected(open.error());
-  answer.will_consume_reservation = open->has_value();
-  if (order.version)
-    for (const DeployableVariant& variant : order.version->variants)
-      if (variant.node_size == agent.node_size || (variant.node_size.empty() && !answer.version))
-        answer.version = PreflightVersion{.id = variant.id, .node_size = variant.node_size};
-  return answer;
-}
-
-Result<PreflightAnswer> Deployments::preflight(const DeploymentCall& call, const DeployRequest& request) {
-  const auto order = order_of(call, request);
-  if (!order) return std::unexpected(order.error());
-  return parts_.database.read<PreflightAnswer>([&](db::Transaction& tx) -> Result<PreflightAnswer> {
-    std::vector<PreflightIssue> issues;
-    const auto note = [&](const Error& error) {
-      issues.push_back({.code = std::string(slug(error.code)), .detail = error.detail, .field = {}});
-    };
-    const auto service = services_.find(tx, order->service);
-    if (!service) return std::unexpected(service.error());
-    if (*service && (*service)->account_id != order->account) note({.code = ErrorCode::service_name_taken});
-    if (order->request.replaces) {
-      const auto replaced = check_replaced(tx, *order, *service ? **service : ServiceRow());
-      if (!replaced) note(replaced.error());
-    }
-    const auto active = rows_.count_active(tx, order->account);
-    if (!active) return std::unexpected(active.error());
-    if (*active + order->replicas > parts_.settings().max_active) note({.code = ErrorCode::deployment_limit});
-    return look(tx, *order, issues, 50);
-  });
 }
 
 }  // namespace ee::cp

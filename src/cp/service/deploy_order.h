@@ -14,11 +14,11 @@ struct Deployments::Order {
   std::int64_t replicas = 1;
   std::string service = {};
   std::optional<PlannedVersion> version = {};
-  std::vector<std::string> sizes = {};                     ///< in the order of preference
-  std::map<std::string, PlannedWorkload> workloads = {};   ///< by node size
+  std::vector<std::string> sizes = {};                    ///< in the order of preference
+  std::map<std::string, PlannedWorkload> workloads = {};  ///< by node size
   PlacementQuestion question = {};
   std::vector<AgentRow> claimed = {};  ///< what the last try claimed
-  bool wait_only = false;  ///< agents for a part of the replicas are no use: all of them wait
+  bool wait_only = false;              ///< agents for a part of the replicas are no use: all of them wait
 };
 
 /// One replica on its way into the database.

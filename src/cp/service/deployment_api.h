@@ -365,7 +365,8 @@ struct DeploymentEventObject {
   boost::json::value detail;
   std::optional<std::string> request_id;
 };
-BOOST_DESCRIBE_STRUCT(DeploymentEventObject, (), (seq, at, kind, from_state, to_state, actor, reason, detail, request_id))
+BOOST_DESCRIBE_STRUCT(DeploymentEventObject, (),
+                      (seq, at, kind, from_state, to_state, actor, reason, detail, request_id))
 constexpr std::string_view json_name(json::For<DeploymentEventObject> /*type*/) { return "DeploymentEvent"; }
 
 }  // namespace ee::cp

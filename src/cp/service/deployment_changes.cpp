@@ -9,9 +9,7 @@
 namespace ee::cp {
 namespace {
 
-std::optional<std::string> some(const std::string& text) {
-  return text.empty() ? std::nullopt : std::optional(text);
-}
+std::optional<std::string> some(const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); }
 
 struct EnvMap {
   std::map<std::string, std::string> items;
@@ -215,8 +213,7 @@ Result<IdempotentAnswer> Deployments::replace(const DeploymentCall& call, const 
       if (!secrets) return std::unexpected(secrets.error());
       std::map<std::string, boost::json::value> values;
       for (const auto& [name, secret] : *secrets)
-        values[name] = boost::json::object{{"value", secret.value.reveal()},
-                                           {"as", std::string(name_of(secret.as))}};
+        values[name] = boost::json::object{{"value", secret.value.reveal()}, {"as", std::string(name_of(secret.as))}};
       if (!values.empty()) wanted.secrets = std::move(values);
     }
     return true;
@@ -234,22 +231,22 @@ Result<IdempotentAnswer> Deployments::replace(const DeploymentCall& call, const 
 
 Result<IdempotentAnswer> Deployments::rollback(const DeploymentCall& call, const DeploymentId& id,
                                                const RollbackRequest& request) {
-  return change(call, id, "deployment_rolled_back",
-                [&](db::Transaction& tx, const DeploymentRow& row) -> Result<std::int64_t> {
-                  const auto target = request.revision ? revision_rows_.get(tx, id, *request.revision)
-                                                       : revision_rows_.last_superseded(tx, id);
-                  if (!target) return std::unexpected(target.error());
-                  if (!*target || (*target)->revision == row.current_revision)
-                    return fail(Error{.code = ErrorCode::invalid_request,
-                                      .fields = {{.field = "revision", .code = "not_found",
-                                                  .detail = "no other revision of that number"}}});
-                  if ((*target)->version_id) {
-                    const auto status = versions_.status(tx, *(*target)->version_id);
-                    if (!status) return std::unexpected(status.error());
-                    if (*status == "yanked") return fail(ErrorCode::version_yanked);
-                  }
-                  return parts_.revisions.copy(tx, id, (*target)->revision, call.actor.name, parts_.clock.now());
-                });
+  return change(
+      call, id, "deployment_rolled_back", [&](db::Transaction& tx, const DeploymentRow& row) -> Result<std::int64_t> {
+        const auto target =
+            request.revision ? revision_rows_.get(tx, id, *request.revision) : revision_rows_.last_superseded(tx, id);
+        if (!target) return std::unexpected(target.error());
+        if (!*target || (*target)->revision == row.current_revision)
+          return fail(Error{
+              .code = ErrorCode::invalid_request,
+              .fields = {{.field = "revision", .code = "not_found", .detail = "no other revision of that number"}}});
+        if ((*target)->version_id) {
+          const auto status = versions_.status(tx, *(*target)->version_id);
+          if (!status) return std::unexpected(status.error());
+          if (*status == "yanked") return fail(ErrorCode::version_yanked);
+        }
+        return parts_.revisions.copy(tx, id, (*target)->revision, call.actor.name, parts_.clock.now());
+      });
 }
 
 Result<IdempotentAnswer> Deployments::redeploy(const DeploymentCall& call, const DeploymentId& id) {

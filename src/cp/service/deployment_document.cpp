@@ -5,9 +5,9 @@
 #include <map>
 #include <set>
 
+#include "common/crypto.h"
 #include "common/deployment_document.h"
 #include "common/json.h"
-#include "common/crypto.h"
 #include "common/sealed_box.h"
 
 namespace ee::cp {
@@ -124,8 +124,7 @@ Result<SignedBody> DeploymentDocuments::build(db::Transaction& tx, const Deploym
                                          .service = (*service)->name,
                                          .app = (*revision)->app_name,
                                          .compose = (*revision)->resolved_compose,
-                                         .compose_sha256 =
-                                             to_hex(sha256(bytes_of((*revision)->resolved_compose))),
+                                         .compose_sha256 = to_hex(sha256(bytes_of((*revision)->resolved_compose))),
                                          .env = env->items,
                                          .ingress = ingress->items,
                                          .health_path = (*revision)->health_path,
@@ -136,18 +135,18 @@ Result<SignedBody> DeploymentDocuments::build(db::Transaction& tx, const Deploym
   const auto secrets = parts_.revisions.secrets(tx, deployment.id, deployment.target_revision);
   if (!secrets) return std::unexpected(secrets.error());
   if (!secrets->empty()) {
-    auto sealed = sealed_for(agent,
-                             agent_api::secrets_seal_context(agent.id.str(), id, epoch, deployment.target_revision),
-                             secrets_payload(*secrets));
+    auto sealed =
+        sealed_for(agent, agent_api::secrets_seal_context(agent.id.str(), id, epoch, deployment.target_revision),
+                   secrets_payload(*secrets));
     if (!sealed) return std::unexpected(sealed.error());
     document.secrets = std::move(*sealed);
   }
   const auto credentials =
       credentials_for(parts_.settings().registry_credentials, (*revision)->images, deployment.account_id);
   if (!credentials.empty()) {
-    auto sealed = sealed_for(agent,
-                             agent_api::registry_seal_context(agent.id.str(), id, epoch, deployment.target_revision),
-                             json::write(credentials));
+    auto sealed =
+        sealed_for(agent, agent_api::registry_seal_context(agent.id.str(), id, epoch, deployment.target_revision),
+                   json::write(credentials));
     if (!sealed) return std::unexpected(sealed.error());
     document.registry_auth = std::move(*sealed);
   }

@@ -135,8 +135,8 @@ Result<JobSummary> DeploymentJobs::agent_loss(const std::stop_token& stop) {
       const auto last = parts_.live.last_heartbeat_at(tx, holder.agent);
       if (!last) return std::unexpected(last.error());
       if (*last && now - **last <= patience) return false;  // it has come back
-      const auto applied = parts_.machine.apply(
-          tx, **row, E::agent_lost, {.actor = "system:agent_loss", .charged_to = holder.last_heard_at});
+      const auto applied = parts_.machine.apply(tx, **row, E::agent_lost,
+                                                {.actor = "system:agent_loss", .charged_to = holder.last_heard_at});
       if (!applied) return std::unexpected(applied.error());
       return applied->changed;
     });
@@ -169,8 +169,8 @@ Result<JobSummary> DeploymentJobs::ttl_expiry(const std::stop_token& stop) {
 
 Result<JobSummary> DeploymentJobs::capacity_waiter(const std::stop_token& stop) {
   JobSummary summary;
-  const auto rows = parts_.database.read<std::vector<DeploymentRow>>(
-      [&](db::Transaction& tx) { return rows_.waiting(tx, 50); });
+  const auto rows =
+      parts_.database.read<std::vector<DeploymentRow>>([&](db::Transaction& tx) { return rows_.waiting(tx, 50); });
   if (!rows) return std::unexpected(rows.error());
   std::int64_t placed = 0;
   for (const DeploymentRow& waiting : *rows) {
@@ -374,8 +374,7 @@ Result<JobSummary> DeploymentJobs::retention(const std::stop_token& stop) {
   const auto events =
       repeated([&](db::Transaction& tx) { return DeploymentEventStore().remove_old(tx, before, 1000); });
   if (!events) return std::unexpected(events.error());
-  const auto secrets =
-      repeated([&](db::Transaction& tx) { return RevisionStore().drop_leftover_secrets(tx, 1000); });
+  const auto secrets = repeated([&](db::Transaction& tx) { return RevisionStore().drop_leftover_secrets(tx, 1000); });
   if (!secrets) return std::unexpected(secrets.error());
   const auto names = repeated(
       [&](db::Transaction& tx) { return ServiceStore().remove_deleted(tx, now - ServiceStore::kNameHeld, 1000); });

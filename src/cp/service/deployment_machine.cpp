@@ -16,8 +16,8 @@ using E = DeploymentEvent;
 using F = DeploymentEffect;
 using S = DeploymentState;
 
-constexpr std::array kAgentCodes = {"image_pull_failed", "digest_mismatch", "compose_failed", "container_exited",
-                                    "health_check_failed", "disk_full",     "out_of_memory",  "internal"};
+constexpr std::array kAgentCodes = {"image_pull_failed",   "digest_mismatch", "compose_failed", "container_exited",
+                                    "health_check_failed", "disk_full",       "out_of_memory",  "internal"};
 constexpr std::size_t kMaxFailureDetail = 2048;
 
 std::string known_code(const std::optional<std::string>& code) {
@@ -37,7 +37,6 @@ struct TerminationDetail {
   std::string state;
 };
 BOOST_DESCRIBE_STRUCT(TerminationDetail, (), (agent_id, state))
-
 
 }  // namespace
 
@@ -96,8 +95,8 @@ Result<Applied> DeploymentMachine::apply(db::Transaction& tx, const DeploymentRo
     parts_.counters.stale_reports.increment();
     return Applied{.row = before, .changed = false};
   }
-  Step step{.before = before, .rule = *rule, .inputs = inputs, .now = now, .settings = parts_.settings(),
-            .after = before};
+  Step step{
+      .before = before, .rule = *rule, .inputs = inputs, .now = now, .settings = parts_.settings(), .after = before};
   step.after.state = rule->next;
   if (before.state == S::stopping && is_final(rule->next)) step.after.state = before.final_state.value_or(rule->next);
   name_the_end(step);
@@ -157,13 +156,15 @@ Result<void> DeploymentMachine::leave_agent(db::Transaction& tx, Step& step) con
   if (frees) {
     if (auto done = slots.free(tx, *agent, id, step.now); !done) return done;
   } else if (step.does(F::quarantine)) {
-    const AgentEvent event = step.rule.quarantine == QuarantineReason::agent_lost         ? AgentEvent::agent_lost
-                             : step.rule.quarantine == QuarantineReason::dispatch_refused ? AgentEvent::dispatch_refused
-                                                                                          : AgentEvent::stop_unconfirmed;
+    const AgentEvent event = step.rule.quarantine == QuarantineReason::agent_lost ? AgentEvent::agent_lost
+                             : step.rule.quarantine == QuarantineReason::dispatch_refused
+                                 ? AgentEvent::dispatch_refused
+                                 : AgentEvent::stop_unconfirmed;
     if (auto done = slots.move(tx, *agent, id, event, step.now); !done) return done;
   }
-  const std::string_view reason = frees ? "deployment_final" : step.does(F::quarantine) ? "agent_quarantined"
-                                                                                        : "agent_deleted";
+  const std::string_view reason = frees                      ? "deployment_final"
+                                  : step.does(F::quarantine) ? "agent_quarantined"
+                                                             : "agent_deleted";
   return slots.release(tx, id, frees, reason, step.now);
 }
 
@@ -189,8 +190,8 @@ Result<void> DeploymentMachine::place_again(db::Transaction& tx, Step& step) con
       parts_.placer.claim(tx, question_of(row), *caller, {row.node_size}, row.id, DatacenterUse(), step.now);
   if (!agent) return std::unexpected(agent.error());
   if (*agent) return take_slot(tx, row, **agent, step.now);
-  const bool lost = step.rule.event == E::agent_lost || step.rule.event == E::attestation_lost ||
-                    step.rule.event == E::agent_removed;
+  const bool lost =
+      step.rule.event == E::agent_lost || step.rule.event == E::attestation_lost || step.rule.event == E::agent_removed;
   if (lost && (!row.wait_ends_at || *row.wait_ends_at <= step.now)) row.wait_ends_at = step.now + kRedeployWait;
   if (row.wait_ends_at && *row.wait_ends_at > step.now) {
     row.state = S::pending;
@@ -245,8 +246,7 @@ Result<void> DeploymentMachine::begin_running(db::Transaction& tx, Step& step) c
   row.running_since_at = step.now;
   const auto service = services_.get(tx, row.service_id);
   if (!service) return std::unexpected(service.error());
-  const std::string shown =
-      (*revision)->app_name.value_or(*service ? (*service)->name : std::string());
+  const std::string shown = (*revision)->app_name.value_or(*service ? (*service)->name : std::string());
   return parts_.slots.move(tx, *row.agent_id, row.id, AgentEvent::report_running, step.now, shown);
 }
 
@@ -322,13 +322,14 @@ Result<void> DeploymentMachine::set_times(db::Transaction& tx, Step& step) const
   switch (row.state) {
     case S::pending: row.next_action_at = row.state_deadline_at = row.wait_ends_at; break;
     case S::assigned:
-    case S::stopping: row.next_action_at = step.before.state == row.state && !step.does(F::place_again)
-                                               ? step.before.next_action_at
-                                               : std::optional(now);
+    case S::stopping:
+      row.next_action_at = step.before.state == row.state && !step.does(F::place_again) ? step.before.next_action_at
+                                                                                        : std::optional(now);
       break;
     case S::deploying:
     case S::updating: {
-      const bool dispatch = step.rule.event == E::workload_gone || step.does(F::begin_update) || step.does(F::roll_back);
+      const bool dispatch =
+          step.rule.event == E::workload_gone || step.does(F::begin_update) || step.does(F::roll_back);
       row.next_action_at = dispatch ? std::optional(now) : row.state_deadline_at;
       break;
     }
@@ -375,8 +376,8 @@ Result<void> DeploymentMachine::record(db::Transaction& tx, const Step& step) co
     if (!last) return std::unexpected(last.error());
     if (*last && step.now - **last < Seconds(1)) return {};
     event.kind = "progress";
-    event.detail = "{\"phase\":" + json::quote(row.phase.value_or("")) +
-                   ",\"progress\":" + row.progress.value_or("null") + "}";
+    event.detail =
+        "{\"phase\":" + json::quote(row.phase.value_or("")) + ",\"progress\":" + row.progress.value_or("null") + "}";
   } else if (!moved && step.rule.event == E::health_reported) {
     event.kind = "health";
     event.detail = "{\"health\":" + json::quote(name_of(row.health)) + "}";

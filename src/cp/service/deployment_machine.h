@@ -24,15 +24,15 @@ namespace ee::cp {
 struct EventInputs {
   std::string actor = "system:deployments";
   std::optional<std::string> request_id = {};
-  std::optional<std::string> reason = {};          ///< of a stop: `user`, `insufficient_funds`, ...
-  std::optional<UtcTime> charged_to = {};          ///< where the segment ends; nothing: now
-  std::optional<std::string> failure_code = {};    ///< as the agent says
+  std::optional<std::string> reason = {};        ///< of a stop: `user`, `insufficient_funds`, ...
+  std::optional<UtcTime> charged_to = {};        ///< where the segment ends; nothing: now
+  std::optional<std::string> failure_code = {};  ///< as the agent says
   std::optional<std::string> failure_detail = {};
-  std::optional<std::string> log_tail = {};        ///< base64
+  std::optional<std::string> log_tail = {};  ///< base64
   std::optional<agent_api::WorkloadReport> report = {};
-  bool of_target = true;                           ///< the report is about the target revision
+  bool of_target = true;                             ///< the report is about the target revision
   std::optional<std::int64_t> target_revision = {};  ///< of change_requested
-  std::optional<AgentRow> claimed = {};            ///< of capacity_found
+  std::optional<AgentRow> claimed = {};              ///< of capacity_found
 };
 
 struct Applied {
@@ -65,7 +65,7 @@ class DeploymentMachine {
   };
   explicit DeploymentMachine(Parts parts) : parts_(std::move(parts)) {}
 
-  static constexpr Seconds kGone{60};           ///< grace before a workload that went away is sent again
+  static constexpr Seconds kGone{60};  ///< grace before a workload that went away is sent again
   static constexpr Seconds kPlacementsForgotten{24 * 3600};
   static constexpr std::int64_t kMostReboots = 3;
   static constexpr Seconds kRedeployWait{3600};  ///< how long one that lost its agent waits for another

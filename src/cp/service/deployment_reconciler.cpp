@@ -147,15 +147,16 @@ DeploymentReconciler::Outcome DeploymentReconciler::dispatch(const DeploymentRow
     AgentRow agent;
     SignedBody document;
   };
-  const auto ready = parts_.database.read<std::optional<Ready>>([&](db::Transaction& tx) -> Result<std::optional<Ready>> {
-    const auto agent = agent_rows_.get(tx, *row.agent_id);
-    if (!agent) return std::unexpected(agent.error());
-    // No address: it pulls after its next heartbeat.
-    if (!*agent || !parts_.endpoint.resolve(**agent)) return std::optional<Ready>{};
-    auto document = parts_.documents.build(tx, row, **agent);
-    if (!document) return std::unexpected(document.error());
-    return std::optional(Ready{.agent = **agent, .document = std::move(*document)});
-  });
+  const auto ready =
+      parts_.database.read<std::optional<Ready>>([&](db::Transaction& tx) -> Result<std::optional<Ready>> {
+        const auto agent = agent_rows_.get(tx, *row.agent_id);
+        if (!agent) return std::unexpected(agent.error());
+        // No address: it pulls after its next heartbeat.
+        if (!*agent || !parts_.endpoint.resolve(**agent)) return std::optional<Ready>{};
+        auto document = parts_.documents.build(tx, row, **agent);
+        if (!document) return std::unexpected(document.error());
+        return std::optional(Ready{.agent = **agent, .document = std::move(*document)});
+      });
   if (!ready) {
     log::warn("deployments", "a document cannot be built",
               {{"deployment_id", row.id.str()}, {"code", slug(ready.error().code)}});
@@ -200,8 +201,8 @@ DeploymentReconciler::Outcome DeploymentReconciler::dispatch(const DeploymentRow
 
 DeploymentReconciler::Outcome DeploymentReconciler::stop_agent(const DeploymentRow& row, const std::stop_token& stop) {
   Outcome out;
-  out.again_at = std::min(parts_.clock.now() + kStopAgain,
-                          row.state_deadline_at.value_or(parts_.clock.now() + kStopAgain));
+  out.again_at =
+      std::min(parts_.clock.now() + kStopAgain, row.state_deadline_at.value_or(parts_.clock.now() + kStopAgain));
   if (!row.agent_id) return out;
   const auto agent = parts_.database.read<std::optional<AgentRow>>(
       [&](db::Transaction& tx) { return agent_rows_.get(tx, *row.agent_id); });
@@ -250,8 +251,8 @@ Result<void> DeploymentReconciler::settle(const DeploymentRow& row, const Outcom
 }
 
 Result<void> DeploymentReconciler::release() {
-  const auto released = parts_.database.write<std::int64_t>(
-      [&](db::Transaction& tx) { return rows_.release_leases(tx, parts_.owner); });
+  const auto released =
+      parts_.database.write<std::int64_t>([&](db::Transaction& tx) { return rows_.release_leases(tx, parts_.owner); });
   if (!released) return std::unexpected(released.error());
   return {};
 }

@@ -1,7 +1,7 @@
 #include "cp/service/deployment_reports.h"
 
-#include <boost/json.hpp>
 #include <array>
+#include <boost/json.hpp>
 #include <map>
 
 #include <algorithm>
@@ -66,8 +66,8 @@ Result<void> DeploymentReports::free_agent(db::Transaction& tx, const AgentRow& 
   if (!read) return std::unexpected(read.error());
   if (!*read) return {};
   AgentRow after = **read;
-  const AgentEvent event = after.status == AgentStatus::quarantined ? AgentEvent::clean_heartbeat
-                                                                    : AgentEvent::workload_stopped;
+  const AgentEvent event =
+      after.status == AgentStatus::quarantined ? AgentEvent::clean_heartbeat : AgentEvent::workload_stopped;
   if (!change_state(after, event, facts_of(**read), now)) return {};
   const auto written = agents_.update(tx, **read, after, now);
   if (!written) return std::unexpected(written.error());
@@ -86,8 +86,8 @@ Result<void> DeploymentReports::hear(db::Transaction& tx, const AgentRow& agent,
   if (!held) return std::unexpected(held.error());
   if (!heard.workload) return hear_nothing(tx, agent, *held, now);
   const agent_api::WorkloadReport& report = *heard.workload;
-  const bool own = *held && (*held)->id.str() == report.deployment_id &&
-                   (*held)->assignment_epoch == report.assignment_epoch;
+  const bool own =
+      *held && (*held)->id.str() == report.deployment_id && (*held)->assignment_epoch == report.assignment_epoch;
   if (!own) {
     parts_.counters.stale_reports.increment();
     if (heard.strict) return fail(ErrorCode::stale_assignment);
@@ -217,7 +217,8 @@ Result<bool> DeploymentReports::request_stop(db::Transaction& tx, const AgentRow
   return done->changed;
 }
 
-/// Moving a running deployment needs a second one beside it, which only its owner may pay for: it is noted, and goes on.
+/// Moving a running deployment needs a second one beside it, which only its owner may pay for: it is noted, and goes
+/// on.
 Result<bool> DeploymentReports::request_migration(db::Transaction& tx, const AgentRow& agent, UtcTime /*now*/) {
   const auto held = held_by(tx, agent);
   if (!held) return std::unexpected(held.error());
@@ -275,8 +276,8 @@ agent_api::Desired DeploymentReports::desired_for(const DirectoryEntry& agent,
 
 Result<agent_api::Desired> DeploymentReports::read_desired(const DirectoryEntry& agent) const {
   const DeploymentId id(uuid_text(*agent.current_deployment_id));
-  const auto row = parts_.database.read<std::optional<DeploymentRow>>(
-      [&](db::Transaction& tx) { return rows_.get(tx, id); });
+  const auto row =
+      parts_.database.read<std::optional<DeploymentRow>>([&](db::Transaction& tx) { return rows_.get(tx, id); });
   if (!row) return std::unexpected(row.error());
   if (!*row || !(*row)->slot_held || !is_to_run((*row)->state) || !(*row)->agent_id ||
       key_of(*(*row)->agent_id) != agent.id)
@@ -329,8 +330,7 @@ Result<AgentRow> DeploymentReports::deployed(const AgentId& agent, const agent_a
     if (!before) return std::unexpected(before.error());
     if (!*before) return fail(ErrorCode::agent_not_found);
     if (request.workload.phase != Phase::running) return fail(ErrorCode::invalid_phase);
-    const auto revision =
-        revisions_.get(tx, DeploymentId(request.workload.deployment_id), request.workload.revision);
+    const auto revision = revisions_.get(tx, DeploymentId(request.workload.deployment_id), request.workload.revision);
     if (!revision) return std::unexpected(revision.error());
     if (!*revision) return fail(ErrorCode::stale_assignment);
     std::map<std::string, std::string> told;

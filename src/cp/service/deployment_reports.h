@@ -57,8 +57,8 @@ class DeploymentReports final : public DeploymentHooks {
  private:
   struct Heard;
   Result<void> hear(db::Transaction& tx, const AgentRow& agent, const Heard& heard, UtcTime now);
-  Result<void> hear_nothing(db::Transaction& tx, const AgentRow& agent,
-                            const std::optional<DeploymentRow>& deployment, UtcTime now);
+  Result<void> hear_nothing(db::Transaction& tx, const AgentRow& agent, const std::optional<DeploymentRow>& deployment,
+                            UtcTime now);
   Result<void> hear_own(db::Transaction& tx, const DeploymentRow& deployment, const Heard& heard, UtcTime now);
   Result<void> free_agent(db::Transaction& tx, const AgentRow& agent, UtcTime now);
   Result<void> lose(db::Transaction& tx, const AgentRow& agent, DeploymentEvent event, UtcTime charged_to);

@@ -58,10 +58,8 @@ DeploymentAuth auth_of(const DeploymentRow& row) {
 
 std::optional<DeploymentAgent> agent_view(const std::optional<AgentRow>& agent) {
   if (!agent) return std::nullopt;
-  return DeploymentAgent{.id = agent->id.str(),
-                         .vm_name = agent->vm_name,
-                         .datacenter = agent->datacenter,
-                         .node_size = agent->node_size};
+  return DeploymentAgent{
+      .id = agent->id.str(), .vm_name = agent->vm_name, .datacenter = agent->datacenter, .node_size = agent->node_size};
 }
 
 std::string DeploymentViews::url_of(const std::string& service) const {
@@ -115,8 +113,7 @@ Result<DeploymentObject> DeploymentViews::object(db::Transaction& tx, const Depl
   out.ended_at = row.ended_at;
   out.termination_reason = row.termination_reason;
   if (row.failure_code)
-    out.failure =
-        DeploymentFailure{.code = *row.failure_code, .detail = row.failure_detail, .log_tail = row.log_tail};
+    out.failure = DeploymentFailure{.code = *row.failure_code, .detail = row.failure_detail, .log_tail = row.log_tail};
   if (row.replaces_deployment_id) out.replaces = row.replaces_deployment_id->str();
   out.progress = progress_of(row);
   out.images = texts_of((*revision)->images);
@@ -128,9 +125,16 @@ Result<DeploymentObject> DeploymentViews::object(db::Transaction& tx, const Depl
 Result<ReducedDeployment> DeploymentViews::reduced(db::Transaction& tx, const DeploymentRow& row) const {
   const auto revision = revisions_.get(tx, row.id, row.current_revision);
   if (!revision) return std::unexpected(revision.error());
-  ReducedDeployment out{.id = row.id.str(), .state = row.state, .health = row.health, .app_name = {}, .app_version = {},
-                        .node_size = row.node_size, .datacenter = {}, .created_at = row.created_at,
-                        .started_at = row.started_at, .ended_at = row.ended_at};
+  ReducedDeployment out{.id = row.id.str(),
+                        .state = row.state,
+                        .health = row.health,
+                        .app_name = {},
+                        .app_version = {},
+                        .node_size = row.node_size,
+                        .datacenter = {},
+                        .created_at = row.created_at,
+                        .started_at = row.started_at,
+                        .ended_at = row.ended_at};
   if (*revision) {
     out.app_name = (*revision)->app_name;
     out.app_version = (*revision)->app_version;

@@ -29,9 +29,7 @@ std::vector<std::int64_t> owners_of(const Principal& principal) {
   return out;
 }
 
-std::optional<std::string> some(const std::string& text) {
-  return text.empty() ? std::nullopt : std::optional(text);
-}
+std::optional<std::string> some(const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); }
 
 }  // namespace
 
@@ -94,8 +92,7 @@ Result<Deployments::Seen> Deployments::get(const Principal& principal, const Dep
 }
 
 Result<Page<Deployments::Mine>> Deployments::mine(const Principal& principal,
-                                                  const std::optional<std::string>& relation,
-                                                  const PageRequest& page) {
+                                                  const std::optional<std::string>& relation, const PageRequest& page) {
   const auto accounts = accounts_of(principal);
   DeploymentFilter filter;
   filter.accounts = relation == "agent_owner" ? std::vector<AccountId>() : accounts;
@@ -217,8 +214,7 @@ Result<void> Deployments::request_stop(const DeploymentId& id, std::string_view 
       if (!row) return std::unexpected(row.error());
       if (!*row) return false;
       agent = (*row)->agent_id;
-      const auto stopped =
-          parts_.machine.request_stop(tx, **row, std::string(reason), {.actor = std::string(actor)});
+      const auto stopped = parts_.machine.request_stop(tx, **row, std::string(reason), {.actor = std::string(actor)});
       if (!stopped) return std::unexpected(stopped.error());
       return stopped->changed;
     });

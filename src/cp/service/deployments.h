@@ -72,8 +72,7 @@ class Deployments {
   Result<IdempotentAnswer> stop(const DeploymentCall& call, const DeploymentId& id, const StopRequest& request);
   /// 202. Errors: `not_running`, `update_in_progress`, `upgrade_changes_app`, `version_mismatch`, those of a deploy.
   Result<IdempotentAnswer> upgrade(const DeploymentCall& call, const DeploymentId& id, const UpgradeRequest& request);
-  Result<IdempotentAnswer> rollback(const DeploymentCall& call, const DeploymentId& id,
-                                    const RollbackRequest& request);
+  Result<IdempotentAnswer> rollback(const DeploymentCall& call, const DeploymentId& id, const RollbackRequest& request);
   Result<IdempotentAnswer> redeploy(const DeploymentCall& call, const DeploymentId& id);
 
   /// Ends it in a transaction of its own, for whatever asks in the name of the system.
@@ -101,8 +100,9 @@ class Deployments {
 
   /// A change of the running revision.
   struct Change;
-  Result<IdempotentAnswer> change(const DeploymentCall& call, const DeploymentId& id, std::string action,
-                                  const std::function<Result<std::int64_t>(db::Transaction&, const DeploymentRow&)>& make);
+  Result<IdempotentAnswer> change(
+      const DeploymentCall& call, const DeploymentId& id, std::string action,
+      const std::function<Result<std::int64_t>(db::Transaction&, const DeploymentRow&)>& make);
   Result<PlannedWorkload> replan(db::Transaction& tx, const DeploymentRow& row, const RevisionRow& current,
                                  const UpgradeRequest& request) const;
   Result<IdempotentAnswer> replace(const DeploymentCall& call, const DeploymentId& id, const UpgradeRequest& request);

@@ -10,7 +10,6 @@
 
 namespace ee::cp {
 
-
 /// How often a datacenter was used by the same request: replicas spread where they can.
 using DatacenterUse = std::map<std::string, std::int64_t>;
 
@@ -40,9 +39,8 @@ class Placer {
                                                    const std::vector<std::string>& sizes) const;
 
  private:
-  Result<std::vector<std::string>> datacenters(db::Transaction& tx, const PlacementRules& rules,
-                                               const std::string& key, const std::string& size,
-                                               const DatacenterUse& used) const;
+  Result<std::vector<std::string>> datacenters(db::Transaction& tx, const PlacementRules& rules, const std::string& key,
+                                               const std::string& size, const DatacenterUse& used) const;
   /// Calls `take` with candidates in order until it answers true.
   template <class Take>
   Result<bool> walk(db::Transaction& tx, const PlacementQuestion& question, const PlacementCaller& caller,

@@ -14,8 +14,7 @@ std::string associated(const DeploymentId& id, std::int64_t revision, std::strin
 Result<void> Revisions::add(db::Transaction& tx, const RevisionRow& row, const SecretValues& secrets) const {
   if (auto done = rows_.insert(tx, row); !done) return done;
   for (const auto& [name, secret] : secrets) {
-    const auto boxed =
-        box_.seal(secret.value.reveal(), associated(row.deployment_id, row.revision, name), random_);
+    const auto boxed = box_.seal(secret.value.reveal(), associated(row.deployment_id, row.revision, name), random_);
     if (!boxed) return std::unexpected(boxed.error());
     const auto stored = rows_.insert_secret(tx, {.deployment_id = row.deployment_id,
                                                  .revision = row.revision,

@@ -5,9 +5,9 @@
 namespace ee::cp {
 
 Result<void> DeploymentEventStore::append(db::Transaction& tx, DeploymentEventRow row) const {
-  static const std::string sql = fmt::format("INSERT INTO deployment_events ({}) VALUES ({})",
-                                             db::columns_of<DeploymentEventRow>(),
-                                             db::placeholders_of<DeploymentEventRow>());
+  static const std::string sql =
+      fmt::format("INSERT INTO deployment_events ({}) VALUES ({})", db::columns_of<DeploymentEventRow>(),
+                  db::placeholders_of<DeploymentEventRow>());
   const auto last = tx.query_one<std::int64_t>(
       "SELECT COALESCE(MAX(seq), 0) FROM deployment_events WHERE deployment_id=:id", {{"id", row.deployment_id}});
   if (!last) return std::unexpected(last.error());

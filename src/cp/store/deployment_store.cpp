@@ -71,8 +71,7 @@ void add_whose(ListQuery& query, const DeploymentFilter& filter) {
 ListQuery list_query(const DeploymentFilter& filter, const PageRequest& page) {
   ListQuery query;
   add_whose(query, filter);
-  if (!filter.states.empty())
-    query.sql += fmt::format(" AND state IN ({})", in_list(query.params, "s", filter.states));
+  if (!filter.states.empty()) query.sql += fmt::format(" AND state IN ({})", in_list(query.params, "s", filter.states));
   query.equal("agent_id", filter.agent_id);
   query.equal("group_id", filter.group_id);
   if (filter.service) {
@@ -84,7 +83,8 @@ ListQuery list_query(const DeploymentFilter& filter, const PageRequest& page) {
         " AND EXISTS (SELECT 1 FROM deployment_revisions r WHERE r.deployment_id=deployments.id"
         " AND r.revision=deployments.current_revision";
     if (filter.app) query.sql += " AND r.app_name=:app", query.params.emplace_back("app", *filter.app);
-    if (filter.version) query.sql += " AND r.app_version=:version", query.params.emplace_back("version", *filter.version);
+    if (filter.version)
+      query.sql += " AND r.app_version=:version", query.params.emplace_back("version", *filter.version);
     query.sql += ")";
   }
   if (filter.created_after)
@@ -140,9 +140,8 @@ Result<Page<DeploymentRow>> DeploymentStore::list(db::Transaction& tx, const Dep
   const ListQuery query = list_query(filter, page);
   auto rows = tx.query<DeploymentRow>(query.sql, query.params);
   if (!rows) return std::unexpected(rows.error());
-  return page_of(std::move(*rows), page.limit, [](const DeploymentRow& row) {
-    return PagePosition{.at = row.created_at, .id = row.id.str()};
-  });
+  return page_of(std::move(*rows), page.limit,
+                 [](const DeploymentRow& row) { return PagePosition{.at = row.created_at, .id = row.id.str()}; });
 }
 
 Result<std::optional<DeploymentRow>> DeploymentStore::holder_of(db::Transaction& tx, const AgentId& agent) const {
@@ -188,8 +187,7 @@ Result<std::vector<DeploymentRow>> DeploymentStore::expired(db::Transaction& tx,
 }
 
 Result<std::vector<DeploymentRow>> DeploymentStore::waiting(db::Transaction& tx, std::int64_t limit) const {
-  static const std::string sql =
-      select_deployments() + " WHERE state='pending' ORDER BY created_at, id LIMIT :limit";
+  static const std::string sql = select_deployments() + " WHERE state='pending' ORDER BY created_at, id LIMIT :limit";
   return tx.query<DeploymentRow>(sql, {{"limit", limit}});
 }
 

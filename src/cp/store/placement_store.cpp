@@ -23,7 +23,8 @@ const std::string& visible_sql() {
     for (std::size_t i = 0; i < kMostOwners; ++i) owners += fmt::format("{}:g{}", i == 0 ? "" : ",", i);
     return fmt::format(
         "status<>'deleted' AND ((placement_scope='private' AND account_id=:account)"
-        " OR ((placement_scope='public' OR account_id IS NULL) AND (github_owner_id IS NULL OR github_owner_id IN ({}))))",
+        " OR ((placement_scope='public' OR account_id IS NULL) AND (github_owner_id IS NULL OR github_owner_id IN "
+        "({}))))",
         owners);
   }();
   return text;

@@ -46,17 +46,17 @@ Result<std::optional<RevisionRow>> RevisionStore::last_superseded(db::Transactio
 
 Result<void> RevisionStore::set_outcome(db::Transaction& tx, const DeploymentId& id, std::int64_t revision,
                                         RevisionOutcome outcome) const {
-  const auto changed = tx.execute(
-      "UPDATE deployment_revisions SET outcome=:outcome WHERE deployment_id=:id AND revision=:revision",
-      {{"outcome", outcome}, {"id", id}, {"revision", revision}});
+  const auto changed =
+      tx.execute("UPDATE deployment_revisions SET outcome=:outcome WHERE deployment_id=:id AND revision=:revision",
+                 {{"outcome", outcome}, {"id", id}, {"revision", revision}});
   if (!changed) return std::unexpected(changed.error());
   return {};
 }
 
 Result<std::int64_t> RevisionStore::drop_old(db::Transaction& tx, const DeploymentId& id, std::int64_t keep_a,
                                              std::int64_t keep_b) const {
-  const auto count = tx.query_one<std::int64_t>(
-      "SELECT COUNT(*) FROM deployment_revisions WHERE deployment_id=:id", {{"id", id}});
+  const auto count =
+      tx.query_one<std::int64_t>("SELECT COUNT(*) FROM deployment_revisions WHERE deployment_id=:id", {{"id", id}});
   if (!count) return std::unexpected(count.error());
   const std::int64_t over = count->value_or(0) - kMostRevisions;
   if (over <= 0) return std::int64_t{0};

@@ -48,8 +48,7 @@ Result<void> ServiceStore::restore(db::Transaction& tx, const std::string& id, S
 }
 
 Result<void> ServiceStore::note_healthy(db::Transaction& tx, const std::string& id, UtcTime now) const {
-  return done_of(
-      tx.execute("UPDATE services SET last_healthy_at=:now WHERE id=:id", {{"now", now}, {"id", id}}));
+  return done_of(tx.execute("UPDATE services SET last_healthy_at=:now WHERE id=:id", {{"now", now}, {"id", id}}));
 }
 
 Result<std::int64_t> ServiceStore::remove_deleted(db::Transaction& tx, UtcTime deleted_before,

@@ -1,0 +1,81 @@
+#include "cp/service/placer.h"
+
+#include <gtest/gtest.h>
+
+#include "cp/store/reservation_store.h"
+#include "tests/support/agents.h"
+#include "tests/support/test_database.h"
+
+namespace ee::cp {
+namespace {
+
+using testing::TestDatabase;
+
+class PlacerTest : public ::testing::Test {
+ protected:
+  AgentRow add(int number, const std::string& key, const std::string& datacenter, std::int64_t idle_since) {
+    AgentRow row = testing::make_agent(number);
+    row.hostname = "h" + std::to_string(number);
+    row.placement_key = key;
+    if (key.starts_with("g:")) row.github_owner_id = 4711;
+    row.datacenter = datacenter;
+    row.idle_since_at = from_unix_ms(idle_since);
+    const auto done = db_->run_write([&](db::Transaction& tx) { return AgentStore().insert(tx, row); });
+    EXPECT_TRUE(done) << done.error().detail;
+    return row;
+  }
+  /// The vm_name of the agent that is claimed; empty: none.
+  std::string claim(const PlacementRules& rules = {}) {
+    const PlacementQuestion question{.wants = {.rules = rules}};
+    const DeploymentId id("0190a000-0000-7000-9000-00000000000" + std::to_string(++claims_));
+    const auto won = db_->write<std::optional<AgentRow>>([&](db::Transaction& tx) {
+      return placer_.claim(tx, question, caller_, {"tiny"}, id, {}, from_unix_ms(5000));
+    });
+    EXPECT_TRUE(won) << won.error().detail;
+    return won && *won ? (*won)->vm_name : "";
+  }
+
+  TestDatabase db_;
+  SystemRandom random_;
+  AgentSlots slots_{random_};
+  Placer placer_{slots_};
+  PlacementCaller caller_{.account = AccountId("A"), .github_owners = {4711}};
+  int claims_ = 0;
+};
+
+// covers: S03_ASG_001
+TEST_F(PlacerTest, OwnAgentsBeforePublicOnesAndTheLongestIdleFirst) {
+  const auto x = add(1, "p", "gcp:us-a", 100);
+  const auto y = add(2, "p", "gcp:us-a", 50);
+  const auto z = add(3, "g:4711", "gcp:us-b", 900);
+  EXPECT_EQ(claim(), z.vm_name);
+  EXPECT_EQ(claim({.datacenters = {"gcp:us-a"}}), y.vm_name);
+  EXPECT_EQ(claim({.datacenters = {"gcp:us-a"}}), x.vm_name);
+  EXPECT_EQ(claim({.datacenters = {"gcp:us-a"}}), "");
+}
+
+// covers: S03_ASG_004
+TEST_F(PlacerTest, AReservationIsForItsAccountFirst) {
+  const auto open = add(1, "p", "gcp:us-a", 50);
+  const auto mine = add(2, "r:A", "gcp:us-a", 100);
+  add(3, "r:B", "gcp:us-a", 1);
+  const auto reserve = [&](const AgentRow& agent, std::optional<AccountId> account) {
+    const ReservationRow row{.id = "r-" + agent.vm_name,
+                             .agent_id = agent.id,
+                             .account_id = std::move(account),
+                             .datacenter = "gcp:us-a",
+                             .node_size = "tiny"};
+    ASSERT_TRUE(db_->run_write([&](db::Transaction& tx) { return ReservationStore().insert(tx, row); }));
+  };
+  reserve(mine, AccountId("A"));
+  reserve(open, std::nullopt);
+  EXPECT_EQ(claim(), mine.vm_name);
+  EXPECT_EQ(claim(), open.vm_name);
+  EXPECT_EQ(db_.value<std::int64_t>("SELECT COUNT(*) FROM capacity_reservations WHERE status='consumed'"), 2);
+  EXPECT_EQ(db_.value<std::string>("SELECT placement_key FROM agents WHERE id=:id", {{"id", mine.id}}), "p")
+      << "recomputed in the same transaction";
+  EXPECT_EQ(claim(), "") << "another account's is never taken";
+}
+
+}  // namespace
+}  // namespace ee::cp
