@@ -218,7 +218,8 @@ void ProxiedRequest::on_address(Result<BackendAddress> address, Chosen chosen) {
 std::int64_t ProxiedRequest::ingress_port(const BackendRoute& backend) const {
   const agent_api::IngressRule* best = nullptr;
   for (const agent_api::IngressRule& rule : backend.ingress)
-    if (is_below(path_, rule.path_prefix) && (!best || rule.path_prefix.size() > best->path_prefix.size())) best = &rule;
+    if (is_below(path_, rule.path_prefix) && (!best || rule.path_prefix.size() > best->path_prefix.size()))
+      best = &rule;
   return best ? best->port : 0;
 }
 

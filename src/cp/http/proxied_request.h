@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "cp/domain/proxy_path.h"
 #include "cp/http/proxy.h"
 #include "cp/http/proxy_headers.h"
-#include "cp/domain/proxy_path.h"
 
 namespace ee::cp {
 

@@ -46,7 +46,9 @@ class PlainPolicy final : public ForwardPolicy {
     for (const HeadField& field : head.fields)
       if (!hop.drops(field.name)) append_field(fields, field.name, field.value);
   }
-  Response refusal(ErrorCode code) override { return {.status = error_info(code).http_status, .body = std::string(slug(code))}; }
+  Response refusal(ErrorCode code) override {
+    return {.status = error_info(code).http_status, .body = std::string(slug(code))};
+  }
   void on_attempt(ForwardOutcome outcome, const ResponseHead*) override {
     const std::lock_guard lock(plan_.mutex);
     plan_.outcomes.push_back(outcome);
