@@ -32,7 +32,7 @@ struct World {
   }
   testing::TestDatabase database;
   SystemClock clock;
-  Directory directory{database};
+  Directory directory{database, clock};
   LiveMap live{database};
   LiveFlusher flusher{database, live, clock};
   NoDeployments deployments;

@@ -1,8 +1,8 @@
-# ee_library(name DIR dir [RECURSE] LINKS ...): every .cpp of the folder but *_test.cpp makes the library, every
+# ee_library(name DIR dir [RECURSE] [TEST_TIMEOUT seconds] LINKS ...): every .cpp of the folder but *_test.cpp makes the library, every
 # *_test.cpp makes the test program <name>_test, whose cases ctest finds one by one.
 # Folders without sources yet make an INTERFACE library, so that links can be written down first.
 function(ee_library name)
-  cmake_parse_arguments(arg "RECURSE" "DIR" "LINKS;TEST_LINKS" ${ARGN})
+  cmake_parse_arguments(arg "RECURSE" "DIR;TEST_TIMEOUT" "LINKS;TEST_LINKS" ${ARGN})
   set(glob GLOB)
   if(arg_RECURSE)
     set(glob GLOB_RECURSE)
@@ -22,7 +22,7 @@ function(ee_library name)
     target_link_libraries(${name} INTERFACE ${arg_LINKS})
   endif()
   if(EE_TESTS AND tests)
-    ee_test(${name}_test SOURCES ${tests} LINKS ${name} ${arg_TEST_LINKS})
+    ee_test(${name}_test SOURCES ${tests} LINKS ${name} ${arg_TEST_LINKS} TIMEOUT ${arg_TEST_TIMEOUT})
   endif()
 endfunction()
 

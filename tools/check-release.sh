@@ -3,10 +3,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cmake --preset release >/dev/null
-ninja -C build/release ee-cp ee-agent | tail -n 1
+ninja -C build/release ee-cp ee-agent ee-launcher | tail -n 1
 build/release/ee-cp version
 build/release/ee-agent version
-for program in ee-cp ee-agent; do
+for program in ee-cp ee-agent ee-launcher; do
   if nm -C "build/release/$program" | grep -qiE 'emulat(or|edtdx)::'; then
     echo "$program: the emulator is in what ships" >&2
     exit 1

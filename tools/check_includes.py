@@ -21,6 +21,7 @@ ALLOWED = {
     "cp/http": ["common", "cp/domain", "cp/service", "cp/jobs", "net", "attestation"],
     "cp": ["common", "attestation", "net", "db", "cp/domain", "cp/store", "cp/integration", "cp/service", "cp/jobs", "cp/http"],
     "agent": ["common", "net", "attestation"],
+    "launcher": ["common", "net", "attestation"],
 }
 # Outside libraries, and the only folders that may name them.
 LIBRARIES = {

@@ -17,6 +17,7 @@
 #include "cp/app.h"
 #include "cp/database_tools.h"
 #include "cp/domain/guardrails.h"
+#include "cp/ingress_tool.h"
 #include "cp/program_version.h"
 #include "net/curl_http_client.h"
 
@@ -181,13 +182,31 @@ int migrate(const Config& config, bool dry_run) {
 
 int db_check(const Config& config) {
   ee::SystemClock clock;
-  return print(ee::cp::db_check_tool(config, clock));
+  ee::SystemRandom random;
+  return print(ee::cp::db_check_tool(config, clock, random));
+}
+
+int backup(const Config& config, const std::string& to) {
+  ee::SystemClock clock;
+  return print(ee::cp::backup_tool(config, to, clock));
+}
+
+int restore(const Config& config, const std::string& from, bool force) {
+  ee::SystemClock clock;
+  return print(ee::cp::restore_tool(config, from, force, clock));
 }
 
 int rebuild_balances(const Config& config) {
   const ee::SystemClock clock;
   ee::SystemRandom random;
   return print(ee::cp::rebuild_ledger_balances(config, clock, random));
+}
+
+int ensure_ingress(const Config& config, const ee::cp::IngressCommand& command) {
+  ee::SystemClock clock;
+  ee::SystemRandom random;
+  ee::net::CurlHttpClient http;
+  return print(ee::cp::ensure_ingress(config, command, http, clock, random));
 }
 
 int ask_health(const Config& config) {
@@ -215,6 +234,14 @@ int main(int argc, char** argv) {
   bool dry_run = false;
   migrate_command->add_flag("--dry-run", dry_run, "only say what would be done");
   auto* db_check_command = cli.add_subcommand("db-check", "look for damage in the database");
+  auto* backup_command = cli.add_subcommand("backup", "copy the database, also while it is being served");
+  std::string backup_to;
+  backup_command->add_option("--to", backup_to, "the file to write")->required();
+  auto* restore_command = cli.add_subcommand("restore", "put a backup in the database's place");
+  std::string restore_from;
+  bool force = false;
+  restore_command->add_option("--from", restore_from, "the backup")->required();
+  restore_command->add_flag("--force", force, "also when there is a database; it is kept under another name");
   SettingsArguments settings;
   settings.add_to(cli);
   auto* check_command =
@@ -225,6 +252,12 @@ int main(int argc, char** argv) {
   ledger_command->require_subcommand(1);
   auto* rebuild_command = ledger_command->add_subcommand(
       "rebuild-balances", "recompute the balances from the ledger's lines; the server must be stopped");
+  auto* ingress_command = cli.add_subcommand("ingress", "the control plane's own tunnel");
+  ingress_command->require_subcommand(1);
+  auto* ensure_command = ingress_command->add_subcommand("ensure", "make tunnel, ingress and DNS record, or find them");
+  ee::cp::IngressCommand ingress;
+  ensure_command->add_flag("--json", ingress.json, "print one JSON object, with the tunnel's token");
+  ensure_command->add_flag("--takeover", ingress.takeover, "overwrite a DNS record of somebody else");
   auto* version_command = cli.add_subcommand("version", "print the version");
   try {
     cli.parse(argc, argv);
@@ -241,11 +274,16 @@ int main(int argc, char** argv) {
     const auto config = ee::cp::load_config(ee::process_environment());
     if (!config) return fail_lines(config.error(), 3);
     if (*check_command) return check_config(*config);
-    if (*migrate_command || *db_check_command || *rebuild_command || *settings.command) ::umask(077);
+    if (*migrate_command || *db_check_command || *rebuild_command || *settings.command || *backup_command ||
+        *restore_command)
+      ::umask(077);
+    if (*backup_command) return backup(*config, backup_to);
+    if (*restore_command) return restore(*config, restore_from, force);
     if (*migrate_command) return migrate(*config, dry_run);
     if (*db_check_command) return db_check(*config);
     if (*settings.command) return settings.run(*config);
     if (*rebuild_command) return rebuild_balances(*config);
+    if (*ensure_command) return ensure_ingress(*config, ingress);
     if (*health_command) return ask_health(*config);
     if (*serve_command) return serve(*config);
   } catch (const std::exception& error) {

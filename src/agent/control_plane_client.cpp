@@ -93,6 +93,7 @@ struct ControlPlaneClient::Call {
   std::string signature = {};  ///< X-EE-Agent-Signature
   Milliseconds timeout = kShortTimeout;
   std::size_t max_answer = kSmallAnswer;
+  bool may_be_empty = false;  ///< 204 and 304 are answers too
   std::stop_token stop;
 
   void sign(const Ed25519PrivateKey& key, std::string_view challenge_id) {
@@ -128,7 +129,8 @@ CallResult<HttpClientResponse> ControlPlaneClient::send(const Call& call) {
                                        .detail = std::string(to_string(answer.error())),
                                        .reason = {}});
   }
-  if (answer->status != 200 && answer->status != 201) return std::unexpected(failure_of(*answer));
+  const bool empty_allowed = call.may_be_empty && (answer->status == 204 || answer->status == 304);
+  if (answer->status != 200 && answer->status != 201 && !empty_allowed) return std::unexpected(failure_of(*answer));
   return std::move(*answer);
 }
 
@@ -181,6 +183,33 @@ CallResult<agent_api::StatusAnswer> ControlPlaneClient::status(const AgentIdenti
                                                     .body = json::write(request),
                                                     .credential = &self.credential,
                                                     .stop = std::move(stop)}));
+}
+
+CallResult<agent_api::StatusAnswer> ControlPlaneClient::deployed(const AgentIdentity& self,
+                                                                 const agent_api::DeployedRequest& request,
+                                                                 std::stop_token stop) {
+  return read_answer<agent_api::StatusAnswer>(send({.method = "POST",
+                                                    .path = agent_path(self, "deployed"),
+                                                    .body = json::write(request),
+                                                    .credential = &self.credential,
+                                                    .stop = std::move(stop)}));
+}
+
+CallResult<std::optional<SignedText>> ControlPlaneClient::desired_deployment(
+    const AgentIdentity& self, const std::optional<std::pair<std::int64_t, std::int64_t>>& held, std::stop_token stop) {
+  auto answer = send({.path = agent_path(self, "desired-deployment"),
+                      .query = held ? fmt::format("?epoch={}&revision={}", held->first, held->second) : std::string(),
+                      .credential = &self.credential,
+                      .max_answer = agent_api::kMaxDocumentBytes,
+                      .may_be_empty = true,
+                      .stop = std::move(stop)});
+  if (!answer) return std::unexpected(std::move(answer.error()));
+  if (answer->status != 200) return std::optional<SignedText>();
+  SignedText out{.body = {},
+                 .kid = std::string(answer->header(agent_api::kKidHeader).value_or("")),
+                 .signature = std::string(answer->header(agent_api::kSignatureHeader).value_or(""))};
+  out.body = std::move(answer->body);
+  return out;
 }
 
 CallResult<Signed<agent_api::TunnelAnswer>> ControlPlaneClient::tunnel(const AgentIdentity& self,

@@ -8,6 +8,7 @@
 
 #include "agent/signer_set.h"
 #include "common/agent_api.h"
+#include "common/deployment_document.h"
 #include "common/ed25519.h"
 #include "common/http_client.h"
 #include "common/sealed_box.h"
@@ -38,6 +39,13 @@ struct Signed {
   std::string body;
   std::string kid;
   std::string signature;  ///< base64, as sent; both empty when the answer bears none
+};
+
+/// A document of a deployment as it came; workload/document.h verifies and reads it.
+struct SignedText {
+  std::string body;
+  std::string kid;
+  std::string signature;
 };
 
 /// Whom the calls of a registered agent speak for.
@@ -75,6 +83,12 @@ class ControlPlaneClient {
                                                    std::stop_token stop);
   CallResult<agent_api::StatusAnswer> status(const AgentIdentity& self, const agent_api::StatusRequest& request,
                                              std::stop_token stop);
+  CallResult<agent_api::StatusAnswer> deployed(const AgentIdentity& self, const agent_api::DeployedRequest& request,
+                                               std::stop_token stop);
+  /// The wanted document. Nothing: none is wanted, or it is the one of `held` (epoch and revision).
+  CallResult<std::optional<SignedText>> desired_deployment(
+      const AgentIdentity& self, const std::optional<std::pair<std::int64_t, std::int64_t>>& held,
+      std::stop_token stop);
   CallResult<Signed<agent_api::TunnelAnswer>> tunnel(const AgentIdentity& self, std::stop_token stop);
   CallResult<Signed<agent_api::SigningKeys>> signing_keys(const AgentIdentity& self, std::stop_token stop);
   CallResult<Signed<agent_api::RotateAnswer>> rotate(const AgentIdentity& self, UtcTime signed_at,

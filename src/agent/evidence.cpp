@@ -31,14 +31,23 @@ CallResult<agent_api::Evidence> EvidenceMaker::make(const agent_api::ChallengeAn
   const auto signing_key = keys_.signing.public_key();
   const auto binding = attestation::agent_binding(signing_key, keys_.sealing.public_key(), vm_name_);
   const auto report_data = attestation::build_report_data(purpose, *nonce, binding, config_.control_plane_url);
-  const auto quote = quotes_.generate(report_data.value);
+  // A workload that starts or stops while the quote is made would leave log and register apart.
+  const auto measured = [this] { return workload_log_ ? workload_log_() : std::vector<agent_api::WorkloadLogEntry>(); };
+  auto workloads = measured();
+  auto quote = quotes_.generate(report_data.value);
+  for (int again = 0; quote && again < 3; ++again) {
+    auto now = measured();
+    if (now.size() == workloads.size()) break;
+    workloads = std::move(now);
+    quote = quotes_.generate(report_data.value);
+  }
   if (!quote) return refuse(quote.error().code, quote.error().detail);
 
   agent_api::Evidence out{.kind = agent_api::EvidenceKind::dcap,
                           .quote = to_base64(*quote),
                           .intel_ta_token = {},
                           .event_log = {},
-                          .workload_log = std::vector<agent_api::WorkloadLogEntry>{}};
+                          .workload_log = std::move(workloads)};
   if (challenge.event_log != agent_api::EventLogMode::disabled) {
     if (const auto log = read_event_log(host_)) out.event_log = to_base64(*log);
     if (!out.event_log && challenge.event_log == agent_api::EventLogMode::required)

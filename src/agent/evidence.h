@@ -1,6 +1,8 @@
 #pragma once
+#include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "agent/config.h"
 #include "agent/control_plane_client.h"
@@ -25,10 +27,16 @@ struct InstanceKeys {
 /// Makes evidence for challenges. Thread-safe; a call may take many seconds.
 class EvidenceMaker {
  public:
-  /// All references outlive the maker.
+  using WorkloadEntries = std::function<std::vector<agent_api::WorkloadLogEntry>()>;
+  /// All references outlive the maker. `workload_log` gives what was measured into RTMR3; empty: nothing is.
   EvidenceMaker(const AgentConfig& config, std::string vm_name, const InstanceKeys& keys,
-                attestation::QuoteSource& quotes, const Host& host)
-      : config_(config), vm_name_(std::move(vm_name)), keys_(keys), quotes_(quotes), host_(host) {}
+                attestation::QuoteSource& quotes, const Host& host, WorkloadEntries workload_log = {})
+      : config_(config),
+        vm_name_(std::move(vm_name)),
+        keys_(keys),
+        quotes_(quotes),
+        host_(host),
+        workload_log_(std::move(workload_log)) {}
 
   /// What the agent checks of a challenge before it makes anything: its purpose, that its audience is the origin of the
   /// configured control plane, that our kind of evidence is accepted. Errors: bad_answer (purpose), audience_mismatch,
@@ -45,6 +53,7 @@ class EvidenceMaker {
   const InstanceKeys& keys_;
   attestation::QuoteSource& quotes_;
   const Host& host_;
+  WorkloadEntries workload_log_;
 };
 
 }  // namespace ee::agent

@@ -124,7 +124,8 @@ CallResult<Registration> Registrar::accept(SignerSet signers, Signed<agent_api::
                        .vm_name = identity_.vm_name,
                        .boot_id = identity_.boot_id,
                        .credential = credential.reveal(),
-                       .signing_keys = value.signing_keys};
+                       .signing_keys = value.signing_keys,
+                       .held = std::move(state.held)};
   });
   if (!saved)
     log::error("registrar", "state cannot be saved; a restart will lose it", {{"detail", saved.error().detail}});

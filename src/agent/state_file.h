@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "agent/workload/held.h"
 #include "common/agent_api.h"
 #include "common/clock.h"
 #include "common/error.h"
@@ -23,8 +24,9 @@ struct AgentState {
   std::optional<std::string> boot_id = {};  ///< of the boot that wrote `credential`
   std::optional<std::string> credential = {};
   std::optional<agent_api::SigningKeys> signing_keys = {};
+  std::optional<HeldWorkload> held = {};  ///< the deployment that was taken, without its secrets
 };
-BOOST_DESCRIBE_STRUCT(AgentState, (), (v, agent_id, registration_id, vm_name, boot_id, credential, signing_keys))
+BOOST_DESCRIBE_STRUCT(AgentState, (), (v, agent_id, registration_id, vm_name, boot_id, credential, signing_keys, held))
 constexpr auto json_rules(json::For<AgentState>) {
   return std::array{json::field("v").between(1, 1),        json::field("agent_id").uuid(),
                     json::field("registration_id").uuid(), json::field("vm_name").dns_label(),

@@ -36,7 +36,8 @@ struct HttpClientRequest {
   std::string ca_file = {};
   std::string unix_socket = {};
   AddressPolicy addresses = AddressPolicy::any;
-  std::stop_token stop = {};  ///< a request aborts the transfer
+  bool own_connection = false;  ///< never a kept one: a request on it that gets no answer is not sent again
+  std::stop_token stop = {};    ///< a request aborts the transfer
 };
 
 struct HttpClientResponse {

@@ -11,6 +11,8 @@
 #include "cp/domain/setting_text.h"
 #include "cp/jobs/maintenance_jobs.h"
 #include "cp/program_version.h"
+#include "cp/service/backups.h"
+#include "cp/service/ledger_check.h"
 #include "cp/service/settings.h"
 #include "cp/service/settings_api.h"
 #include "cp/store/schema.h"
@@ -101,7 +103,7 @@ ToolResult migrate_tool(const Config& config, bool dry_run, Clock& clock, Random
   return result;
 }
 
-ToolResult db_check_tool(const Config& config, Clock& clock) {
+ToolResult db_check_tool(const Config& config, Clock& clock, Random& random) {
   const Opened database = db::SqliteDatabase::open(sqlite_options(config), clock);
   if (!database) return refused(database.error());
   const auto plan = db::plan_migrations(**database, migrations(), database_identity(config));
@@ -109,11 +111,36 @@ ToolResult db_check_tool(const Config& config, Clock& clock) {
   if (plan->from != plan->to)
     return refused(kExitDatabase, fmt::format("migrations_pending: schema version {} of {}", plan->from, plan->to));
   metrics::Registry metrics;
-  const JobDefinition check = db_check(**database, metrics);
+  LedgerAlarm alarm(metrics);
+  LedgerCheck ledger(**database, clock, random, alarm);
+  const JobDefinition check = db_check(**database, metrics, &ledger);
   const auto found = check.run(JobContext{.stop = {}, .deadline = clock.steady_now() + check.timeout, .lease = {}});
   if (!found) return refused(found.error());
   if (found->notes.empty()) return {.exit_code = 0, .lines = {"no findings"}};
   return {.exit_code = kExitDatabase, .lines = found->notes};
+}
+
+ToolResult backup_tool(const Config& config, const std::filesystem::path& to, Clock& clock) {
+  const auto made = make_backup(config.database.sqlite_path, to, kProgramVersion, clock, {});
+  if (!made) return refused(made.error());
+  return {.exit_code = 0,
+          .lines = {fmt::format("{}: {} bytes, schema version {}", to.string(), made->bytes, made->schema_version)}};
+}
+
+ToolResult restore_tool(const Config& config, const std::filesystem::path& from, bool force, Clock& clock) {
+  const auto done = restore_backup({.from = from,
+                                    .database = config.database.sqlite_path,
+                                    .identity = database_identity(config),
+                                    .newest_schema = migrations().back().version,
+                                    .force = force},
+                                   clock);
+  if (!done) return refused(done.error());
+  ToolResult result{.exit_code = 0,
+                    .lines = {fmt::format("restored what was copied at {}, schema version {}",
+                                          to_rfc3339(done->facts.created_at), done->facts.schema_version)}};
+  if (!done->replaced.empty()) result.lines.push_back("the database before it: " + done->replaced.string());
+  result.lines.emplace_back("for 24 hours nothing is removed for being unknown");
+  return result;
 }
 
 ToolResult settings_tool(const Config& config, const SettingsCommand& command, Clock& clock, Random& random) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <filesystem>
 #include <string>
 
 #include "common/clock.h"
@@ -17,7 +18,13 @@ ToolResult migrate_tool(const Config& config, bool dry_run, Clock& clock, Random
 
 /// Integrity, foreign keys, the chain of the audit log. Exit codes: 4 for findings, one line each, for a schema that is
 /// not up to date and for a database that cannot be opened.
-ToolResult db_check_tool(const Config& config, Clock& clock);
+ToolResult db_check_tool(const Config& config, Clock& clock, Random& random);
+
+/// Copies the database to `to`, also while it is being served (05 section 3.5). Exit code: 4.
+ToolResult backup_tool(const Config& config, const std::filesystem::path& to, Clock& clock);
+
+/// Puts the backup `from` in the database's place. Exit codes: 4, 6 (another environment's or cluster's backup).
+ToolResult restore_tool(const Config& config, const std::filesystem::path& from, bool force, Clock& clock);
 
 /// `list`, `get KEY`, `set KEY VALUE`, `reset KEY`; a value is written as in an environment variable. Changes are
 /// checked and audited as those of the API, by `system:command_line`; secrets are never shown. Exit codes: 2 unknown

@@ -85,6 +85,7 @@ HealthSources health_sources(App::Parts& parts) {
           .jobs_ok = [&parts] { return !parts.jobs || parts.jobs->healthy(); },
           .ledger_ok = [&parts] { return !parts.ledger_alarm->raised(); },
           .billing_in_time = [&parts] { return parts.billing_metrics->in_time(); },
+          .sweep_held = [&parts] { return parts.sweeper->held() > 0; },
           .attestation_on = [&parts] { return parts.own_attestation->available(); },
           .attestation_fresh =
               [&parts] {
@@ -172,6 +173,8 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
 
   parts.settings = std::make_unique<SettingsService>(config, *parts.database, world.clock, world.random, parts.metrics);
   parts.settings_heard_by_github = GithubRemovalWatch::listen(*parts.settings);
+  parts.settings->on_change(
+      [line = parts.wake_line](const SettingsSnapshot&) { JobWaker::wake(line, "attestation_sweeper"); });
   if (auto loaded = parts.settings->load(); !loaded)
     return refuse(kExitDatabase, "settings cannot be read: " + loaded.error().detail);
   if (const auto violations = parts.settings->start_violations(); !violations.empty()) return refuse(violations);
@@ -190,6 +193,8 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
       parts.database->read<std::optional<UtcTime>>([](db::Transaction& tx) { return MetaStore().restored_at(tx); });
   if (!restored) return refuse(kExitDatabase, restored.error().detail);
   parts.restored_at = *restored;
+  parts.restore_hold = std::make_unique<RestoreHold>(*parts.database, world.clock, world.random);
+  if (auto loaded = parts.restore_hold->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   parts.cursors = std::make_unique<CursorCodec>(parts.keys->cursor);
 
   const auto snapshot = parts.snapshot();
@@ -223,6 +228,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
   if (auto loaded = parts->ledger_check->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   build_evidence(*parts);
   build_agents(*parts);
+  build_attestation_admin(*parts);
   parts->catalogue = std::make_unique<Catalogue>(*parts);
   build_billing(*parts);
   if (auto built = build_stripe(*parts); !built) return std::unexpected(built.error());
@@ -240,6 +246,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
                                                              .threads = static_cast<std::size_t>(config.job_threads),
                                                              .metrics = parts->metrics},
                                             job_definitions(*parts));
+  parts->waker = std::make_unique<JobWaker>(parts->wake_line, *parts->jobs);
   parts->job_admin = std::make_unique<JobAdmin>(*parts->jobs, *parts->database, *parts->cursors, parts->world.clock,
                                                 parts->world.random);
   parts->audit_listing = std::make_unique<AuditListing>(*parts->database, *parts->cursors);
@@ -284,7 +291,7 @@ bool App::stop(Seconds grace) {
   // What agents said since the last flush; at most a moment's worth.
   if (const auto flushed = parts_->flusher->flush({}); !flushed)
     log::error("agents", "the last heartbeats could not be stored", {{"error", flushed.error().detail}});
-  if (const auto flushed = parts_->authenticator->flush_key_uses({}); !flushed)
+  if (const auto flushed = parts_->authenticator->flush_last_uses({}); !flushed)
     log::warn("auth", "the last uses of API keys could not be stored", {{"error", flushed.error().detail}});
   if (const auto moved = parts_->database->checkpoint(db::CheckpointMode::truncate); !moved)
     log::warn("database", "the write-ahead log stays for the next start", {{"error", moved.error().detail}});

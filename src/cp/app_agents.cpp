@@ -8,7 +8,7 @@ void build_agents(App::Parts& parts) {
   AppWorld& world = parts.world;
   const auto values = [&parts] { return parts.snapshot(); };
   const auto keys_version = [&parts] { return parts.signing_keys_version.load(); };
-  parts.directory = std::make_unique<Directory>(*parts.database);
+  parts.directory = std::make_unique<Directory>(*parts.database, world.clock);
   parts.live = std::make_unique<LiveMap>(*parts.database);
   parts.flusher = std::make_unique<LiveFlusher>(*parts.database, *parts.live, world.clock);
   parts.heartbeats = std::make_unique<HeartbeatService>(
@@ -27,7 +27,12 @@ void build_agents(App::Parts& parts) {
           .directory = *parts.directory,
           .clock = world.clock,
           .random = world.random,
-          .settings = [&parts] { return views::tunnels(parts.snapshot()->resolved().values, parts.config); },
+          .settings =
+              [&parts] {
+                TunnelSettings settings = views::tunnels(parts.snapshot()->resolved().values, parts.config);
+                settings.restore_hold = parts.restore_hold->active();
+                return settings;
+              },
           .observe = [&parts](std::string_view op, std::string_view result) { parts.counters->tunnel(op, result); }},
       [&parts] {
         if (parts.jobs) parts.jobs->wake("tunnel_worker");
@@ -46,8 +51,8 @@ void build_agents(App::Parts& parts) {
       .random = world.random,
       .settings = [&parts] { return views::registration(parts.snapshot()->resolved().values, parts.config); },
       .signing_keys_version = keys_version,
-      .observe = [&parts](std::optional<ErrorCode> reason,
-                          Milliseconds took) { parts.counters->registration(reason, took); },
+      .observe = [&parts](std::optional<ErrorCode> reason, const AttestationAttempt& attempt,
+                          Milliseconds took) { parts.counters->registration(reason, attempt, took); },
       .audit_failed = [&parts] { parts.counters->audit_failed(); }});
   parts.agents = std::make_unique<AgentService>(AgentService::Parts{.database = *parts.database,
                                                                     .directory = *parts.directory,
@@ -59,6 +64,50 @@ void build_agents(App::Parts& parts) {
                                                                     .random = world.random});
   parts.channel = std::make_unique<AgentChannel>(*parts.database, *parts.directory, parts.deployments,
                                                  parts.keys->signing, keys_version, world.clock);
+  parts.enrollment_tokens = std::make_unique<EnrollmentTokens>(*parts.database, world.clock, world.random);
+  parts.agent_endpoint = std::make_unique<AgentEndpoint>(
+      [&parts] { return views::agent_endpoint(parts.snapshot()->resolved().values, parts.config); });
+  parts.agent_client = std::make_unique<AgentClient>(AgentClient::Parts{.endpoint = *parts.agent_endpoint,
+                                                                        .signing_keys = parts.keys->signing,
+                                                                        .http = world.http,
+                                                                        .clock = world.clock,
+                                                                        .random = world.random});
+  parts.agent_relay = std::make_unique<AgentRelay>(AgentRelay::Parts{.database = *parts.database,
+                                                                     .live = *parts.live,
+                                                                     .deployments = parts.deployments,
+                                                                     .client = *parts.agent_client,
+                                                                     .clock = world.clock});
+  parts.console_access = std::make_unique<ConsoleAccess>(ConsoleAccess::Parts{.database = *parts.database,
+                                                                              .deployments = parts.deployments,
+                                                                              .endpoint = *parts.agent_endpoint,
+                                                                              .signing_keys = parts.keys->signing,
+                                                                              .clock = world.clock,
+                                                                              .random = world.random,
+                                                                              .public_url = parts.config.public_url});
+  const AgentSettingsSource settings = [&parts] { return views::agents(parts.snapshot()->resolved().values); };
+  const auto audit_failed = [&parts] { parts.counters->audit_failed(); };
+  parts.refresh = std::make_unique<AttestationRefresh>(AttestationRefresh::Parts{
+      .database = *parts.database,
+      .verifier = *parts.verifier,
+      .trust = *parts.trust,
+      .challenges = *parts.challenges,
+      .agents = *parts.agents,
+      .directory = *parts.directory,
+      .clock = world.clock,
+      .random = world.random,
+      .settings = settings,
+      .observe = [&parts](std::optional<ErrorCode> reason, const AttestationAttempt& attempt,
+                          Milliseconds took) { parts.counters->attestation(reason, attempt, took); },
+      .audit_failed = audit_failed});
+  parts.sweeper = std::make_unique<AttestationSweeper>(AttestationSweeper::Parts{.database = *parts.database,
+                                                                                 .trust = *parts.trust,
+                                                                                 .agents = *parts.agents,
+                                                                                 .directory = *parts.directory,
+                                                                                 .clock = world.clock,
+                                                                                 .random = world.random,
+                                                                                 .policy = parts.attestation_policy,
+                                                                                 .settings = settings,
+                                                                                 .audit_failed = audit_failed});
 }
 
 }  // namespace ee::cp

@@ -68,7 +68,11 @@ Result<TokenVerdict> token_verdict(App::Parts& parts, const TokenRequest& asked)
   const auto verdict =
       asked.agent_token ? parts.intel_ta->verify(*asked.agent_token, asked.quote, asked.preimage, config, asked.stop)
                         : parts.intel_ta->appraise(asked.quote, asked.preimage, config, asked.request_id, asked.stop);
-  if (!verdict) return std::unexpected(verdict.error());
+  if (!verdict) {
+    if (error_info(verdict.error().code).http_status == 503)
+      parts.dependency_errors.note("intel_ta", verdict.error().code);
+    return std::unexpected(verdict.error());
+  }
   return TokenVerdict{.tcb = {.status = verdict->claims.tcb_status, .advisories = verdict->claims.advisory_ids},
                       .token_sha256 = verdict->token_sha256,
                       .jwks_stale = verdict->stale_keys};
@@ -93,35 +97,44 @@ void build_evidence(App::Parts& parts) {
   parts.own_attestation = std::make_unique<ControlPlaneAttestation>(parts.quotes.get(), parts.keys->signing,
                                                                     std::string(to_string(parts.config.stage)),
                                                                     parts.config.public_url, world.clock, world.random);
-  parts.trust = std::make_unique<TrustService>(*parts.database, environment_trust(parts), world.clock, world.random);
+  parts.trust =
+      std::make_unique<TrustService>(*parts.database, environment_trust(parts), world.clock, world.random,
+                                     [line = parts.wake_line] { JobWaker::wake(line, "attestation_sweeper"); });
+  parts.attestation_policy = [&parts] { return policy_in_force(parts); };
   parts.pcs = std::make_unique<att::PcsClient>(world.http, world.clock, world.random,
                                                [&parts] { return views::pcs(parts.snapshot()->resolved().values); });
   parts.collateral_rows = std::make_unique<DatabaseCollateralStore>(*parts.database);
-  parts.collateral_cache = std::make_shared<att::CollateralCache>(att::CollateralCache::Parts{
-      .fetcher = *parts.pcs,
-      .store = *parts.collateral_rows,
-      .policy = [&parts] { return views::collateral(parts.snapshot()->resolved().values); },
-      .wake_refresh =
-          [&parts] {
-            if (parts.jobs) parts.jobs->wake("collateral_refresh");
-          },
-      .observe = [&parts](const att::CollateralFetchReport& report) { parts.counters->collateral(report); }});
+  parts.collateral_cache = std::make_shared<att::CollateralCache>(
+      att::CollateralCache::Parts{.fetcher = *parts.pcs,
+                                  .store = *parts.collateral_rows,
+                                  .policy = [&parts] { return views::collateral(parts.snapshot()->resolved().values); },
+                                  .wake_refresh =
+                                      [&parts] {
+                                        if (parts.jobs) parts.jobs->wake("collateral_refresh");
+                                      },
+                                  .observe =
+                                      [&parts](const att::CollateralFetchReport& report) {
+                                        parts.counters->collateral(report);
+                                        if (report.code) parts.dependency_errors.note("pcs", *report.code);
+                                      }});
   parts.collateral = collateral_source(parts);
   parts.intel_ta = std::make_unique<IntelTa>(world.http, world.clock, world.random, parts.metrics);
   parts.challenges = std::make_unique<ChallengeService>(parts.keys->challenge, parts.config.public_url,
                                                         parts.keys->signing, world.clock, world.random);
-  parts.verifier = std::make_unique<EvidenceVerifier>(
-      EvidenceVerifier::Parts{.database = *parts.database,
-                              .challenges = *parts.challenges,
-                              .trust = *parts.trust,
-                              .dcap = parts.dcap,
-                              .collateral = *parts.collateral,
-                              .token = [&parts](const TokenRequest& asked) { return token_verdict(parts, asked); },
-                              .policy = [&parts] { return policy_in_force(parts); },
-                              .limits = [&parts] { return views::verification(parts.snapshot()->resolved().values); },
-                              .restored_at = [&parts] { return parts.restored_at; },
-                              .clock = world.clock,
-                              .before_step = world.before_verification_step});
+  parts.verifier = std::make_unique<EvidenceVerifier>(EvidenceVerifier::Parts{
+      .database = *parts.database,
+      .challenges = *parts.challenges,
+      .trust = *parts.trust,
+      .assignments = parts.assignments,
+      .dcap = parts.dcap,
+      .collateral = *parts.collateral,
+      .token = [&parts](const TokenRequest& asked) { return token_verdict(parts, asked); },
+      .policy = parts.attestation_policy,
+      .limits = [&parts] { return views::verification(parts.snapshot()->resolved().values); },
+      .restored_at = [&parts] { return parts.restored_at; },
+      .clock = world.clock,
+      .before_step = world.before_verification_step,
+      .observe_nonce = [&parts](std::optional<ErrorCode> refused) { parts.counters->nonce_used(refused); }});
 }
 
 }  // namespace ee::cp

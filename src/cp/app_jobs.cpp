@@ -1,11 +1,15 @@
 // The background jobs of the control plane (05 section 4.2), those that this release has.
 #include "common/json.h"
+#include "common/log.h"
 #include "cp/app_parts.h"
 #include "cp/jobs/billing_jobs.h"
 #include "cp/jobs/ledger_jobs.h"
 #include "cp/jobs/maintenance_jobs.h"
+#include "cp/program_version.h"
 #include "cp/service/agent_cleanup_jobs.h"
+#include "cp/service/attestation_ages.h"
 #include "cp/service/health_sweep.h"
+#include "cp/service/tunnel_probe.h"
 #include "cp/settings_views.h"
 #include "cp/store/api_key_store.h"
 #include "cp/store/charge_store.h"
@@ -32,6 +36,18 @@ JobDefinition local(std::string name, std::function<Milliseconds()> period, Mill
           .run = std::move(run)};
 }
 
+/// What is not replaced in a day will refuse every quote of its platforms.
+void warn_of_expiring_collateral(App::Parts& parts) {
+  const UtcTime now = parts.world.clock.now();
+  for (const attestation::CollateralState& state : parts.collateral_cache->states()) {
+    if (state.next_update_at - now >= 24h) continue;
+    log::warn("attestation", "collateral expires soon",
+              {{"key", state.cache_key},
+               {"expires_in_seconds", std::chrono::duration_cast<Seconds>(state.next_update_at - now).count()},
+               {"last_error", state.last_error ? std::string(slug(*state.last_error)) : std::string()}});
+  }
+}
+
 void add_agent_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
   const AgentSettingsSource settings = [&parts] { return views::agents(parts.snapshot()->resolved().values); };
   jobs.push_back(local("agent_flush", every(5s), 30s,
@@ -40,12 +56,28 @@ void add_agent_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
                            [sweep = std::make_shared<HealthSweep>(*parts.database, *parts.directory, *parts.live,
                                                                   parts.world.clock, settings)](
                                const JobContext& context) { return sweep->run(context.stop); }));
+  jobs.push_back(singleton("agent_attestation_ages", 30s, 60s,
+                           [ages = std::make_shared<AttestationAges>(*parts.database, *parts.directory, *parts.live,
+                                                                     *parts.agents, parts.world.clock, settings)](
+                               const JobContext& context) { return ages->run(context.stop); }));
   jobs.push_back(singleton("agent_stale_cleanup", 600s, 120s,
                            [cleanup = std::make_shared<StaleCleanup>(*parts.database, *parts.directory, *parts.live,
                                                                      *parts.agents, parts.world.clock, settings)](
                                const JobContext& context) { return cleanup->run(context.stop); }));
   jobs.push_back(singleton("tunnel_worker", 5s, 120s,
                            [&parts](const JobContext& context) { return parts.tunnels->run_worker(context.stop); }));
+  jobs.push_back(singleton(
+      "tunnel_probe", 60s, 55s,
+      [probe = std::make_shared<TunnelProbe>(TunnelProbe::Parts{
+           .database = *parts.database,
+           .directory = *parts.directory,
+           .endpoint = *parts.agent_endpoint,
+           .http = parts.world.http,
+           .clock = parts.world.clock,
+           .timeout =
+               [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::agents_health_timeout_seconds)); },
+           .observe = [&parts](std::string_view result) { parts.counters->tunnel("probe", result); }})](
+          const JobContext& context) { return probe->run(context.stop, context.deadline); }));
   jobs.push_back(singleton("cloudflare_orphan_sweep", 21600s, 600s, [&parts](const JobContext& context) {
     return parts.tunnels->orphans().sweep(context.stop);
   }));
@@ -58,24 +90,31 @@ void add_agent_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
                          const auto changed =
                              ++*passes % 600 == 0 ? parts.directory->reload() : parts.directory->poll();
                          if (!changed) return std::unexpected(changed.error());
+                         if (*passes % 10 == 0)
+                           if (auto looked = parts.sweeper->look(); !looked) return std::unexpected(looked.error());
                          return JobSummary{};
                        }));
 }
 
 void add_attestation_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
+  jobs.push_back(singleton("attestation_sweeper", 30s, 60s,
+                           [&parts](const JobContext& context) { return parts.sweeper->run(context.stop); }));
   jobs.push_back(local(
       "cp_attestation_refresh",
       [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::attestation_cp_refresh_seconds)); }, 60s,
       [&parts](const JobContext&) -> Result<JobSummary> {
         if (!parts.own_attestation->available()) return JobSummary{.counts = {}, .notes = {}, .skipped = true};
-        if (auto done = parts.own_attestation->refresh(parts.signing_keys_version); !done)
+        if (auto done = parts.own_attestation->refresh(parts.signing_keys_version); !done) {
+          parts.dependency_errors.note("tdx", done.error().code);
           return std::unexpected(done.error());
+        }
         JobSummary summary;
         summary.count("quotes", 1);
         return summary;
       }));
   jobs.push_back(singleton("collateral_refresh", 600s, 300s, [&parts](const JobContext& context) -> Result<JobSummary> {
     const auto done = parts.collateral_cache->refresh_due(parts.world.clock.now(), 32, context.stop);
+    warn_of_expiring_collateral(parts);
     JobSummary summary;
     summary.count("refreshed", done.refreshed);
     summary.count("failed", done.failed);
@@ -89,8 +128,10 @@ void add_attestation_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
         if (snapshot->text(Setting::attestation_verifier_mode) == "dcap")
           return JobSummary{.counts = {}, .notes = {}, .skipped = true};
         if (auto done = parts.intel_ta->keys().refresh(views::intel_ta(snapshot->resolved().values).keys, context.stop);
-            !done)
+            !done) {
+          parts.dependency_errors.note("jwks", done.error().code);
           return std::unexpected(done.error());
+        }
         JobSummary summary;
         summary.count("fetched", 1);
         return summary;
@@ -126,6 +167,13 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
   jobs.push_back(audit_retention(*parts.database, parts.world.clock, retention));
   jobs.push_back(attestation_audit_retention(*parts.database, parts.world.clock, retention));
   jobs.push_back(wal_checkpoint(*parts.database));
+  jobs.push_back(db_backup(
+      {.database = parts.database->path(),
+       .directory = parts.config.backup_dir.value_or(""),
+       .app_version = std::string(kProgramVersion),
+       .keep = [&parts] { return parts.snapshot()->integer(Setting::ops_backup_keep); },
+       .period = [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::ops_backup_interval_seconds)); }},
+      parts.world.clock));
   jobs.push_back(db_check(*parts.database, parts.metrics, parts.ledger_check.get()));
   jobs.push_back(ledger_verify(*parts.ledger_check));
   jobs.push_back(local("session_cleanup", every(600s), 60s, [&parts](const JobContext&) -> Result<JobSummary> {
@@ -148,7 +196,7 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
   jobs.push_back(local("last_used_flush", every(5s), 30s, [&parts](const JobContext& context) -> Result<JobSummary> {
     // A changed setting counts for what is in the cache already.
     parts.credentials->set_ttl(Milliseconds(parts.snapshot()->integer(Setting::auth_cache_ttl_ms)));
-    const auto written = parts.authenticator->flush_key_uses(context.stop);
+    const auto written = parts.authenticator->flush_last_uses(context.stop);
     if (!written) return std::unexpected(written.error());
     JobSummary summary;
     summary.count("written", *written);

@@ -17,8 +17,10 @@
 #include "cp/http/account_routes.h"
 #include "cp/http/admin_routes.h"
 #include "cp/http/agent_protocol_routes.h"
+#include "cp/http/agent_relay_routes.h"
 #include "cp/http/agent_routes.h"
 #include "cp/http/api.h"
+#include "cp/http/attestation_admin_routes.h"
 #include "cp/http/attestation_routes.h"
 #include "cp/http/billing_routes.h"
 #include "cp/http/deposit_routes.h"
@@ -32,22 +34,32 @@
 #include "cp/integration/intel_ta/intel_ta.h"
 #include "cp/integration/stripe/stripe_client.h"
 #include "cp/jobs/job_runner.h"
+#include "cp/jobs/job_waker.h"
 #include "cp/process_metrics.h"
 #include "cp/service/account_holds.h"
 #include "cp/service/account_identities.h"
 #include "cp/service/account_money.h"
 #include "cp/service/accounts.h"
 #include "cp/service/admin_sessions.h"
+#include "cp/service/agent_assignments.h"
 #include "cp/service/agent_channel.h"
+#include "cp/service/agent_client.h"
+#include "cp/service/agent_endpoint.h"
+#include "cp/service/agent_relay.h"
 #include "cp/service/agent_service.h"
 #include "cp/service/api_keys.h"
+#include "cp/service/attestation_refresh.h"
+#include "cp/service/attestation_sweeper.h"
 #include "cp/service/authenticator.h"
 #include "cp/service/billing.h"
+#include "cp/service/console_access.h"
 #include "cp/service/control_plane_attestation.h"
+#include "cp/service/dependency_errors.h"
 #include "cp/service/deployment_hooks.h"
 #include "cp/service/deposit_ledger.h"
 #include "cp/service/deposits.h"
 #include "cp/service/directory.h"
+#include "cp/service/enrollment_tokens.h"
 #include "cp/service/funds.h"
 #include "cp/service/github_login.h"
 #include "cp/service/github_oidc.h"
@@ -60,6 +72,7 @@
 #include "cp/service/live_map.h"
 #include "cp/service/refusal_audit.h"
 #include "cp/service/registration.h"
+#include "cp/service/restore_hold.h"
 #include "cp/service/session_list.h"
 #include "cp/service/settings.h"
 #include "cp/service/stripe_admin.h"
@@ -107,9 +120,11 @@ struct App::Parts {
   std::unique_ptr<db::SqliteDatabase> database;
   std::unique_ptr<SettingsService> settings;
   std::shared_ptr<std::atomic<GithubRemovalWatch*>> settings_heard_by_github;
+  JobWaker::Line wake_line = JobWaker::line();
   std::optional<IdentityKeys> keys;
   std::atomic<std::int64_t> signing_keys_version = 0;
   std::optional<UtcTime> restored_at;
+  std::unique_ptr<RestoreHold> restore_hold;
   std::unique_ptr<CursorCodec> cursors;
 
   // who asks
@@ -147,6 +162,9 @@ struct App::Parts {
   attestation::DcapVerifier dcap;
   std::unique_ptr<IntelTa> intel_ta;
   std::unique_ptr<ChallengeService> challenges;
+  DependencyErrors dependency_errors{world.clock};
+  NoAssignments assignments;
+  PolicySource attestation_policy;
   std::unique_ptr<EvidenceVerifier> verifier;
 
   // agents
@@ -160,6 +178,14 @@ struct App::Parts {
   std::unique_ptr<RegistrationService> registration;
   std::unique_ptr<AgentChannel> channel;
   std::unique_ptr<AgentService> agents;
+  std::unique_ptr<EnrollmentTokens> enrollment_tokens;
+  std::unique_ptr<AgentEndpoint> agent_endpoint;
+  std::unique_ptr<AgentClient> agent_client;
+  std::unique_ptr<AgentRelay> agent_relay;
+  std::unique_ptr<ConsoleAccess> console_access;
+  std::unique_ptr<AttestationRefresh> refresh;
+  std::unique_ptr<AttestationSweeper> sweeper;
+  std::unique_ptr<AttestationAdmin> attestation_admin;
 
   std::unique_ptr<Catalogue> catalogue;
   // prices, charging, funds
@@ -178,6 +204,7 @@ struct App::Parts {
   std::unique_ptr<StripeAdmin> stripe_admin;
 
   std::unique_ptr<JobRunner> jobs;
+  std::unique_ptr<JobWaker> waker;
   std::unique_ptr<JobAdmin> job_admin;
   std::unique_ptr<AuditListing> audit_listing;
   std::unique_ptr<Health> health;
@@ -191,7 +218,9 @@ struct App::Parts {
   std::unique_ptr<AttestationRoutes> attestation_routes;
   std::unique_ptr<AgentProtocolRoutes> protocol_routes;
   std::unique_ptr<AgentRoutes> agent_routes;
+  std::unique_ptr<AgentRelayRoutes> agent_relay_routes;
   std::unique_ptr<TrustRoutes> trust_routes;
+  std::unique_ptr<AttestationAdminRoutes> attestation_admin_routes;
   std::unique_ptr<AdminRoutes> admin_routes;
   std::unique_ptr<LedgerRoutes> ledger_routes;
   std::unique_ptr<BillingRoutes> billing_routes;
@@ -215,6 +244,7 @@ void build_github(App::Parts& parts);
 void build_ledger(App::Parts& parts);
 void build_evidence(App::Parts& parts);
 void build_agents(App::Parts& parts);
+void build_attestation_admin(App::Parts& parts);
 void build_billing(App::Parts& parts);
 std::expected<void, StartFailure> build_stripe(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);

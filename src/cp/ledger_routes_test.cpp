@@ -253,6 +253,16 @@ TEST_F(LedgerRoutesTest, ACheckCanBeAskedFor) {
   EXPECT_EQ(asked.status, 202) << asked.body;
   EXPECT_THAT(asked.body, HasSubstr(R"("name":"ledger_verify")"));
   EXPECT_EQ(audit("job_run_requested").size(), 1U);
+  const auto full_passes = [&] {
+    return cp.values<std::int64_t>("SELECT COUNT(*) FROM meta WHERE key='ledger_full_pass_at'").front();
+  };
+  ASSERT_TRUE(cp.app().run_job("ledger_verify"));
+  EXPECT_EQ(full_passes(), 1);
+  EXPECT_EQ(send("POST", "/api/v1/admin/billing/verify").status, 202);
+  EXPECT_EQ(full_passes(), 0) << "the next run looks at everything, though a whole pass has just been";
+  const auto ran = cp.app().run_job("ledger_verify");
+  ASSERT_TRUE(ran);
+  EXPECT_EQ(full_passes(), 1);
   EXPECT_EQ(cp.call("POST", "/api/v1/admin/billing/verify").status, 401);
   tamper();
   ASSERT_TRUE(cp.app().run_job("db_check"));  // looks at the ledger as well

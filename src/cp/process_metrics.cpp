@@ -1,5 +1,9 @@
 #include "cp/process_metrics.h"
 
+#include <boost/describe/enumerators.hpp>
+#include <boost/mp11/algorithm.hpp>
+
+#include "attestation/validate/policy.h"
 #include "common/http_client.h"
 #include "common/log.h"
 #include "cp/domain/agent.h"
@@ -10,6 +14,13 @@ namespace {
 std::vector<std::string> all_slugs() {
   std::vector<std::string> out;
   for (const ErrorInfo& info : error_table()) out.emplace_back(info.slug);
+  return out;
+}
+
+std::vector<std::string> all_warnings() {
+  std::vector<std::string> out;
+  boost::mp11::mp_for_each<boost::describe::describe_enumerators<attestation::Warning>>(
+      [&](auto warning) { out.emplace_back(warning.name); });
   return out;
 }
 
@@ -42,7 +53,13 @@ ProcessMetrics::ProcessMetrics(metrics::Registry& registry, const std::string& v
                                       {{"result", {"accepted", "rejected"}}, {"code", all_slugs()}})),
       attestation_seconds_(registry.histogram("ee_attestation_duration_seconds", "Duration of attempts.",
                                               {{"step", {"all"}}}, metrics::latency_buckets())),
+      warnings_(registry.counter("ee_attestation_warnings_total", "Warnings of accepted evidence.",
+                                 {{"code", all_warnings()}})),
       nonces_(registry.counter("ee_nonce_issued_total", "Challenges given.", {{"purpose", {"register", "refresh"}}})),
+      nonces_consumed_(registry.counter("ee_nonce_consumed_total", "Nonces used up.")),
+      nonces_rejected_(registry.counter(
+          "ee_nonce_rejected_total", "Challenges refused.",
+          {{"reason", {"nonce_unknown", "nonce_expired", "nonce_context_mismatch", "nonce_replayed"}}})),
       heartbeats_(registry.counter("ee_agent_heartbeats_total", "Heartbeats.",
                                    {{"result", {"ok", "duplicate", "refused", "failed"}}})),
       rate_limited_(registry.counter(
@@ -125,14 +142,28 @@ void ProcessMetrics::request(const net::AccessRecord& record) {
 
 void ProcessMetrics::rate_limited(std::string_view limit_class) { rate_limited_.with({limit_class}).increment(); }
 
-void ProcessMetrics::registration(std::optional<ErrorCode> reason, Milliseconds took) {
-  attempts_.with({"register", reason ? "rejected" : "accepted"}).increment();
+void ProcessMetrics::registration(std::optional<ErrorCode> reason, const AttestationAttempt& attempt,
+                                  Milliseconds took) {
   registrations_.with({reason ? "rejected" : "accepted", reason ? slug(*reason) : "ok"}).increment();
+  attestation(reason, attempt, took);
+}
+
+void ProcessMetrics::attestation(std::optional<ErrorCode> reason, const AttestationAttempt& attempt,
+                                 Milliseconds took) {
+  attempts_.with({attempt.purpose, reason ? "rejected" : "accepted"}).increment();
   if (reason) rejects_.with({slug(*reason)}).increment();
+  if (!reason)
+    for (const std::string& warning : attempt.warnings) warnings_.with({warning}).increment();
   attestation_seconds_.with({"all"}).observe(static_cast<double>(took.count()) / 1e3);
 }
 
-void ProcessMetrics::nonce_issued() { nonces_.with({"register"}).increment(); }
+void ProcessMetrics::nonce_issued(std::string_view purpose) { nonces_.with({purpose}).increment(); }
+void ProcessMetrics::nonce_used(std::optional<ErrorCode> refused) {
+  if (refused)
+    nonces_rejected_.with({slug(*refused)}).increment();
+  else
+    nonces_consumed_.increment();
+}
 void ProcessMetrics::heartbeat(HeartbeatResult result) { heartbeats_.with({name_of(result)}).increment(); }
 void ProcessMetrics::tunnel(std::string_view op, std::string_view result) { tunnels_.with({op, result}).increment(); }
 void ProcessMetrics::cloudflare_call(std::string_view op, std::string_view status) {

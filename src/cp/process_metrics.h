@@ -6,6 +6,7 @@
 
 #include "attestation/verify/collateral_cache.h"
 #include "common/metrics.h"
+#include "cp/domain/attestation_attempt.h"
 #include "cp/service/heartbeat.h"
 #include "db/sqlite_observer.h"
 #include "net/server.h"
@@ -29,8 +30,12 @@ class ProcessMetrics final : public db::SqliteObserver {
   /// One request: metrics, and the access line in the log (query strings never appear).
   void request(const net::AccessRecord& record);
   void rate_limited(std::string_view limit_class);
-  void registration(std::optional<ErrorCode> reason, Milliseconds took);
-  void nonce_issued();
+  void registration(std::optional<ErrorCode> reason, const AttestationAttempt& attempt, Milliseconds took);
+  /// An attempt to attest, of a registration or a refresh.
+  void attestation(std::optional<ErrorCode> reason, const AttestationAttempt& attempt, Milliseconds took);
+  void nonce_issued(std::string_view purpose);
+  /// A nonce was used up (nothing), or refused with the reason.
+  void nonce_used(std::optional<ErrorCode> refused);
   void heartbeat(HeartbeatResult result);
   void tunnel(std::string_view op, std::string_view result);
   void cloudflare_call(std::string_view op, std::string_view status);
@@ -46,7 +51,10 @@ class ProcessMetrics final : public db::SqliteObserver {
   metrics::Family<metrics::Counter> rejects_;
   metrics::Family<metrics::Counter> registrations_;
   metrics::Family<metrics::Histogram> attestation_seconds_;
+  metrics::Family<metrics::Counter> warnings_;
   metrics::Family<metrics::Counter> nonces_;
+  metrics::Counter nonces_consumed_;
+  metrics::Family<metrics::Counter> nonces_rejected_;
   metrics::Family<metrics::Counter> heartbeats_;
   metrics::Family<metrics::Counter> rate_limited_;
   metrics::Family<metrics::Counter> tunnels_;

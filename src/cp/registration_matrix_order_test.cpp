@@ -136,18 +136,20 @@ TEST(RegistrationOrder, TheDeadlineEndsTheVerificationAtEachStep) {
 // covers: S01_FAIL_002
 TEST(RegistrationOrder, MoreVerificationsThanAreAllowedAtOnceAreBusy) {
   TestAnswer second;
-  RegistrationCase tried(
-      {{.environment = {{"EE_VERIFY_MAX_CONCURRENCY", "1"}}, .before_step = [&](RegistrationCase& c, VerificationStep) {
-          c.quiet = true;
-          const EmulatedAgent other("tdx-agent-002", c.random);
-          second = c.cp->register_agent(other);
-        }}});
+  RegistrationCase tried({{.environment = {{"EE_VERIFY_MAX_CONCURRENCY", "1"}},
+                           .before_step = [&](RegistrationCase& c, VerificationStep step) {
+                             if (step == VerificationStep::policy) return;  // no slot is held yet
+                             c.quiet = true;
+                             const EmulatedAgent other("tdx-agent-002", c.random);
+                             second = c.cp->register_agent(other);
+                           }}});
   EXPECT_EQ(tried.send().status, 201);
   EXPECT_EQ(second.status, 503);
   EXPECT_EQ(second.code(), "verifier_busy");
   EXPECT_FALSE(second.header("Retry-After").empty());
   EXPECT_EQ(tried.cp->agents(), 1);
   EXPECT_EQ(tried.used_nonces(), 1) << "the refused one keeps its nonce";
+  EXPECT_EQ(tried.refusals(), std::vector<std::string>{"verifier_busy"}) << "it had passed step 1";
 }
 
 // covers: S01_FAIL_003

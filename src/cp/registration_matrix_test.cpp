@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "attestation/quote/layout.h"
+#include "attestation/workload_log.h"
 #include "tests/support/event_log_maker.h"
 #include "tests/support/registration_case.h"
 
@@ -226,7 +227,10 @@ TEST(RegistrationMatrix, RefusesWhatTheBuiltInVerifierRefusesOfAQuote) {
              [](EmulatedEvidence& e) {
                e.change_qe_report = [](ByteArray<384>& report) { report[MrSigner::offset] ^= 1; };
              }),
-      quoted("tdx_module_unsupported", [](EmulatedEvidence& e) { e.spec.tee_tcb_svn = {5, 7, 2}; }),
+      quoted("tdx_module_unsupported",
+             [](EmulatedEvidence& e) {
+               e.spec.tee_tcb_svn = {5, 7, 2};
+             }),
       quoted("tdx_module_mismatch", [](EmulatedEvidence& e) { e.spec.seam_attributes = std::uint64_t{1} << 63; }),
       quoted("tcb_not_supported", [](EmulatedEvidence& e) { e.spec.tee_tcb_svn = attestation::kUnsupportedTcbSvn; }),
   });
@@ -246,8 +250,14 @@ TEST(RegistrationMatrix, RefusesWhenCollateralRefusesOrIsBad) {
              }),
       quoted(
           "collateral_expired", [](EmulatedEvidence& e) { e.options.issued_at -= std::chrono::days(31); }, 503),
-      quoted("crl_invalid", with_collateral([](EmulatedCollateral& all) { all.pck_crl = {0x30, 0x00}; }), 503),
-      quoted("crl_invalid", with_collateral([](EmulatedCollateral& all) { all.root_ca_crl = {0x30, 0x00}; }), 503),
+      quoted("crl_invalid", with_collateral([](EmulatedCollateral& all) {
+               all.pck_crl = {0x30, 0x00};
+             }),
+             503),
+      quoted("crl_invalid", with_collateral([](EmulatedCollateral& all) {
+               all.root_ca_crl = {0x30, 0x00};
+             }),
+             503),
       quoted("tcb_info_signature_invalid",
              with_collateral([](EmulatedCollateral& all) { all.tcb_info_signature[0] ^= 1; }), 503),
       quoted("qe_identity_signature_invalid",
@@ -303,10 +313,23 @@ TEST(RegistrationMatrix, RefusesByLogs) {
       {.code = "event_log_missing", .status = 400, .environment = {{"EE_EVENT_LOG_MODE", "required"}}},
       claimed("event_log_malformed", 400, log(ByteVector{1, 2, 3})),
       claimed("event_log_mismatch", 403, log(maker.log())),
-      claimed("workload_unknown", 403,
+      claimed("workload_log_mismatch", 403,
               [](RegistrationCase& c) {
                 c.registration.request.evidence.workload_log =
                     std::vector<agent_api::WorkloadLogEntry>{{.op = "deploy", .payload = "{}"}};
+              }),
+      claimed("workload_unknown", 403,
+              [](RegistrationCase& c) {
+                const std::string payload =
+                    attestation::workload_payload({.app = "hello",
+                                                   .compose_sha256 = std::string(64, 'a'),
+                                                   .deployment_id = "0190a000-0000-7000-8000-000000000001",
+                                                   .op = attestation::WorkloadOp::deploy});
+                const std::string_view log[] = {payload};
+                c.evidence.spec.measurements.rtmrs[3] = attestation::replay_workload_log(log);
+                c.quote_for(c.claims());
+                c.registration.request.evidence.workload_log =
+                    std::vector<agent_api::WorkloadLogEntry>{{.op = "deploy", .payload = payload}};
               }),
   });
 }

@@ -1,15 +1,47 @@
 #include "net/chunked.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "net/chars.h"
+#include "net/http.h"
 
 namespace ee::net {
 namespace {
 
 constexpr std::size_t kMaxSizeDigits = 8;
 constexpr std::size_t kMaxTrailerBytes = 4096;
+
+/// RFC 9110 section 6.5.1: fields of framing, routing, authentication and content control are not taken from a trailer,
+/// nor are those that only this platform sets.
+bool may_be_trailer(std::string_view name) {
+  constexpr std::array<std::string_view, 20> kNever = {"authorization",
+                                                       "connection",
+                                                       "content-encoding",
+                                                       "content-length",
+                                                       "content-range",
+                                                       "content-type",
+                                                       "cookie",
+                                                       "expect",
+                                                       "forwarded",
+                                                       "host",
+                                                       "keep-alive",
+                                                       "location",
+                                                       "max-forwards",
+                                                       "proxy-authorization",
+                                                       "set-cookie",
+                                                       "te",
+                                                       "trailer",
+                                                       "upgrade",
+                                                       "transfer-encoding",
+                                                       "via"};
+  const auto starts_with = [&](std::string_view prefix) {
+    return name.size() >= prefix.size() && equal_ignoring_case(name.substr(0, prefix.size()), prefix);
+  };
+  if (starts_with("x-ee-") || starts_with("x-forwarded-")) return false;
+  return std::ranges::none_of(kNever, [&](std::string_view never) { return equal_ignoring_case(name, never); });
+}
 
 }  // namespace
 
@@ -60,8 +92,11 @@ ChunkStatus ChunkedDecoder::decode_size(std::string_view line) {
 bool ChunkedDecoder::decode_trailer(std::string_view line) {
   trailer_bytes_ += line.size() + 2;
   const std::size_t colon = line.find(':');
-  return colon != std::string_view::npos && is_token(line.substr(0, colon)) &&
-         all_are(kFieldChar, line.substr(colon + 1));
+  if (colon == std::string_view::npos || !is_token(line.substr(0, colon)) ||
+      !all_are(kFieldChar, line.substr(colon + 1)))
+    return false;
+  if (keeps_trailers_ && may_be_trailer(line.substr(0, colon))) trailers_.append(line).append("\r\n");
+  return true;
 }
 
 }  // namespace ee::net

@@ -43,11 +43,13 @@ void Connection::start() {
 
 void Connection::want_read() {
   if (reading_ || end_of_file_ || phase_ == State::closed) return;
-  const std::size_t limit = state_.config.head.max_bytes + kBodyRead;
-  if (in_.size() >= limit) return;  // pipelined requests wait in the socket
-  const std::size_t wanted = tls_                                                 ? kTlsRead
-                             : (phase_ == State::body || phase_ == State::linger) ? kBodyRead
-                                                                                  : kMinRead;
+  // Pipelined requests, and bodies that their handler does not want yet, wait in the socket.
+  const bool takes_body = phase_ == State::stream && !stream_->body_done;
+  const std::size_t limit = takes_body ? kBodyRead : state_.config.head.max_bytes + kBodyRead;
+  if (in_.size() >= limit) return;
+  const std::size_t wanted = tls_                                                               ? kTlsRead
+                             : (phase_ == State::body || phase_ == State::linger || takes_body) ? kBodyRead
+                                                                                                : kMinRead;
   const std::span<char> room = (tls_ ? tls_in_ : in_).prepare(wanted);
   reading_ = true;
   socket_.async_read_some(asio::buffer(room.data(), room.size()),
@@ -86,7 +88,7 @@ bool Connection::take_in(std::size_t bytes) {
   in_.append(plain);
   if (!was_established && tls_->established()) deadline_ = now_ + state_.config.idle_timeout;
   if (tls_->peer_closed()) end_of_file_ = true;
-  if (end_of_file_ && exchange_) exchange_->stop.request_stop();
+  if (end_of_file_ && handling_) handling_->stop.request_stop();
   flush();
   if (!fine) close();
   return phase_ != State::closed;
@@ -94,36 +96,47 @@ bool Connection::take_in(std::size_t bytes) {
 
 void Connection::on_peer_gone(bool end_of_file) {
   if (!end_of_file || phase_ == State::linger) return close();
-  // Half-closed: requests already here are still answered, but whoever waits for the answer may be gone.
+  // Half-closed: requests already here are still answered, but whoever waits for the answer may be gone. A streamed
+  // exchange ends; only in a tunnel each side ends by itself.
   end_of_file_ = true;
-  if (exchange_) exchange_->stop.request_stop();
+  if (handling_) handling_->stop.request_stop();
   process();
 }
 
 void Connection::process() {
-  bool progress = true;
-  while (progress && !writing_ && !closing_) {
-    if (phase_ == State::head)
-      progress = read_head();
-    else if (phase_ == State::body)
-      progress = read_body();
-    else
-      progress = false;
-    if (out_.size() > kFlushBytes) flush();
-  }
-  flush();
+  if (processing_ || phase_ == State::closed) return;
+  processing_ = true;
+  do {
+    bool progress = true;
+    while (progress && !closing_) {
+      if (phase_ == State::stream)
+        progress = read_stream();
+      else if (phase_ == State::head)
+        progress = !writing_ && read_head();
+      else if (phase_ == State::body)
+        progress = !writing_ && read_body();
+      else
+        progress = false;
+      if (out_.size() > kFlushBytes) flush();
+    }
+    flush();
+  } while (deliver_drained());
+  processing_ = false;
   if (phase_ == State::closed) return;
+  if (broken_) return close();
+  if (end_of_file_ && phase_ == State::stream && !stream_->tunnel) return close();
   if (end_of_file_ && !writing_ && (phase_ == State::head || phase_ == State::body)) return close();
   if (phase_ == State::head && !reading_) in_.shrink_if_empty(kKeptBytes);
   want_read();
 }
 
 void Connection::flush() {
-  if (writing_ || phase_ == State::closed) return;
+  if (writing_ || broken_ || phase_ == State::closed) return;
+  const bool ends = closing_ || (stream_ && stream_->output_ended);
   if (tls_) {
-    if (!out_.empty() && !tls_->send(out_, wire_)) return close();
+    if (!out_.empty() && !tls_->send(out_, wire_)) return fail();
     out_.clear();
-    if (closing_ && !std::exchange(tls_closed_, true)) tls_->close(wire_);
+    if (ends && !std::exchange(tls_closed_, true)) tls_->close(wire_);
   }
   std::string& ready = tls_ ? wire_ : out_;
   sending_.swap(ready);
@@ -134,13 +147,17 @@ void Connection::flush() {
     if (error == asio::error::would_block)
       written = 0;
     else if (error)
-      return close();
+      return fail();
   }
   if (written == sending_.size()) {
     sending_.clear();
     sending_.swap(ready);  // its memory is used again
-    if (ready.capacity() > kKeptBytes) ready = {};
+    if (ready.capacity() > kKeptBytes && !stream_) ready = {};
     if (closing_ && phase_ != State::linger) begin_linger();
+    if (ends && phase_ == State::stream) {
+      boost::system::error_code ignored;
+      socket_.shutdown(Socket::shutdown_send, ignored);
+    }
     return;
   }
   sent_ = written;
@@ -148,8 +165,15 @@ void Connection::flush() {
   write_rest();
 }
 
+/// The socket is of no more use. A stream's handler that is writing right now hears of it when it has returned.
+void Connection::fail() {
+  if (!stream_) return close();
+  if (std::exchange(broken_, true) || processing_) return;
+  loop_.post([self = shared_from_this()] { self->close(); });
+}
+
 void Connection::write_rest() {
-  write_deadline_ = now_ + state_.config.write_stall_timeout;
+  write_deadline_ = now_ + (stream_ ? stream_->write_stall : state_.config.write_stall_timeout);
   socket_.async_write_some(asio::buffer(sending_.data() + sent_, sending_.size() - sent_),
                            [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
                              self->on_written(error, bytes);
@@ -164,7 +188,7 @@ void Connection::on_written(const boost::system::error_code& error, std::size_t 
   if (sent_ < sending_.size()) return write_rest();
   writing_ = false;
   sending_.clear();
-  if (sending_.capacity() > kKeptBytes) sending_ = {};
+  if (sending_.capacity() > kKeptBytes && !stream_) sending_ = {};
   if (phase_ == State::head && !head_started_) deadline_ = now_ + state_.config.idle_timeout;
   process();
 }
@@ -185,6 +209,10 @@ void Connection::sweep(SteadyTime now) {
   if (phase_ == State::closed) return;
   now_ = now;
   if (writing_ && now >= write_deadline_) return reset();
+  if (phase_ == State::stream) {
+    const std::shared_ptr<StreamHandler> handler = stream_->handler;
+    return handler->on_tick(now);
+  }
   if (phase_ == State::body && !discarding_ && state_.config.min_body_rate_bytes > 0) {
     const auto window_ms = static_cast<std::uint64_t>(state_.config.body_rate_window.count());
     if (body_rate_.too_slow(now, state_.config.min_body_rate_bytes * window_ms / 1000)) return on_timeout();
@@ -203,12 +231,17 @@ void Connection::on_timeout() {
       refuse(ErrorCode::request_timeout, "the request's body did not arrive in time");
       return process();
     case State::handler: on_handler_timeout(); return process();
+    case State::stream: return;
     case State::linger:
     case State::closed: return close();
   }
 }
 
 void Connection::begin_drain() {
+  if (phase_ == State::stream) {
+    const std::shared_ptr<StreamHandler> handler = stream_->handler;
+    return handler->on_drain();
+  }
   const bool idle = phase_ == State::head && in_.empty() && out_.empty() && !writing_;
   if (idle) close();
 }
@@ -226,12 +259,18 @@ void Connection::close() {
   phase_ = State::closed;
   boost::system::error_code ignored;
   socket_.close(ignored);
-  if (exchange_) exchange_->stop.request_stop();
-  exchange_.reset();
+  if (handling_) handling_->stop.request_stop();
+  handling_.reset();
   state_.uncharge_body(charged_);
   charged_ = 0;
   state_.remove_connection(address_key_);
+  const std::shared_ptr<Connection> self = shared_from_this();
   loop_.forget(*this);
+  if (!stream_) return;
+  observe_stream();
+  const std::shared_ptr<StreamHandler> handler = std::move(stream_->handler);
+  stream_.reset();
+  handler->on_gone();
 }
 
 }  // namespace ee::net

@@ -78,9 +78,9 @@ void Connection::begin_request(Head& head) {
     std::erase_if(head.fields, [](const HeadField& field) { return is_forwarding_field(field.name); });
   if (const auto expect = head.field("expect"); expect && !head.expects_continue && !head.http_1_0)
     return answer_without_body(head, Response{.status = 417, .close = true});
-  if (answer_preflight(head)) return;
+  if (open_stream(head) || answer_preflight(head)) return;
   Admission admission;
-  if (auto answer = admit(head, admission)) return answer_without_body(head, std::move(*answer));
+  if (auto refusal = admit(head, admission)) return answer_without_body(head, std::move(*refusal));
 
   Request request = make_request(head, std::move(admission.params));
   const bool has_body = head.has_body();
@@ -98,18 +98,26 @@ void Connection::begin_request(Head& head) {
   body_rate_.start(now_, state_.config.body_rate_window);
 }
 
+RequestHead Connection::request_head(const Head& head) const {
+  return {.method = head.method,
+          .path = head.path,
+          .query = head.query,
+          .fields = head.fields,
+          .content_length = head.content_length,
+          .chunked = head.chunked,
+          .peer_address = peer_address_,
+          .client_address = meta_.client_address,
+          .request_id = meta_.request_id,
+          .traceparent = meta_.traceparent,
+          .peer_trusted = peer_trusted_,
+          .http_1_0 = head.http_1_0,
+          .tls = tls_ != nullptr};
+}
+
 /// The application's answer at once, or the server's own refusal; else the route is noted and nothing returned.
 std::optional<Response> Connection::admit(const Head& head, Admission& admission) {
   try {
-    admission = state_.app.admit(RequestHead{.method = head.method,
-                                             .path = head.path,
-                                             .query = head.query,
-                                             .fields = head.fields,
-                                             .content_length = head.content_length,
-                                             .chunked = head.chunked,
-                                             .peer_address = peer_address_,
-                                             .client_address = meta_.client_address,
-                                             .request_id = meta_.request_id});
+    admission = state_.app.admit(request_head(head));
   } catch (...) {
     return problem(ErrorCode::internal_error);
   }
@@ -145,7 +153,7 @@ void Connection::answer_without_body(const Head& head, Response response) {
   if (head.chunked) chunks_.emplace(kMaxDiscard);
   in_.consume(reader_.size());
   compress(response, meta_.client_takes_gzip);
-  respond(std::move(response), has_body && !droppable);
+  answer(std::move(response), has_body && !droppable);
   if (!has_body || closing_ || phase_ == State::closed) return;
   discarding_ = true;
   phase_ = State::body;
@@ -225,15 +233,15 @@ void Connection::body_complete() {
 void Connection::serve(Request request) {
   request.deadline = now_ + meta_.route->handler_timeout;
   if (meta_.route->fast) {
-    std::optional<Response> answer;
+    std::optional<Response> ready;
     try {
-      answer = state_.app.try_fast(request);
+      ready = state_.app.try_fast(request);
     } catch (...) {
-      answer = problem(ErrorCode::internal_error);
+      ready = problem(ErrorCode::internal_error);
     }
-    if (answer) {
-      compress(*answer, meta_.client_takes_gzip);
-      return respond(std::move(*answer));
+    if (ready) {
+      compress(*ready, meta_.client_takes_gzip);
+      return answer(std::move(*ready));
     }
   }
   dispatch(std::move(request));
@@ -241,52 +249,52 @@ void Connection::serve(Request request) {
 
 void Connection::dispatch(Request request) {
   InFlightSlot slot = state_.take_slot(meta_.route->reserved);
-  if (!slot) return respond(problem(ErrorCode::overloaded));
-  exchange_ = std::make_shared<Exchange>();
-  exchange_->request = std::move(request);
-  exchange_->request.stop = exchange_->stop.get_token();
-  exchange_->slot = std::move(slot);
-  exchange_->client_takes_gzip = meta_.client_takes_gzip;
+  if (!slot) return answer(problem(ErrorCode::overloaded));
+  handling_ = std::make_shared<Handling>();
+  handling_->request = std::move(request);
+  handling_->request.stop = handling_->stop.get_token();
+  handling_->slot = std::move(slot);
+  handling_->client_takes_gzip = meta_.client_takes_gzip;
   phase_ = State::handler;
-  deadline_ = exchange_->request.deadline;
+  deadline_ = handling_->request.deadline;
   const Lane lane = meta_.route->reserved ? Lane::reserved : meta_.route->outside ? Lane::outside : Lane::normal;
-  state_.pool.submit(lane, [self = shared_from_this(), exchange = exchange_] { self->run(exchange); });
+  state_.pool.submit(lane, [self = shared_from_this(), handling = handling_] { self->run(handling); });
 }
 
 /// On a worker. Touches nothing of the connection but what never changes.
-void Connection::run(const std::shared_ptr<Exchange>& exchange) {
-  exchange->started.store(true, std::memory_order_relaxed);
-  if (!exchange->stop.stop_requested()) {
+void Connection::run(const std::shared_ptr<Handling>& handling) {
+  handling->started.store(true, std::memory_order_relaxed);
+  if (!handling->stop.stop_requested()) {
     try {
-      const std::string request_id = exchange->request.request_id;
+      const std::string request_id = handling->request.request_id;
       try {
-        exchange->response = state_.app.handle(std::move(exchange->request));
+        handling->response = state_.app.handle(std::move(handling->request));
       } catch (...) {
-        exchange->response = problem_response({.code = ErrorCode::internal_error}, request_id);
+        handling->response = problem_response({.code = ErrorCode::internal_error}, request_id);
       }
-      compress(exchange->response, exchange->client_takes_gzip);
+      compress(handling->response, handling->client_takes_gzip);
     } catch (...) {  // out of memory
-      exchange->response = {.status = 500, .close = true};
+      handling->response = {.status = 500, .close = true};
     }
   }
-  exchange->slot.release();
-  loop_.post([self = shared_from_this(), exchange] { self->on_handled(exchange); });
+  handling->slot.release();
+  loop_.post([self = shared_from_this(), handling] { self->on_handled(handling); });
 }
 
-void Connection::on_handled(const std::shared_ptr<Exchange>& exchange) {
-  if (exchange_ != exchange) return;  // answered by a time-out, or the connection is gone
-  exchange_.reset();
+void Connection::on_handled(const std::shared_ptr<Handling>& handling) {
+  if (handling_ != handling) return;  // answered by a time-out, or the connection is gone
+  handling_.reset();
   now_ = state_.clock.steady_now();
-  respond(std::move(exchange->response));
+  answer(std::move(handling->response));
   process();
 }
 
 void Connection::on_handler_timeout() {
-  const std::shared_ptr<Exchange> exchange = std::move(exchange_);
-  exchange_.reset();
-  exchange->stop.request_stop();
-  const bool started = exchange->started.load(std::memory_order_relaxed);
-  respond(problem(started ? ErrorCode::handler_timeout : ErrorCode::overloaded));
+  const std::shared_ptr<Handling> handling = std::move(handling_);
+  handling_.reset();
+  handling->stop.request_stop();
+  const bool started = handling->started.load(std::memory_order_relaxed);
+  answer(problem(started ? ErrorCode::handler_timeout : ErrorCode::overloaded));
 }
 
 Response Connection::problem(ErrorCode code, std::string_view detail) {
@@ -310,14 +318,18 @@ void Connection::refuse(ErrorCode code, std::string_view detail) {
     meta_.http_1_0 = false;
   }
   if (discarding_) return close();  // its answer is sent already
-  respond(problem(code, detail), true);
+  answer(problem(code, detail), true);
 }
 
-void Connection::respond(Response response, bool must_close) {
+bool Connection::may_keep_alive() const {
+  return meta_.keep_alive && requests_ < state_.config.max_requests_per_connection &&
+         !state_.draining.load(std::memory_order_relaxed);
+}
+
+void Connection::answer(Response response, bool must_close) {
   if (response.drop) return close();
-  const bool keep_alive = !must_close && !response.close && meta_.keep_alive &&
-                          requests_ < state_.config.max_requests_per_connection &&
-                          !state_.draining.load(std::memory_order_relaxed);
+  if (response.stream) return answer_streamed(std::move(response));
+  const bool keep_alive = !must_close && !response.close && may_keep_alive();
   if (!meta_.allowed_origin.empty()) {
     response.headers.push_back({"Access-Control-Allow-Origin", meta_.allowed_origin});
     response.headers.push_back({"Vary", "Origin"});

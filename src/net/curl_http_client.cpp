@@ -1,7 +1,5 @@
 #include "net/curl_http_client.h"
 
-#include <curl/curl.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <sys/socket.h>
 
@@ -12,7 +10,7 @@
 
 #include "common/ip_address.h"
 #include "net/chars.h"
-#include "net/http.h"
+#include "net/curl_transfer.h"
 
 namespace ee::net {
 namespace {
@@ -20,16 +18,8 @@ namespace {
 constexpr std::size_t kMaxIdleHandles = 64;
 constexpr long kMaxIdleConnectionsPerHandle = 4;
 constexpr std::size_t kMaxHeaderBytes = 256UL * 1024;
-constexpr int kPollMs = 1000;
 
-template <auto Free>
-struct Deleter {
-  void operator()(auto* pointer) const { Free(pointer); }
-};
-using MultiHandle = std::unique_ptr<CURLM, Deleter<curl_multi_cleanup>>;
-using EasyHandle = std::unique_ptr<CURL, Deleter<curl_easy_cleanup>>;
-using UrlHandle = std::unique_ptr<CURLU, Deleter<curl_url_cleanup>>;
-using HeaderList = std::unique_ptr<curl_slist, Deleter<curl_slist_free_all>>;
+using UrlHandle = std::unique_ptr<CURLU, CurlDeleter<curl_url_cleanup>>;
 
 /// An easy handle in a multi handle of its own: the latter holds the open connections and can be woken by others.
 struct Handle {
@@ -79,11 +69,6 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* con
   return bytes;
 }
 
-int on_socket(void*, curl_socket_t descriptor, curlsocktype) {
-  ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);  // programs that we start must not inherit it
-  return CURL_SOCKOPT_OK;
-}
-
 /// The socket for an address that curl is about to connect to; none when the address is not a public one.
 curl_socket_t open_public(void* context, curlsocktype, curl_sockaddr* address) {
   std::array<char, NI_MAXHOST> text{};
@@ -111,50 +96,6 @@ std::optional<Origin> origin_of(const std::string& text) {
   return origin.scheme == "http" || origin.scheme == "https" ? std::optional(std::move(origin)) : std::nullopt;
 }
 
-bool is_safe(const HttpClientRequest& request) {
-  return is_token(request.method) && std::ranges::all_of(request.headers, [](const HttpHeader& header) {
-           return is_token(header.name) && (header.value.empty() || all_are(kFieldChar, header.value));
-         });
-}
-
-HttpFailure failure_of(CURLcode code, const Transfer& transfer) {
-  if (transfer.address_refused && code == CURLE_COULDNT_CONNECT) return HttpFailure::address_refused;
-  if (transfer.too_large) return HttpFailure::answer_too_large;
-  switch (code) {
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL: return HttpFailure::bad_url;
-    case CURLE_COULDNT_RESOLVE_HOST: return HttpFailure::resolve;
-    case CURLE_COULDNT_CONNECT: return HttpFailure::connect;
-    case CURLE_OPERATION_TIMEDOUT: return HttpFailure::timeout;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_CRL_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS: return HttpFailure::tls;
-    default: return HttpFailure::protocol;
-  }
-}
-
-HeaderList header_list(const HttpClientRequest& request) {
-  HeaderList list;
-  const auto add = [&](const std::string& line) {
-    curl_slist* const longer = curl_slist_append(list.get(), line.c_str());
-    if (!longer) throw std::bad_alloc();
-    if (!list) list.reset(longer);  // later ones are added behind the first
-  };
-  bool has_content_type = false;
-  for (const HttpHeader& header : request.headers) {
-    add(header.value.empty() ? header.name + ";" : header.name + ": " + header.value);
-    has_content_type = has_content_type || equal_ignoring_case(header.name, "content-type");
-  }
-  if (!has_content_type) add("Content-Type:");  // curl would claim a form
-  add("Expect:");
-  return list;
-}
-
 void set_options(CURL* easy, const HttpClientRequest& request, const curl_slist* headers, Transfer& transfer) {
   const auto set = [easy](CURLoption option, auto value) {
     if (curl_easy_setopt(easy, option, value) == CURLE_OUT_OF_MEMORY) throw std::bad_alloc();
@@ -174,10 +115,14 @@ void set_options(CURL* easy, const HttpClientRequest& request, const curl_slist*
     set(CURLOPT_CAINFO, request.ca_file.c_str());
     set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
   }
+  if (request.own_connection) {
+    set(CURLOPT_FRESH_CONNECT, 1L);
+    set(CURLOPT_FORBID_REUSE, 1L);
+  }
   if (!request.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, request.unix_socket.c_str());
   set(CURLOPT_CONNECTTIMEOUT_MS, positive_ms(request.connect_timeout));
   set(CURLOPT_TIMEOUT_MS, positive_ms(request.total_timeout));
-  set(CURLOPT_SOCKOPTFUNCTION, &on_socket);
+  set(CURLOPT_SOCKOPTFUNCTION, &close_on_exec);
   if (request.addresses == AddressPolicy::public_only) {
     set(CURLOPT_OPENSOCKETFUNCTION, &open_public);
     set(CURLOPT_OPENSOCKETDATA, static_cast<void*>(&transfer));
@@ -205,27 +150,6 @@ HeaderList address_list(const HostLookup& lookup, const Origin& origin) {
   std::string line = origin.host + ':' + origin.port + ':';
   for (const std::string& address : lookup(origin.host)) line += (line.ends_with(':') ? "" : ",") + address;
   return line.ends_with(':') ? HeaderList() : HeaderList(curl_slist_append(nullptr, line.c_str()));
-}
-
-CURLcode perform(const Handle& handle, const std::stop_token& stop) {
-  CURLM* const multi = handle.multi.get();
-  if (curl_multi_add_handle(multi, handle.easy.get()) != CURLM_OK) return CURLE_FAILED_INIT;
-  const std::stop_callback wake(stop, [multi] { curl_multi_wakeup(multi); });
-  CURLcode result = CURLE_FAILED_INIT;
-  for (int running = 1; running > 0;) {
-    if (stop.stop_requested()) {
-      result = CURLE_ABORTED_BY_CALLBACK;
-      break;
-    }
-    if (curl_multi_perform(multi, &running) != CURLM_OK) break;
-    int left = 0;
-    if (const CURLMsg* message = curl_multi_info_read(multi, &left); message && message->msg == CURLMSG_DONE)
-      result = message->data.result;
-    else if (running > 0 && curl_multi_poll(multi, nullptr, 0, kPollMs, nullptr) != CURLM_OK)
-      break;
-  }
-  curl_multi_remove_handle(multi, handle.easy.get());
-  return result;
 }
 
 }  // namespace
@@ -262,34 +186,34 @@ struct CurlHttpClient::Pool {
 };
 
 CurlHttpClient::CurlHttpClient(HostLookup lookup) : lookup_(std::move(lookup)), pool_(std::make_unique<Pool>()) {
-  static std::once_flag once;
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+  init_curl();
 }
 
 CurlHttpClient::~CurlHttpClient() = default;
 
 std::expected<HttpClientResponse, HttpFailure> CurlHttpClient::send(const HttpClientRequest& request) {
   if (request.stop.stop_requested()) return std::unexpected(HttpFailure::cancelled);
-  if (!is_safe(request)) return std::unexpected(HttpFailure::protocol);
+  if (!is_safe(request.method, request.headers)) return std::unexpected(HttpFailure::protocol);
   const auto origin = origin_of(request.url);
   if (!origin) return std::unexpected(HttpFailure::bad_url);
 
   const std::string key = origin->scheme + ' ' + origin->host + ' ' + origin->port + ' ' + request.unix_socket;
   Handle handle = pool_->take(key);
   handle.origin = key;
-  const HeaderList headers = header_list(request);
+  const HeaderList headers = header_list(request.headers);
   const HeaderList addresses = address_list(lookup_, *origin);
   Transfer transfer{.response = {}, .max_bytes = request.max_response_bytes};
   set_options(handle.easy.get(), request, headers.get(), transfer);
   if (addresses) curl_easy_setopt(handle.easy.get(), CURLOPT_RESOLVE, addresses.get());
-  const CURLcode code = perform(handle, request.stop);
+  const CURLcode code = perform(handle.multi.get(), handle.easy.get(), request.stop);
   long status = 0;
   curl_easy_getinfo(handle.easy.get(), CURLINFO_RESPONSE_CODE, &status);
   curl_easy_reset(handle.easy.get());  // keeps connections, forgets pointers into this frame
   pool_->give_back(std::move(handle));
 
-  if (code == CURLE_ABORTED_BY_CALLBACK) return std::unexpected(HttpFailure::cancelled);
-  if (code != CURLE_OK) return std::unexpected(failure_of(code, transfer));
+  if (transfer.address_refused && code == CURLE_COULDNT_CONNECT) return std::unexpected(HttpFailure::address_refused);
+  if (transfer.too_large && code != CURLE_ABORTED_BY_CALLBACK) return std::unexpected(HttpFailure::answer_too_large);
+  if (code != CURLE_OK) return std::unexpected(failure_of(code));
   transfer.response.status = static_cast<int>(status);
   return std::move(transfer.response);
 }

@@ -71,6 +71,16 @@ TEST_F(ClientTest, KeepsTheConnection) {
   EXPECT_EQ(test.server->stats().connections, 1U);
 }
 
+TEST_F(ClientTest, TakesAConnectionOfItsOwnWhenAsked) {
+  test.config.max_requests_per_connection = 1000;
+  const auto count = [this](Request&&) { return Response{.body = std::to_string(test.server->stats().connections)}; };
+  route("GET /count", count);
+  route("POST /count", count);
+  test.start();
+  EXPECT_EQ(client.send({.url = url("/count")})->body, "1");
+  EXPECT_EQ(client.send({.method = "POST", .url = url("/count"), .body = "x", .own_connection = true})->body, "2");
+}
+
 TEST_F(ClientTest, TriesAgainWhenAKeptConnectionTurnsOutClosed) {
   test.config.idle_timeout = Milliseconds(1000);
   test.start();

@@ -39,6 +39,8 @@ struct Request {
   std::string_view param(std::string_view name) const;
 };
 
+class StreamBody;
+
 struct Response {
   int status = 200;
   std::vector<HttpHeader> headers = {};
@@ -51,6 +53,8 @@ struct Response {
   std::string principal = {};
   /// Stable code of the error that this answers, for records and metrics; empty when none. Never sent.
   std::string_view code = {};
+  /// Set: the body comes from a `ResponseStream` (net/stream.h) instead of `body`, which is empty.
+  std::shared_ptr<StreamBody> stream = {};
 };
 
 /// ASCII only, as field names and tokens need it.

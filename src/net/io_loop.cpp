@@ -40,6 +40,7 @@ void IoLoop::stop() {
   post([this] {
     timer_.cancel();
     reset_all();
+    locals_.clear();
     context_.stop();
   });
   thread_.join();
@@ -99,6 +100,7 @@ void IoLoop::sweep() {
     const std::shared_ptr<Connection> connection = connections_[i];
     connection->sweep(now);
   }
+  for (auto& [owner, local] : locals_) local->sweep(now);
 }
 
 void IoLoop::begin_drain() {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "net/asio.h"
@@ -12,6 +13,14 @@
 namespace ee::net {
 
 class Connection;
+
+/// What somebody keeps on an io thread beside its connections, such as idle connections to backends. Made, used and
+/// destroyed on that thread.
+class LoopLocal {
+ public:
+  virtual ~LoopLocal() = default;
+  virtual void sweep(SteadyTime now) = 0;
+};
 
 /// One event loop on one thread, with the connections that it serves. All but the constructor, `start`, `stop`, `post`,
 /// `lag` and `bytes_received` belong to that thread.
@@ -47,6 +56,14 @@ class IoLoop {
   void count_received(std::size_t bytes) {
     bytes_received_.store(bytes_received() + bytes, std::memory_order_relaxed);  // one writer
   }
+  /// The object that `owner` keeps here; made by `make` (a unique_ptr to a LoopLocal) the first time.
+  template <class Local, class Make>
+  Local& local(const void* owner, Make make) {
+    std::unique_ptr<LoopLocal>& place = locals_[owner];
+    if (!place) place = make();
+    return static_cast<Local&>(*place);
+  }
+  Clock& clock() { return state_.clock; }
   /// Called at each tick, on this thread.
   std::function<void()> on_tick;
 
@@ -64,6 +81,7 @@ class IoLoop {
   std::atomic<std::int64_t> next_tick_ms_ = 0;  ///< of the steady clock
   std::atomic<std::int64_t> last_lag_ms_ = 0;
   std::atomic<std::uint64_t> bytes_received_ = 0;
+  std::unordered_map<const void*, std::unique_ptr<LoopLocal>> locals_;
   std::thread thread_;
 };
 

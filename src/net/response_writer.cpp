@@ -54,7 +54,15 @@ void append_number(std::string& out, std::size_t number) {
   out.append(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr);
 }
 
-void append_status_line(std::string& out, int status) {
+void append_security_headers(std::string& out, const Response& response, bool hsts) {
+  for (const Default& header : kSecurityHeaders)
+    if (!find(response, header.name)) out += header.line;
+  if (hsts) out += kHsts;
+}
+
+}  // namespace
+
+void write_status_line(std::string& out, int status) {
   if (status == 200) {
     out += "HTTP/1.1 200 OK\r\n";
     return;
@@ -66,39 +74,37 @@ void append_status_line(std::string& out, int status) {
   out += "\r\n";
 }
 
-void append_security_headers(std::string& out, const Response& response, bool hsts) {
-  for (const Default& header : kSecurityHeaders)
-    if (!find(response, header.name)) out += header.line;
-  if (hsts) out += kHsts;
+void write_fields(std::string& out, const Response& response, const ResponseFrame& frame) {
+  for (const HttpHeader& header : response.headers) {
+    if (is_framing(header.name) || !is_token(header.name) || !all_are(kFieldChar, header.value)) continue;
+    out += header.name;
+    out += ": ";
+    out += header.value;
+    out += "\r\n";
+  }
+  if (frame.security_headers) append_security_headers(out, response, frame.hsts);
 }
-
-}  // namespace
 
 void write_response(std::string& out, const Response& response, const ResponseFrame& frame) {
   const bool bodiless = response.status < 200 || response.status == 204 || response.status == 304;
   out.reserve(out.size() + 768 + (frame.head || bodiless ? 0 : response.body.size()));
-  append_status_line(out, response.status);
+  write_status_line(out, response.status);
   out += "Date: ";
   out += frame.date;
-  for (const HttpHeader& header : response.headers) {
-    if (is_framing(header.name) || !is_token(header.name) || !all_are(kFieldChar, header.value)) continue;
-    out += "\r\n";
-    out += header.name;
-    out += ": ";
-    out += header.value;
-  }
+  out += "\r\n";
+  write_fields(out, response, frame);
   if (!bodiless) {
-    out += "\r\nContent-Length: ";
+    out += "Content-Length: ";
     append_number(out, response.body.size());
+    out += "\r\n";
   }
-  out += "\r\nX-Request-Id: ";
+  out += "X-Request-Id: ";
   out += frame.request_id;
   out += "\r\n";
   if (!frame.keep_alive)
     out += "Connection: close\r\n";
   else if (frame.http_1_0)
     out += "Connection: keep-alive\r\n";
-  if (frame.security_headers) append_security_headers(out, response, frame.hsts);
   out += "\r\n";
   if (!frame.head && !bodiless) out += response.body;
 }

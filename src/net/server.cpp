@@ -11,6 +11,7 @@
 #include "net/io_loop.h"
 #include "net/listener.h"
 #include "net/server_state.h"
+#include "net/stream.h"
 
 namespace ee::net {
 namespace {
@@ -43,6 +44,7 @@ std::optional<std::string_view> RequestHead::field(std::string_view name) const 
   return std::nullopt;
 }
 
+std::shared_ptr<StreamHandler> Application::open_stream(const RequestHead&) { return nullptr; }
 std::optional<Response> Application::try_fast(Request&) { return std::nullopt; }
 void Application::observe(const AccessRecord&) {}
 bool Application::allows_origin(std::string_view) { return false; }

@@ -18,6 +18,8 @@
 
 namespace ee::net {
 
+class StreamHandler;
+
 /// Who is turned away first when the process cannot keep up: lists, logs and console data; then everything; heartbeats
 /// and money never (only by the in-flight bound).
 enum class Shed : std::uint8_t { first, second, never };
@@ -45,6 +47,10 @@ struct RequestHead {
   std::string_view peer_address;
   std::string_view client_address;
   std::string_view request_id;
+  std::string_view traceparent = {};
+  bool peer_trusted = false;  ///< else forwarding fields are dropped already
+  bool http_1_0 = false;
+  bool tls = false;
 
   std::optional<std::string_view> field(std::string_view name) const;
 };
@@ -80,6 +86,8 @@ struct AccessRecord {
 class Application {
  public:
   virtual ~Application() = default;
+  /// Asked first, for every request: a handler for one that is to be streamed (net/stream.h), or nothing.
+  virtual std::shared_ptr<StreamHandler> open_stream(const RequestHead& head);
   virtual Admission admit(const RequestHead& head) = 0;
   /// Asked for routes with `fast`, body read. Nothing: `handle` gets the request.
   virtual std::optional<Response> try_fast(Request& request);

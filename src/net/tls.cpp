@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <array>
@@ -27,6 +28,14 @@ class Session final : public TlsSession {
     BIO_set_mem_eof_return(to_peer_, -1);
     SSL_set_bio(ssl_.get(), from_peer_, to_peer_);  // owns both from now on
     SSL_set_accept_state(ssl_.get());
+  }
+
+  /// Makes it the client's side. False when the name is unusable.
+  bool connect_to(const std::string& server_name) {
+    SSL_set_connect_state(ssl_.get());
+    SSL_set_hostflags(ssl_.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return !server_name.empty() && SSL_set1_host(ssl_.get(), server_name.c_str()) == 1 &&
+           SSL_set_tlsext_host_name(ssl_.get(), server_name.c_str()) == 1;
   }
 
   bool receive(std::string_view bytes, std::string& plain, std::string& wire) override {
@@ -102,6 +111,18 @@ class Context final : public TlsContext {
   ContextPointer context_;
 };
 
+class ClientContext final : public TlsClientContext {
+ public:
+  explicit ClientContext(ContextPointer context) : context_(std::move(context)) {}
+  std::unique_ptr<TlsSession> new_session(const std::string& server_name) const override {
+    auto session = std::make_unique<Session>(context_.get());
+    return session->connect_to(server_name) ? std::move(session) : nullptr;
+  }
+
+ private:
+  ContextPointer context_;
+};
+
 int select_http_1_1(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in, unsigned in_size,
                     void*) {
   static constexpr unsigned char kOffered[] = "\x08http/1.1";
@@ -137,6 +158,25 @@ std::expected<std::shared_ptr<const TlsContext>, std::string> TlsContext::load(c
   if (SSL_CTX_check_private_key(raw) != 1)
     return failed("TLS: " + key_file + " does not belong to " + certificate_file);
   return std::make_shared<Context>(std::move(context));
+}
+
+std::expected<std::shared_ptr<const TlsClientContext>, std::string> TlsClientContext::make(const std::string& ca_file) {
+  ContextPointer context(SSL_CTX_new(TLS_client_method()));
+  SSL_CTX* const raw = context.get();
+  const bool trusted = raw && (ca_file.empty() ? SSL_CTX_set_default_verify_paths(raw)
+                                               : SSL_CTX_load_verify_file(raw, ca_file.c_str())) == 1;
+  if (!trusted) {
+    ERR_clear_error();
+    return std::unexpected(ca_file.empty() ? "TLS: no system roots" : "TLS: " + ca_file + " has no usable roots");
+  }
+  SSL_CTX_set_min_proto_version(raw, TLS1_2_VERSION);
+  SSL_CTX_set_options(raw, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_verify(raw, SSL_VERIFY_PEER, nullptr);
+  if (SSL_CTX_set_cipher_list(raw, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1) return std::unexpected("TLS: no cipher suites");
+  constexpr std::array<unsigned char, 9> kProtocols = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+  SSL_CTX_set_alpn_protos(raw, kProtocols.data(), kProtocols.size());
+  return std::make_shared<ClientContext>(std::move(context));
 }
 
 }  // namespace ee::net

@@ -6,7 +6,7 @@
 
 namespace ee::net {
 
-/// One TLS connection on the server's side without any socket: bytes in, bytes out. Not thread-safe.
+/// One TLS connection without any socket: bytes in, bytes out. Not thread-safe.
 class TlsSession {
  public:
   virtual ~TlsSession() = default;
@@ -30,6 +30,17 @@ class TlsContext {
   static std::expected<std::shared_ptr<const TlsContext>, std::string> load(const std::string& certificate_file,
                                                                             const std::string& key_file);
   virtual std::unique_ptr<TlsSession> new_session() const = 0;
+};
+
+/// For connections that we make: TLS 1.2 and later, the peer's chain and name always verified. Immutable.
+class TlsClientContext {
+ public:
+  virtual ~TlsClientContext() = default;
+  /// Trusts the system's roots, or only those of the PEM file. The error is a sentence.
+  static std::expected<std::shared_ptr<const TlsClientContext>, std::string> make(const std::string& ca_file = {});
+  /// Sends `server_name` as SNI and wants a certificate for it. The first bytes to send come from
+  /// `receive({}, ...)`. Nothing when the name is unusable.
+  virtual std::unique_ptr<TlsSession> new_session(const std::string& server_name) const = 0;
 };
 
 }  // namespace ee::net

@@ -73,6 +73,26 @@ TEST_F(CommandLine, FindsDamage) {
   EXPECT_NE(found.output.find("the audit log's chain is broken"), std::string::npos) << found.output;
 }
 
+TEST_F(CommandLine, FindsABalanceThatTheLedgerDoesNotExplain) {
+  ASSERT_EQ(run("migrate").exit_code, 0);
+  ASSERT_EQ(run("db-check").output, "no findings\n");
+  {
+    SystemClock clock;
+    auto database = db::SqliteDatabase::open({.path = dir_ / "easyenclave.db", .strict = false}, clock);
+    ASSERT_TRUE(database);
+    const auto changed = (*database)->write<std::int64_t>([](db::Transaction& tx) {
+      return tx.execute(
+          "UPDATE account_balances SET balance_micros = balance_micros + 1 WHERE account_id ="
+          " (SELECT MIN(account_id) FROM account_balances)");
+    });
+    ASSERT_TRUE(changed) << changed.error().detail;
+    ASSERT_EQ(*changed, 1);
+  }
+  const Ended found = run("db-check");
+  EXPECT_EQ(found.exit_code, 4);
+  EXPECT_NE(found.output.find("the ledger is not sound: balance"), std::string::npos) << found.output;
+}
+
 TEST_F(CommandLine, ReadsAndChangesSettings) {
   EXPECT_EQ(run("settings get agents.stale_hours").output, "24\n");
   const Ended set = run("settings set agents.stale_hours 7");

@@ -72,7 +72,7 @@ class AgentFixture : public ::testing::Test {
                                              config.api_token = Secret(fake_.config().api_token);
                                              return config;
                                            }};
-  Directory directory_{database_};
+  Directory directory_{database_, clock_};
   LiveMap live_{database_};
   NoDeployments deployments_;
   std::unique_ptr<CredentialCache> credentials_ = CredentialCache::create(1024, Milliseconds(5000), random_);

@@ -134,6 +134,10 @@ std::optional<RawResponse> RawClient::read_response(bool to_head) {
   response.head = buffer_.substr(0, end + 2);
   buffer_.erase(0, end + 4);
   if (response.head.size() > 12) response.status = std::atoi(response.head.c_str() + 9);
+  if (!to_head && response.header("transfer-encoding") == "chunked") {
+    if (!read_chunks(response)) return std::nullopt;
+    return response;
+  }
   const auto length = response.header("content-length");
   const std::size_t size = to_head || !length ? 0 : std::strtoull(length->c_str(), nullptr, 10);
   while (buffer_.size() < size)
@@ -141,6 +145,40 @@ std::optional<RawResponse> RawClient::read_response(bool to_head) {
   response.body = buffer_.substr(0, size);
   buffer_.erase(0, size);
   return response;
+}
+
+std::optional<std::string> RawClient::read_line() {
+  std::size_t end = 0;
+  while ((end = buffer_.find("\r\n")) == std::string::npos)
+    if (!fill()) return std::nullopt;
+  std::string line = buffer_.substr(0, end);
+  buffer_.erase(0, end + 2);
+  return line;
+}
+
+bool RawClient::read_chunks(RawResponse& response) {
+  while (true) {
+    const auto size_line = read_line();
+    if (!size_line) return false;
+    const std::size_t size = std::strtoull(size_line->c_str(), nullptr, 16);
+    if (size == 0) break;
+    while (buffer_.size() < size + 2)
+      if (!fill()) return false;
+    response.body.append(buffer_, 0, size);
+    buffer_.erase(0, size + 2);
+  }
+  while (true) {
+    const auto line = read_line();
+    if (!line) return false;
+    if (line->empty()) return true;
+    response.trailers += *line + "\r\n";
+  }
+}
+
+std::optional<std::string> RawClient::read_some(std::size_t at_least) {
+  while (buffer_.size() < at_least)
+    if (!fill()) return std::nullopt;
+  return std::exchange(buffer_, {});
 }
 
 std::string RawClient::read_to_end() {

@@ -10,8 +10,9 @@ namespace ee::testing {
 /// One answer, as it came over the wire.
 struct RawResponse {
   int status = 0;
-  std::string head;  ///< status line and fields, each ended by CRLF
-  std::string body;
+  std::string head;      ///< status line and fields, each ended by CRLF
+  std::string body;      ///< chunks put together
+  std::string trailers;  ///< of a chunked body, each ended by CRLF
 
   /// The value of the first field of that name (any case), or nothing.
   std::optional<std::string> header(std::string_view name) const;
@@ -36,6 +37,8 @@ class RawClient {
   static std::uint64_t bytes_sent();
   /// The next answer, or nothing when the connection ended first. `to_head`: the request was HEAD, so no body follows.
   std::optional<RawResponse> read_response(bool to_head = false);
+  /// What arrives, once it is that many bytes.
+  std::optional<std::string> read_some(std::size_t at_least = 1);
   /// Everything until the peer closes (or resets).
   std::string read_to_end();
   /// Whether the peer has closed, waiting for it.
@@ -50,6 +53,8 @@ class RawClient {
 
  private:
   bool fill();
+  std::optional<std::string> read_line();
+  bool read_chunks(RawResponse& response);
   int descriptor_ = -1;
   std::string buffer_;
 };

@@ -47,6 +47,7 @@ class TestControlPlane {
     std::function<void(cp::VerificationStep)> before_step = {};
     std::shared_ptr<attestation::CollateralSource> collateral = {};
     std::function<void()> before_deposit_post = {};
+    bool run_jobs = false;  ///< as they are in a process; else a test calls single passes
   };
   TestControlPlane() : TestControlPlane(Options()) {}
   explicit TestControlPlane(Options options) : options_(std::move(options)) { start(); }
@@ -75,7 +76,7 @@ class TestControlPlane {
                                         .before_verification_step = options_.before_step,
                                         .collateral = options_.collateral,
                                         .before_deposit_post = options_.before_deposit_post,
-                                        .run_jobs = false});
+                                        .run_jobs = options_.run_jobs});
     if (!app) throw std::runtime_error("start: " + app.error().lines.front());
     app_ = std::move(*app);
   }

@@ -101,7 +101,7 @@ class TunnelFixture : public ::testing::Test {
   cloudflare::CloudflareConfig config_;
   TunnelSettings settings_;
   cloudflare::CloudflareClient cloudflare_{http_, clock_, random_, [this] { return config_; }};
-  Directory directory_{database_};
+  Directory directory_{database_, clock_};
   TunnelService service_{TunnelParts{.database = database_,
                                      .cloudflare = cloudflare_,
                                      .directory = directory_,

@@ -16,7 +16,7 @@
 namespace ee::compose {
 
 constexpr std::size_t kMaxComposeBytes = 64UL * 1024;
-/// Of a resolved document. What is accepted never resolves to more.
+/// Of a resolved document; `resolve` refuses more.
 constexpr std::size_t kMaxResolvedBytes = 320UL * 1024;
 constexpr std::size_t kMaxBreaches = 256;  ///< further ones are counted in the detail only
 

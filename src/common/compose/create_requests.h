@@ -11,10 +11,10 @@ namespace ee::compose {
 
 /// What the agent knows about a deployment's place. All texts are the agent's own, never the file's.
 struct Placement {
-  std::string prefix;              ///< `ee-<d>`: network `<prefix>`, `<prefix>-<net>`, volume `<prefix>_<volume>`
-  std::string workload_address;    ///< host address of published ports
-  std::string secrets_dir;         ///< `<run_dir>/secrets/<deployment>/<revision>`
-  std::int64_t vm_memory_mib = 0;  ///< a service without a memory limit gets this less 512 MiB
+  std::string prefix = {};            ///< `ee-<d>`: network `<prefix>`, `<prefix>-<net>`, volume `<prefix>_<volume>`
+  std::string workload_address = {};  ///< host address of published ports
+  std::string secrets_dir = {};       ///< `<run_dir>/secrets/<deployment>/<revision>`
+  std::int64_t vm_memory_mib = 0;     ///< a service without a memory limit gets this less 512 MiB
   std::map<std::string, std::string> env = {};  ///< the document's `env`
 };
 

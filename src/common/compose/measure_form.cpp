@@ -91,9 +91,15 @@ std::string canonical_compose(const boost::json::value& compose) {
 
 boost::json::value with_images(const boost::json::value& compose, const std::map<std::string, std::string>& pinned) {
   bj::value out = compose;
-  for (auto& service : out.get_object()["services"].get_object())
-    if (const auto found = pinned.find(std::string(name_of(service))); found != pinned.end())
-      service.value().get_object()["image"] = bj::string_view(found->second.data(), found->second.size());
+  auto* top = out.if_object();
+  auto* services = top == nullptr ? nullptr : top->if_contains("services");
+  if (services == nullptr || !services->is_object()) return out;
+  for (auto& service : services->get_object()) {
+    const auto found = pinned.find(std::string(name_of(service)));
+    auto* keys = service.value().if_object();
+    if (found != pinned.end() && keys != nullptr)
+      (*keys)["image"] = bj::string_view(found->second.data(), found->second.size());
+  }
   return out;
 }
 

@@ -84,7 +84,7 @@ Result<Resolved> resolve(const Workload& workload, const std::map<std::string, s
   if (!images) return fail(std::move(images.error()));
   bj::value tree = workload.accepted;
   for (auto& member : tree.get_object()["services"].get_object())
-    force(member.value().get_object(), images->at(std::string(view(bj::string(member.key())))));
+    force(member.value().get_object(), images->at(std::string(member.key().data(), member.key().size())));
   Resolved out;
   out.compose = canonical_compose(tree);
   if (out.compose.size() > kMaxResolvedBytes)

@@ -19,6 +19,7 @@ namespace bj = boost::json;
 constexpr std::size_t kMaxDepth = 32;
 constexpr std::size_t kMaxNodes = 10000;
 constexpr std::size_t kMaxAliases = 100;
+constexpr std::size_t kMaxDirectives = 16;
 constexpr std::size_t kMaxExpandedText = 256UL * 1024;
 constexpr std::string_view kCoreTag = "tag:yaml.org,2002:";
 
@@ -69,6 +70,7 @@ class Reader {
   explicit Reader(std::string_view text) {
     if (yaml_parser_initialize(&parser_) == 0) throw std::bad_alloc();
     yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
+    if (text.data() == nullptr) text = "";  // the library asserts that there is a pointer
     yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()), text.size());
   }
   Reader(const Reader&) = delete;
@@ -276,6 +278,13 @@ class Reader {
   std::size_t text_bytes_ = 0;
 };
 
+/// Directives are compared with each other, so many of them would be slow; a file has use for one.
+std::size_t count_directives(std::string_view text) {
+  std::size_t count = text.starts_with('%') ? 1 : 0;
+  for (auto at = text.find("\n%"); at != text.npos; at = text.find("\n%", at + 2)) ++count;
+  return count;
+}
+
 }  // namespace
 
 Result<boost::json::value> read_compose(std::string_view text) {
@@ -283,6 +292,8 @@ Result<boost::json::value> read_compose(std::string_view text) {
   if (text.size() > kMaxComposeBytes)
     return fail(invalid({start, fmt::format("the file is longer than {} bytes", kMaxComposeBytes)}));
   if (!is_utf8(text)) return fail(invalid({start, "the file is not UTF-8"}));
+  if (count_directives(text) > kMaxDirectives)
+    return fail(invalid({start, fmt::format("the file has more than {} directives", kMaxDirectives)}));
   try {
     return Reader(text).document();
   } catch (const Problem& problem) {

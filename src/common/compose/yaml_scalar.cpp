@@ -49,11 +49,9 @@ Scalar number(std::string_view text) {
   if (text.front() == '+') text.remove_prefix(1);
   double out = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-  const bool underflow = error == std::errc::result_out_of_range && std::abs(out) < 1;
-  if ((error != std::errc() && !underflow) || end != text.data() + text.size() ||
-      !(std::abs(out) <= static_cast<double>(kMaxInteger)))
-    return {.kind = ScalarKind::number, .problem = "a number is beyond 2^53"};
-  return {.kind = ScalarKind::number, .value = underflow ? 0.0 : out};
+  if (error != std::errc() || end != text.data() + text.size() || !(std::abs(out) <= static_cast<double>(kMaxInteger)))
+    return {.kind = ScalarKind::number, .problem = "a number is too large or too small"};
+  return {.kind = ScalarKind::number, .value = out};
 }
 
 }  // namespace

@@ -15,6 +15,8 @@ struct AttestationAttempt {
   std::string source_ip;
   std::optional<std::string> vm_name = {};
   std::optional<std::string> agent_id = {};
+  std::string node_size = {};
+  bool quote_verified = false;  ///< a verifier found the quote genuine
   std::optional<std::string> nonce_id = {};
   std::optional<std::string> quote_sha256 = {};
   std::optional<std::string> mrtd = {};

@@ -56,6 +56,10 @@ net::Response get_job_runs(AdminRoutes& context, const Call& call) {
                    200, call.request.request_id);
 }
 
+net::Response delete_restore_hold(AdminRoutes& context, const Call& call) {
+  return answer_of(context.restore_hold.lift(actor_of(call)), 200, call.request.request_id);
+}
+
 net::Response post_job_run(AdminRoutes& context, const Call& call) {
   return answer_of(context.jobs.run_now(std::string(call.request.param("name")), actor_of(call)), 202,
                    call.request.request_id);
@@ -148,6 +152,10 @@ void add_admin_routes(std::vector<Route>& table, AdminRoutes& context) {
       {.summary = "Asks for a run now.",
        .tag = "jobs",
        .answers = {{202, "It runs as soon as it may.", answer_schema<JobRunRequested>()}}});
+  add("DELETE", "/api/v1/admin/cleanup/hold", delete_restore_hold,
+      {.summary = "After a restore: removals of what the database does not know may begin.",
+       .tag = "jobs",
+       .answers = {{200, "Whether it was held.", answer_schema<RestoreHold::View>()}}});
   add("GET", "/api/v1/admin/audit", get_audit,
       {.summary = "The audit log, decisions about evidence included, newest first.",
        .tag = "audit",

@@ -8,6 +8,7 @@
 #include "cp/http/route.h"
 #include "cp/jobs/job_admin.h"
 #include "cp/service/audit_listing.h"
+#include "cp/service/restore_hold.h"
 #include "cp/service/settings.h"
 
 namespace ee::cp {
@@ -17,6 +18,7 @@ struct AdminRoutes {
   SettingsService& settings;
   JobAdmin& jobs;
   AuditListing& audit;
+  RestoreHold& restore_hold;
   const CursorCodec& cursors;
 };
 

@@ -9,6 +9,8 @@ namespace {
 
 using agent_api::ChallengeRequest;
 using agent_api::HeartbeatRequest;
+using agent_api::RefreshChallengeRequest;
+using agent_api::RefreshRequest;
 using agent_api::RegisterRequest;
 
 constexpr std::size_t kRegisterMaxBytes = 1024UL * 1024;
@@ -31,24 +33,44 @@ net::Response post_challenge(AgentProtocolRoutes& context, const Call& call) {
   auto issued = context.challenges.issue(static_cast<std::uint8_t>(attestation::Purpose::register_), wanted->vm_name,
                                          "", wanted->client_nonce, context.challenge_policy());
   if (!issued) return error_answer(issued.error(), call.request.request_id);
-  if (context.challenge_issued) context.challenge_issued();
+  if (context.challenge_issued) context.challenge_issued("register");
   return signed_answer(200, std::move(issued->body), issued->signature);
+}
+
+EvidenceTransport transport_of(const net::Request& request) {
+  return {.method = request.method,
+          .path = request.path,
+          .body = request.body,
+          .signature = request.header("X-EE-Agent-Signature"),
+          .source_ip = request.client_address,
+          .request_id = request.request_id,
+          .stop = request.stop};
 }
 
 net::Response post_register(AgentProtocolRoutes& context, const Call& call) {
   const net::Request& request = call.request;
   const auto wanted = json::read<RegisterRequest>(request.body);
   if (!wanted) return error_answer(wanted.error(), request.request_id);
-  const EvidenceTransport transport{.method = request.method,
-                                    .path = request.path,
-                                    .body = request.body,
-                                    .signature = request.header("X-EE-Agent-Signature"),
-                                    .source_ip = request.client_address,
-                                    .request_id = request.request_id,
-                                    .stop = request.stop};
-  auto registered = context.registration.register_agent(*wanted, transport);
+  auto registered = context.registration.register_agent(*wanted, transport_of(request));
   if (!registered) return error_answer(registered.error(), request.request_id);
   return signed_answer(registered->status, std::move(registered->body), registered->signature);
+}
+
+net::Response post_refresh_challenge(AgentProtocolRoutes& context, const Call& call) {
+  const auto wanted = json::read<RefreshChallengeRequest>(call.request.body);
+  if (!wanted) return error_answer(wanted.error(), call.request.request_id);
+  auto issued = context.refresh.challenge(*call.principal.agent_id, wanted->client_nonce, context.challenge_policy());
+  if (!issued) return error_answer(issued.error(), call.request.request_id);
+  if (context.challenge_issued) context.challenge_issued("refresh");
+  return signed_answer(200, std::move(issued->body), issued->signature);
+}
+
+net::Response post_refresh(AgentProtocolRoutes& context, const Call& call) {
+  const net::Request& request = call.request;
+  const auto wanted = json::read<RefreshRequest>(request.body);
+  if (!wanted) return error_answer(wanted.error(), request.request_id);
+  return answer_of(context.refresh.refresh(*call.principal.agent_id, *wanted, transport_of(request)), 200,
+                   request.request_id);
 }
 
 /// The beat of an agent that is known: what both the io thread and a worker do.
@@ -131,6 +153,28 @@ void add_agent_protocol_routes(std::vector<Route>& table, AgentProtocolRoutes& c
        .max_body_bytes = kRegisterMaxBytes,
        .outside = true,
        .timeout = kRegistrationTimeout});
+  table.push_back({.method = "POST",
+                   .pattern = "/api/v1/agents/{agent_id}/attestation/challenge",
+                   .access = Access::own_agent,
+                   .rate = RateClass::challenge,
+                   .handle = bound(post_refresh_challenge, context),
+                   .doc = {.summary = "A nonce to make a quote over, for a refresh.",
+                           .tag = "agents",
+                           .request = request_schema<agent_api::RefreshChallengeRequest>(),
+                           .answers = {{200, "The challenge, signed.", answer_schema<ChallengeAnswer>()}}},
+                   .max_body_bytes = 4096});
+  table.push_back({.method = "POST",
+                   .pattern = "/api/v1/agents/{agent_id}/attestation",
+                   .access = Access::own_agent,
+                   .rate = RateClass::registration,
+                   .handle = bound(post_refresh, context),
+                   .doc = {.summary = "Fresh evidence; what it is refused for ends the agent's trust.",
+                           .tag = "agents",
+                           .request = request_schema<agent_api::RefreshRequest>(),
+                           .answers = {{200, "Accepted.", answer_schema<RefreshAnswer>()}}},
+                   .max_body_bytes = kRegisterMaxBytes,
+                   .outside = true,
+                   .timeout = kRegistrationTimeout});
   table.push_back({.method = "POST",
                    .pattern = "/api/v1/agents/{agent_id}/heartbeat",
                    .access = Access::own_agent,

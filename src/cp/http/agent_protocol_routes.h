@@ -5,6 +5,7 @@
 #include "cp/http/rate_limits.h"
 #include "cp/http/route.h"
 #include "cp/service/agent_channel.h"
+#include "cp/service/attestation_refresh.h"
 #include "cp/service/authenticator.h"
 #include "cp/service/challenge_service.h"
 #include "cp/service/heartbeat.h"
@@ -21,8 +22,9 @@ struct AgentProtocolRoutes {
   Authenticator& authenticator;
   RateLimits& limits;
   AgentChannel& channel;
+  AttestationRefresh& refresh;
   Clock& clock;
-  std::function<void()> challenge_issued = {};  ///< for metrics
+  std::function<void(std::string_view purpose)> challenge_issued = {};  ///< for metrics
 };
 
 void add_agent_protocol_routes(std::vector<Route>& table, AgentProtocolRoutes& context);

@@ -166,6 +166,7 @@ Result<net::Response> resume(LedgerRoutes& context, const Call& call) {
 }
 
 Result<net::Response> verify(LedgerRoutes& context, const Call& call) {
+  if (const auto wanted = context.check.ask_full_pass(); !wanted) return std::unexpected(wanted.error());
   const auto asked = context.jobs.run_now("ledger_verify", actor_of(call));
   if (!asked) return std::unexpected(asked.error());
   return json_answer(202, *asked);
@@ -263,7 +264,7 @@ void add_acts(std::vector<Route>& table, const std::function<Handler(Step)>& bou
        .request = request_schema<ReasonRequest>(),
        .answers = {{200, "Billing runs.", answer_schema<BillingHaltView>()}}});
   add("POST", "/api/v1/admin/billing/verify", verify,
-      {.summary = "Asks for a check of the ledger now.",
+      {.summary = "Asks for a check of the whole ledger now.",
        .tag = {},
        .answers = {{202, "It runs as soon as it may.", answer_schema<JobRunRequested>()}}});
 }

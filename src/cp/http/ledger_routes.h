@@ -6,6 +6,7 @@
 #include "cp/jobs/job_admin.h"
 #include "cp/service/account_money.h"
 #include "cp/service/ledger_admin.h"
+#include "cp/service/ledger_check.h"
 
 namespace ee::cp {
 
@@ -13,6 +14,7 @@ namespace ee::cp {
 struct LedgerRoutes {
   AccountMoney& money;
   LedgerAdmin& admin;
+  LedgerCheck& check;
   JobAdmin& jobs;
   const CursorCodec& cursors;
 };

@@ -60,15 +60,31 @@ net::Response get_mrtd(TrustRoutes& context, const Call& call) {
   return view_answer(context.trust.get(mrtd_of(call)), 200, call);
 }
 
+/// `?dry_run=true`. Errors: invalid_request.
+Result<bool> is_dry_run(const Call& call) {
+  const auto query = Query::parse(call.request.query, {"dry_run"});
+  if (!query) return std::unexpected(query.error());
+  const auto flag = query->flag("dry_run");
+  if (!flag) return std::unexpected(flag.error());
+  return flag->value_or(false);
+}
+
 net::Response patch_mrtd(TrustRoutes& context, const Call& call) {
+  const auto dry = is_dry_run(call);
+  if (!dry) return error_answer(dry.error(), call.request.request_id);
   const auto wanted = json::read<TrustedMrtdPatch>(call.request.body);
   if (!wanted) return error_answer(wanted.error(), call.request.request_id);
   const auto version = if_match_of(call.request);
   if (!version) return error_answer(version.error(), call.request.request_id);
+  if (*dry)
+    return answer_of(context.preview.preview_change(mrtd_of(call), *wanted, *version), 200, call.request.request_id);
   return view_answer(context.trust.change(mrtd_of(call), *wanted, *version, actor_of(call)), 200, call);
 }
 
 net::Response delete_mrtd(TrustRoutes& context, const Call& call) {
+  const auto dry = is_dry_run(call);
+  if (!dry) return error_answer(dry.error(), call.request.request_id);
+  if (*dry) return answer_of(context.preview.preview_remove(mrtd_of(call)), 200, call.request.request_id);
   return answer_of(context.trust.remove(mrtd_of(call), actor_of(call)), 200, call.request.request_id);
 }
 
@@ -87,6 +103,10 @@ std::vector<QueryParameter> list_parameters() {
   return {{"kind", R"({"type":"string","enum":["agent","control_plane"]})", "Only entries of this kind."},
           {"limit", R"({"type":"integer","minimum":1,"maximum":200,"default":50})", "Items of a page."},
           {"cursor", R"({"type":"string"})", "`next_cursor` of the page before."}};
+}
+
+QueryParameter dry_run_parameter() {
+  return {"dry_run", R"({"type":"boolean","default":false})", "Change nothing; say which agents would fail."};
 }
 
 }  // namespace
@@ -143,9 +163,10 @@ void add_trust_routes(std::vector<Route>& table, TrustRoutes& context) {
                    .access = Access::admin,
                    .rate = RateClass::admin,
                    .handle = bound(patch_mrtd),
-                   .doc = {.summary = "Changes an entry; If-Match guards it.",
+                   .doc = {.summary = "Changes an entry; If-Match guards it. A dry run answers a TrustPreview.",
                            .tag = tag,
                            .request = request_schema<TrustedMrtdPatch>(),
+                           .query = {dry_run_parameter()},
                            .answers = view(200, "The entry as it is now.")},
                    .reserved = true});
   table.push_back({.method = "DELETE",
@@ -153,8 +174,9 @@ void add_trust_routes(std::vector<Route>& table, TrustRoutes& context) {
                    .access = Access::admin,
                    .rate = RateClass::admin,
                    .handle = bound(delete_mrtd),
-                   .doc = {.summary = "Removes an entry; counts at once.",
+                   .doc = {.summary = "Removes an entry; counts at once. A dry run answers a TrustPreview.",
                            .tag = tag,
+                           .query = {dry_run_parameter()},
                            .answers = {{200, "How many agents run with it.", answer_schema<MrtdRemoved>()}}},
                    .reserved = true});
   table.push_back({.method = "POST",

@@ -3,6 +3,7 @@
 
 #include "cp/domain/cursor.h"
 #include "cp/http/route.h"
+#include "cp/service/attestation_admin.h"
 #include "cp/service/trust_service.h"
 
 namespace ee::cp {
@@ -10,6 +11,7 @@ namespace ee::cp {
 /// Trusted MRTDs and RTMR profiles: the public list, and what administrators do with it.
 struct TrustRoutes {
   TrustService& trust;
+  const AttestationAdmin& preview;
   const CursorCodec& cursors;
 };
 

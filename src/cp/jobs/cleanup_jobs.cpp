@@ -5,6 +5,7 @@
 #include "cp/store/audit_log_store.h"
 #include "cp/store/idempotency_store.h"
 #include "cp/store/nonce_store.h"
+#include "cp/store/observed_store.h"
 
 namespace ee::cp {
 
@@ -14,6 +15,7 @@ constexpr int kNonceStatements = 20;
 constexpr std::int64_t kRowsAtOnce = 1000;
 constexpr std::int64_t kAttestationRowsAtOnce = 5000;
 constexpr std::int64_t kRetentionDaysMin = 90;
+constexpr std::chrono::days kObservedKept{90};
 
 using Delete = std::function<Result<std::int64_t>(db::Transaction&)>;
 
@@ -82,9 +84,16 @@ JobDefinition attestation_audit_retention(db::Database& database, const Clock& c
           .period = every(Seconds(86400)),
           .timeout = Seconds(600),
           .run = [&database, &clock, days = std::move(retention_days)](const JobContext& context) {
-            return delete_in_batches(database, context, kAttestationRowsAtOnce, 0, [&](db::Transaction& tx) {
-              return AttestationAuditStore().remove_before(tx, retention_limit(clock, days), kAttestationRowsAtOnce);
-            });
+            return delete_in_batches(
+                database, context, kAttestationRowsAtOnce, 0, [&](db::Transaction& tx) -> Result<std::int64_t> {
+                  const auto audit =
+                      AttestationAuditStore().remove_before(tx, retention_limit(clock, days), kAttestationRowsAtOnce);
+                  if (!audit) return audit;
+                  const auto observed =
+                      ObservedStore().remove_unseen(tx, clock.now() - kObservedKept, kAttestationRowsAtOnce);
+                  if (!observed) return observed;
+                  return *audit + *observed;
+                });
           }};
 }
 

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "cp/jobs/maintenance_jobs.h"
+#include "cp/service/backups.h"
 #include "cp/service/ledger_check.h"
 #include "cp/store/audit_log_store.h"
 #include "db/sqlite_database.h"
@@ -40,6 +41,27 @@ JobDefinition wal_checkpoint(db::SqliteDatabase& database) {
             JobSummary summary;
             summary.count("pages_in_log", done->pages_in_log);
             summary.count("pages_moved", done->pages_moved);
+            return summary;
+          }};
+}
+
+JobDefinition db_backup(BackupPlan plan, const Clock& clock) {
+  auto period = plan.period;
+  return {.name = "db_backup",
+          .period = std::move(period),
+          .timeout = Seconds(1800),
+          .run = [plan = std::move(plan), &clock](const JobContext& context) -> Result<JobSummary> {
+            JobSummary summary;
+            summary.skipped = plan.directory.empty();
+            if (summary.skipped) return summary;
+            std::error_code error;
+            if (std::filesystem::create_directories(plan.directory, error))
+              std::filesystem::permissions(plan.directory, std::filesystem::perms::owner_all, error);
+            const auto to = plan.directory / backup_name(clock.now());
+            const auto made = make_backup(plan.database, to, plan.app_version, clock, context.stop);
+            if (!made) return fail(ErrorCode::internal_error, made.error().code + ": " + made.error().detail);
+            summary.count("bytes", made->bytes);
+            summary.count("removed", remove_old_backups(plan.directory, plan.keep()));
             return summary;
           }};
 }

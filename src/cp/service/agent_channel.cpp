@@ -8,8 +8,8 @@
 
 namespace ee::cp {
 
-Result<DirectoryEntryPtr> AgentChannel::admit(const AgentId& agent) {
-  auto entry = directory_.find_or_read(agent);
+Result<DirectoryEntryPtr> admit_agent(Directory& directory, const AgentId& agent) {
+  auto entry = directory.find_or_read(agent);
   if (!entry) return entry;
   if (*entry == nullptr) return fail(ErrorCode::agent_not_found);
   if (!(*entry)->is_live())

@@ -18,6 +18,10 @@ struct SignedBody {
   BodySignature signature;
 };
 
+/// The agent, if it may use its routes. Errors: `agent_not_found`, `agent_deleted`, `agent_attestation_failed`, those
+/// of the database.
+Result<DirectoryEntryPtr> admit_agent(Directory& directory, const AgentId& agent);
+
 /// What a registered agent asks for beside its heartbeat: its tunnel's token, the published keys, a report at once.
 /// Thread-safe; calls block on the database.
 class AgentChannel {
@@ -40,7 +44,7 @@ class AgentChannel {
   Result<agent_api::StatusAnswer> report(const AgentId& agent, const agent_api::StatusRequest& request);
 
  private:
-  Result<DirectoryEntryPtr> admit(const AgentId& agent);
+  Result<DirectoryEntryPtr> admit(const AgentId& agent) { return admit_agent(directory_, agent); }
 
   db::Database& database_;
   Directory& directory_;

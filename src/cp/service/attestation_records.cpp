@@ -50,8 +50,9 @@ AttestationAuditRow audit_row_of(const AttestationAttempt& attempt, UtcTime now)
           .details = attempt.details};
 }
 
-EvidenceRow evidence_row_of(const AdmissionInput& input, const AgentRow& agent) {
-  const AcceptedEvidence& evidence = input.evidence;
+EvidenceRow evidence_row_of(const EvidenceRecord& record) {
+  const AcceptedEvidence& evidence = record.evidence;
+  const AgentRow& agent = record.agent;
   const auto profile =
       evidence.decision.rtmr_profile ? std::optional(evidence.decision.rtmr_profile->id) : std::nullopt;
   const auto signing = from_base64(agent.signing_key).value_or(ByteVector(32));
@@ -67,7 +68,7 @@ EvidenceRow evidence_row_of(const AdmissionInput& input, const AgentRow& agent) 
           .rtmr1 = to_hex(evidence.quote.rtmr(1)),
           .rtmr2 = to_hex(evidence.quote.rtmr(2)),
           .rtmr3 = to_hex(evidence.quote.rtmr(3)),
-          .td_attributes = input.attempt.td_attributes.value_or(""),
+          .td_attributes = record.attempt.td_attributes.value_or(""),
           .tcb_status = std::string(att::to_string(evidence.tcb_status)),
           .fmspc = evidence.fmspc.empty() ? std::nullopt : std::optional(evidence.fmspc),
           .node_size = agent.node_size,
@@ -76,10 +77,27 @@ EvidenceRow evidence_row_of(const AdmissionInput& input, const AgentRow& agent) 
           .warnings = json_array(texts_of(evidence.decision.warnings)),
           .policy_snapshot = att::to_json(evidence.policy, profile),
           .rtmr_profile_id = profile,
-          .verifier_mode = input.attempt.verifier_mode,
-          .policy_version = evidence.policy.trusted_mrtd_version + evidence.policy.settings_version,
-          .attested_at = input.now,
-          .audit_id = input.ids.evidence_audit};
+          .verifier_mode = record.attempt.verifier_mode,
+          .policy_version = policy_version_of(evidence.policy),
+          .attested_at = record.now,
+          .audit_id = record.audit_id};
+}
+
+void apply_evidence(AgentRow& row, const AcceptedEvidence& evidence, UtcTime now, UtcTime due_at) {
+  row.mrtd = to_hex(evidence.quote.mrtd());
+  row.rtmrs = rtmrs_json(evidence.quote);
+  row.tcb_status = std::string(att::to_string(evidence.tcb_status));
+  row.evidence_kind = evidence.kind;
+  row.attestation_summary = attestation_summary_json(evidence);
+  row.attestation_state = AttestationState::verified;
+  row.attestation_error.reset();
+  row.attest_requested_at.reset();
+  row.attested_at = now;
+  row.attestation_due_at = due_at;
+}
+
+std::int64_t policy_version_of(const att::PolicySnapshot& policy) {
+  return policy.trusted_mrtd_version + policy.settings_version;
 }
 
 std::string rtmrs_json(const att::Quote& quote) {

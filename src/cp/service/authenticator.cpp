@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "cp/service/address_key.h"
 #include "cp/service/failure_throttle.h"
-#include "cp/service/key_uses.h"
+#include "cp/service/last_uses.h"
 #include "cp/service/session_rules.h"
 #include "cp/service/session_token.h"
 #include "cp/store/account_store.h"
@@ -110,7 +110,12 @@ struct Authenticator::Impl {
   SessionStore sessions;
   ApiKeyStore keys;
   AccountStore accounts;
-  KeyUses key_uses;
+  LastUses key_uses{ApiKeyStore::kNoteUseEvery, [](db::Transaction& tx, const std::vector<KeyUse>& uses) {
+                      return ApiKeyStore().note_uses(tx, uses);
+                    }};
+  LastUses agent_uses{CredentialStore::kNoteUseEvery, [](db::Transaction& tx, const std::vector<KeyUse>& uses) {
+                        return CredentialStore().note_uses(tx, uses);
+                      }};
   WorkflowVerifier workflows = {};
   FailureThrottle failures{kFailuresPerMinute, Milliseconds(60'000 / kFailuresPerMinute), kMaxThrottledAddresses};
   metrics::Family<metrics::Counter> requests;
@@ -153,8 +158,13 @@ Authenticator::~Authenticator() = default;
 
 void Authenticator::set_workflow_verifier(WorkflowVerifier verifier) { impl_->workflows = std::move(verifier); }
 
-Result<std::int64_t> Authenticator::flush_key_uses(const std::stop_token& stop) {
-  return impl_->key_uses.flush(impl_->database, stop, impl_->clock.now());
+Result<std::int64_t> Authenticator::flush_last_uses(const std::stop_token& stop) {
+  const UtcTime now = impl_->clock.now();
+  const auto keys = impl_->key_uses.flush(impl_->database, stop, now);
+  if (!keys) return keys;
+  const auto agents = impl_->agent_uses.flush(impl_->database, stop, now);
+  if (!agents) return agents;
+  return *keys + *agents;
 }
 
 Result<Principal> Authenticator::authenticate(const Credentials& credentials) {
@@ -267,10 +277,9 @@ Result<std::optional<AgentCredential>> Authenticator::Impl::agent_credential(std
     if (!*row) return std::optional<AgentCredential>{};
     AgentCredential found{.row = std::move(**row)};
     if (found.row.state == CredentialState::active) {
-      const auto all = agents.of_agent(tx, found.row.agent_id);
-      if (!all) return std::unexpected(all.error());
-      const auto is_retiring = [](const CredentialRow& other) { return other.state == CredentialState::retiring; };
-      found.replaces_another = std::ranges::any_of(*all, is_retiring);
+      const auto retiring = agents.has_retiring(tx, found.row.agent_id);
+      if (!retiring) return std::unexpected(retiring.error());
+      found.replaces_another = *retiring;
     }
     return std::optional(std::move(found));
   });
@@ -278,15 +287,17 @@ Result<std::optional<AgentCredential>> Authenticator::Impl::agent_credential(std
 
 /// The first use of an active credential ends the one that it replaced; and a use is noted once a day.
 void Authenticator::Impl::note_agent_use(const AgentCredential& credential) {
-  constexpr Seconds kDay{86400};
   const CredentialRow& row = credential.row;
   const UtcTime at = clock.now();
-  const bool is_noted = row.last_used_at && at - *row.last_used_at < kDay;
-  if (is_noted && !credential.replaces_another) return;
+  if (!credential.replaces_another) {
+    const bool is_noted = row.last_used_at && at - *row.last_used_at < CredentialStore::kNoteUseEvery;
+    if (!is_noted) agent_uses.note(row.lookup, {}, at);
+    return;
+  }
   using Lookups = std::vector<std::string>;
   const auto written = database.write<Lookups>([&](db::Transaction& tx) -> Result<Lookups> {
-    if (auto noted = agents.note_use(tx, row.lookup, at); !noted) return std::unexpected(noted.error());
-    if (!credential.replaces_another) return Lookups{};
+    const auto noted = agents.note_uses(tx, {{.key_id = row.lookup, .at = at, .client_address = {}}});
+    if (!noted) return std::unexpected(noted.error());
     const auto current = agents.find(tx, row.lookup);  // a rotation may have come in between
     if (!current) return std::unexpected(current.error());
     if (!*current || (*current)->state != CredentialState::active) return Lookups{};

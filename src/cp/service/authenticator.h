@@ -69,7 +69,7 @@ class Authenticator {
   void forget_key(std::string_view key_id);
 
   /// Writes when API keys were last used, as far as it is due; how many rows changed. Job `last_used_flush`.
-  Result<std::int64_t> flush_key_uses(const std::stop_token& stop);
+  Result<std::int64_t> flush_last_uses(const std::stop_token& stop);
 
  private:
   struct Impl;

@@ -297,12 +297,16 @@ TEST_F(AuthenticatorTest, FirstUseOfTheNewCredentialEndsTheOldOne) {
 TEST_F(AuthenticatorTest, UseIsNotedOnceADay) {
   const std::string token = store_agent_credential();
   const auto last_used = [&] { return plain_.value<UtcTime>("SELECT last_used_at FROM agent_control_credentials"); };
+  const auto flush = [&] { return authenticator_.flush_last_uses({}); };
   const UtcTime stored = clock_.now();
   pass(Seconds(86399));
   EXPECT_EQ(bearer(token), agent_actor_);
+  EXPECT_EQ(flush(), 0);
   EXPECT_EQ(last_used(), stored);
-  pass(Seconds(5));
+  pass(Seconds(6));
   EXPECT_EQ(bearer(token), agent_actor_);
+  EXPECT_EQ(last_used(), stored) << "no request waits for the writing";
+  EXPECT_EQ(flush(), 1);
   EXPECT_EQ(last_used(), clock_.now());
 }
 

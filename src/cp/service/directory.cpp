@@ -129,7 +129,9 @@ std::vector<DirectoryEntryPtr> Directory::select(const std::function<bool(const 
 
 Result<std::int64_t> Directory::poll() {
   const std::lock_guard lock(feed_mutex_);
-  UtcTime from = last_updated_at_ - kOverlap;
+  // A quiet fleet: what was written well before the last poll was seen by it, so it is not read again each second.
+  const UtcTime polled_at = clock_.now();
+  UtcTime from = std::max(last_updated_at_ - kOverlap, polled_at_ - kQuietOverlap);
   AgentId after;
   std::int64_t news = 0;
   for (int page = 0; page < kMaxPollPages; ++page) {
@@ -144,11 +146,13 @@ Result<std::int64_t> Directory::poll() {
     after = rows->back().id;
     if (static_cast<std::int64_t>(rows->size()) < kPage) break;
   }
+  polled_at_ = polled_at;
   return news;
 }
 
 Result<std::int64_t> Directory::reload() {
   const std::lock_guard lock(feed_mutex_);
+  const UtcTime polled_at = clock_.now();
   const std::uint64_t generation = ++generation_;
   AgentId after;
   UtcTime newest = last_updated_at_;
@@ -167,6 +171,7 @@ Result<std::int64_t> Directory::reload() {
   }
   forget_older_than(generation);
   last_updated_at_ = newest;
+  polled_at_ = polled_at;
   return total;
 }
 

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "common/clock.h"
 #include "cp/service/agent_key.h"
 #include "cp/store/agent_store.h"
 #include "db/database.h"
@@ -58,8 +59,9 @@ class Directory {
   static constexpr std::int64_t kPage = 5000;
   /// How far `poll` looks back, so that a transaction that was slow to commit is not missed.
   static constexpr Milliseconds kOverlap{5000};
+  static constexpr Milliseconds kQuietOverlap{30000};  ///< covers clocks of replicas that differ
 
-  explicit Directory(db::Database& database) : database_(database) {}
+  Directory(db::Database& database, Clock& clock) : database_(database), clock_(clock) {}
 
   DirectoryEntryPtr find(const AgentKey& id) const;
   /// The entry; read from the database when this process has not heard of the agent yet. Null: no such agent.
@@ -95,12 +97,14 @@ class Directory {
   void forget_older_than(std::uint64_t generation);
 
   db::Database& database_;
+  Clock& clock_;
   AgentStore agents_;
   std::array<Shard, kAgentShards> shards_;
   std::atomic<std::size_t> live_ = 0;
   std::atomic<std::uint64_t> generation_ = 1;
-  std::mutex feed_mutex_;  // one poll or reload at a time; guards last_updated_at_
+  std::mutex feed_mutex_;  // one poll or reload at a time; guards the two times
   UtcTime last_updated_at_{};
+  UtcTime polled_at_{};  // when the last whole poll or reload began
 };
 
 DirectoryRow directory_row_of(const AgentRow& row);

@@ -18,7 +18,8 @@ class DirectoryTest : public ::testing::Test {
   }
   testing::TestDatabase database_;
   AgentStore agents_;
-  Directory directory_{database_};
+  FakeClock clock_;
+  Directory directory_{database_, clock_};
 };
 
 TEST_F(DirectoryTest, PollBringsWhatOthersChanged) {
@@ -38,6 +39,18 @@ TEST_F(DirectoryTest, PollSeesATransactionThatCommittedLate) {
   ASSERT_TRUE(directory_.reload());
   insert(make_agent(2, kNow - Seconds(4)));  // stamped before, committed after the last poll
   EXPECT_EQ(directory_.poll(), 1);
+}
+
+// A fleet where nothing changes is not read again each second.
+TEST_F(DirectoryTest, PollLooksBackFromWhenItLastReadAndNotFromTheLastChange) {
+  insert(make_agent(1, kNow));
+  ASSERT_TRUE(directory_.reload());
+  clock_.advance(Seconds(60));
+  ASSERT_EQ(directory_.poll(), 0);
+  insert(make_agent(2, kNow + Seconds(31)));
+  insert(make_agent(3, kNow + Seconds(29)));  // only a reload could still find this
+  EXPECT_EQ(directory_.poll(), 1);
+  EXPECT_EQ(directory_.reload(), 3);
 }
 
 TEST_F(DirectoryTest, AnOlderRowNeverReplacesANewerOne) {

@@ -20,6 +20,7 @@ HealthView Health::health() const {
   const bool ledger = sources_.ledger_ok();
   const bool billing = sources_.billing_in_time();
   const bool attestation = !sources_.attestation_on() || sources_.attestation_fresh();
+  const bool held = sources_.sweep_held();
   const auto word = [](bool good) { return std::string(good ? "ok" : "degraded"); };
   HealthView view{.status = "ok",
                   .version = identity_.version,
@@ -33,8 +34,9 @@ HealthView Health::health() const {
                              {"jobs", word(jobs)},
                              {"ledger", word(ledger)},
                              {"billing", word(billing)},
-                             {"attestation", sources_.attestation_on() ? word(attestation) : "off"}}};
-  if (!(database && settings && jobs && ledger && billing && attestation && alive())) view.status = "degraded";
+                             {"attestation", sources_.attestation_on() ? word(attestation) : "off"},
+                             {"attestation_sweep", word(!held)}}};
+  if (!(!held && database && settings && jobs && ledger && billing && attestation && alive())) view.status = "degraded";
   if (draining_) view.status = "draining";
   return view;
 }
@@ -53,6 +55,9 @@ ReadyView Health::ready() const {
           "attestation_unavailable");
   because(sources_.shedding_for() > kSheddingTooLong, "overloaded");
   view.ready = view.reasons.empty();
+  // Said, but no reason to be taken out of service: every agent would lose its control plane, which is what the held
+  // sweep is there to prevent.
+  because(sources_.sweep_held(), "attestation_sweep_held");
   return view;
 }
 

@@ -26,7 +26,7 @@ BOOST_DESCRIBE_STRUCT(HealthView, (), (status, version, git_sha, env, boot_id, u
 /// `GET /ready`.
 struct ReadyView {
   bool ready = false;
-  std::vector<std::string> reasons;
+  std::vector<std::string> reasons;  ///< `attestation_sweep_held` also when it is ready
 };
 BOOST_DESCRIBE_STRUCT(ReadyView, (), (ready, reasons))
 
@@ -40,6 +40,8 @@ struct HealthSources {
   std::function<bool()> ledger_ok = [] { return true; };
   /// Hourly charging is not far behind.
   std::function<bool()> billing_in_time = [] { return true; };
+  /// A sweep of the fleet's evidence waits for an administrator.
+  std::function<bool()> sweep_held = [] { return false; };
   std::function<bool()> attestation_on;           ///< this machine makes quotes
   std::function<bool()> attestation_fresh;        ///< own quote not older than 3 refreshes
   std::function<Milliseconds()> loop_lag;         ///< of the HTTP server's io threads

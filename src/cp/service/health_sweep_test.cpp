@@ -47,7 +47,7 @@ class HealthSweepTest : public ::testing::Test {
 
   FakeClock clock_;
   testing::TestDatabase database_;
-  Directory directory_{database_};
+  Directory directory_{database_, clock_};
   LiveMap live_{database_};
   HealthSweep sweep_{database_, directory_, live_, clock_, [] { return AgentSettings{}; }};
   std::int64_t seq_ = 0;

@@ -74,7 +74,7 @@ class HeartbeatTest : public ::testing::Test {
 
   FakeClock clock_;
   testing::TestDatabase database_;
-  Directory directory_{database_};
+  Directory directory_{database_, clock_};
   LiveMap live_{database_};
   LiveFlusher flusher_{database_, live_, clock_};
   RecordingHooks hooks_;
@@ -351,7 +351,7 @@ TEST_F(HeartbeatTest, SequenceAndTimesGoOnAfterARestart) {
   const UtcTime last = clock_.now();
   clock_.advance(Seconds(20));
 
-  Directory directory(database_);
+  Directory directory(database_, clock_);
   LiveMap live(database_);
   ASSERT_EQ(directory.reload(), 1);
   ASSERT_EQ(live.load(), 1);

@@ -66,6 +66,10 @@ Result<JobSummary> LedgerCheck::run(const std::stop_token& stop) {
   return summary;
 }
 
+Result<void> LedgerCheck::ask_full_pass() {
+  return database_.run_write([](db::Transaction& tx) { return MetaStore().remove(tx, kLastFullPass); });
+}
+
 Result<std::vector<LedgerFinding>> LedgerCheck::changed_accounts(const std::stop_token& stop, JobSummary& summary) {
   auto findings = check_accounts(true, std::nullopt, stop, summary);
   if (!findings) return findings;

@@ -46,6 +46,8 @@ class LedgerCheck {
   Result<void> load();
   /// One run of the job `ledger_verify`: accounts that changed, and everything when the last full pass is a day old.
   Result<JobSummary> run(const std::stop_token& stop);
+  /// The next run, on whichever replica it is, looks at everything.
+  Result<void> ask_full_pass();
   /// All balances, groups, lines and the usage since the last full pass; what it found. A stop leaves the pass undone.
   Result<std::vector<LedgerFinding>> full_pass(const std::stop_token& stop, JobSummary& summary);
   /// The balances that changed since they were verified; what it found.

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/node_size.h"
 #include "common/sealed_box.h"
+#include "cp/service/address_key.h"
 #include "cp/service/admission.h"
 #include "cp/service/agent_key.h"
 #include "cp/service/attestation_records.h"
@@ -22,8 +23,6 @@ namespace att = attestation;
 constexpr Milliseconds kTunnelPatience{8000};
 /// When to come back after an attempt that could not be decided, unless its reason says otherwise.
 constexpr Seconds kUndecidedRetryAfter{5};
-/// Evidence that never falls due (dev, `attestation.agent_refresh_seconds` 0) is due in a hundred years.
-constexpr Seconds kNeverDue{3600LL * 24 * 36525};
 
 Error field_error(std::string field, std::string code, std::string detail) {
   return Error{.code = ErrorCode::invalid_request,
@@ -39,15 +38,6 @@ std::optional<AdmissionIds> draw_ids(UtcTime now, Random& random) {
   }
   return ids;
 }
-
-UtcTime due_after(UtcTime now, Seconds refresh, Random& random) {
-  if (refresh.count() == 0) return now + kNeverDue;
-  const std::int64_t tenth = Milliseconds(refresh).count() / 10;
-  return now + refresh + Milliseconds(random.between(-tenth, tenth));
-}
-
-/// Refusals that are no fault of the evidence and change nothing outside: told in the audit once all the same.
-bool is_counted_only(ErrorCode code) { return code == ErrorCode::verifier_busy; }
 
 }  // namespace
 
@@ -73,14 +63,18 @@ Result<SignedAnswer> RegistrationService::register_agent(const agent_api::Regist
   AttestationAttempt attempt{.purpose = "register",
                              .request_id = transport.request_id,
                              .source_ip = transport.source_ip,
-                             .vm_name = request.vm_name};
+                             .vm_name = request.vm_name,
+                             .node_size = request.node_size};
   auto answered = attempt_registration(request, transport, settings, attempt, started);
   const Milliseconds took = parts_.clock.now() - started;
   if (!answered && error_info(answered.error().code).http_status == 503 && !answered.error().retry_after)
     answered.error().retry_after = kUndecidedRetryAfter;
-  if (!answered && attempt.audited && !is_counted_only(answered.error().code))
-    audit_refusal(attempt, answered.error(), took);
-  if (parts_.observe) parts_.observe(answered ? std::nullopt : std::optional(answered.error().code), took);
+  if (!answered && attempt.audited)
+    trail_.record({.attempt = attempt,
+                   .event = AttestationEvent::registration_attestation_rejected,
+                   .reason = answered.error().code,
+                   .took = took});
+  if (parts_.observe) parts_.observe(answered ? std::nullopt : std::optional(answered.error().code), attempt, took);
   return answered;
 }
 
@@ -109,23 +103,36 @@ Result<SignedAnswer> RegistrationService::attempt_registration(const agent_api::
   if (!ids) return fail(ErrorCode::verifier_unavailable, "the CSPRNG failed");
   auto previous = verified_previous(request);
   if (!previous) return std::unexpected(previous.error());
+  const BootstrapTokens tokens(parts_.database);
+  std::optional<PresentedToken> token;
+  if (request.bootstrap_token) {
+    auto presented = tokens.present(*request.bootstrap_token);
+    if (!presented) return std::unexpected(presented.error());
+    token = std::move(*presented);
+  }
 
-  const AdmissionInput input{.request = request,
-                             .evidence = *evidence,
-                             .attempt = attempt,
-                             .settings = settings,
-                             .transport = transport,
-                             .ids = *ids,
-                             .previous = std::move(*previous),
-                             .credential_lookup = credential->lookup,
-                             .credential_hash = *hash,
-                             .credential_expires_at = now + kAgentCredentialLife,
-                             .attestation_due_at = due_after(now, settings.agents.attestation_refresh, parts_.random),
-                             .now = now,
-                             .took = now - started};
-  const Admission admission(parts_.trust, parts_.tunnels, parts_.deployments, parts_.live, parts_.random);
+  const AdmissionInput input{
+      .request = request,
+      .evidence = *evidence,
+      .attempt = attempt,
+      .settings = settings,
+      .transport = transport,
+      .ids = *ids,
+      .previous = std::move(*previous),
+      .token = std::move(token),
+      .credential_lookup = credential->lookup,
+      .credential_hash = *hash,
+      .credential_expires_at = now + kAgentCredentialLife,
+      .attestation_due_at = attestation_due_after(now, settings.agents.attestation_refresh, parts_.random),
+      .now = now,
+      .took = now - started};
+  const Admission admission(parts_.trust, parts_.tunnels, parts_.deployments, tokens, parts_.live, parts_.random);
   auto admitted = parts_.database.write<AdmittedAgent>([&](db::Transaction& tx) { return admission.admit(tx, input); });
-  if (!admitted) return std::unexpected(admitted.error());
+  if (!admitted) {
+    if (admitted.error().code == ErrorCode::invalid_bootstrap_token && input.token)
+      audit_refused_token(*input.token, request.vm_name, transport);
+    return std::unexpected(admitted.error());
+  }
   publish(admitted->row);
   return answer(input, *admitted, credential->text);
 }
@@ -195,31 +202,27 @@ Result<SignedAnswer> RegistrationService::answer(const AdmissionInput& input, co
       .status = admitted.reused ? 200 : 201, .body = std::move(body), .signature = std::move(signature)};
 }
 
-void RegistrationService::audit_refusal(const AttestationAttempt& attempt, const Error& error, Milliseconds took) {
-  const UtcTime now = parts_.clock.now();
-  AttestationAuditRow row = audit_row_of(attempt, now);
-  const auto id = new_uuid_v7(now, parts_.random);
-  row.id = id.value_or("");
-  row.event = AttestationEvent::registration_attestation_rejected;
-  row.result = AttestationResult::rejected;
-  row.reason_code = std::string(slug(error.code));
-  row.duration_ms = took.count();
-  const auto written = !id ? Result<bool>(fail(ErrorCode::internal_error))
-                           : parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
-                               if (auto done = attestation_audit_.append(tx, row); !done)
-                                 return std::unexpected(done.error());
-                               return true;
-                             });
-  if (!written) {
-    log::error("audit", "a refused registration could not be audited",
-               {{"reason_code", error.code},
-                {"vm_name", row.vm_name},
-                {"source_ip", row.source_ip},
-                {"nonce_id", row.nonce_id},
-                {"quote_sha256", row.quote_sha256},
-                {"error", written.error().code}});
-    if (parts_.audit_failed) parts_.audit_failed();
-  }
+/// In a transaction of its own: that of the registration is gone. Folded, so that nobody can fill the table.
+void RegistrationService::audit_refused_token(const PresentedToken& token, const std::string& vm_name,
+                                              const EvidenceTransport& transport) {
+  const auto folded = refused_tokens_.admit(address_key(transport.source_ip), parts_.clock.steady_now());
+  if (!folded) return;
+  const AuditEntry entry{
+      .actor = "anonymous",
+      .action = "enrollment_token_refused",
+      .object_type = "enrollment_token",
+      .object_id = token.enrollment_token_id,
+      .result = AuditResult::refused,
+      .reason_code = std::string(slug(ErrorCode::invalid_bootstrap_token)),
+      .request_id = transport.request_id,
+      .client_address = transport.source_ip,
+      .detail = R"({"vm_name":)" + json::quote(vm_name) + R"(,"folded":)" + std::to_string(*folded) + "}"};
+  const auto written = parts_.database.write<std::string>(
+      [&](db::Transaction& tx) { return audit_log_.append(tx, entry, parts_.clock.now(), parts_.random); });
+  if (written) return;
+  log::error("audit", "a refused enrolment token could not be audited",
+             {{"vm_name", vm_name}, {"source_ip", transport.source_ip}, {"error", written.error().code}});
+  if (parts_.audit_failed) parts_.audit_failed();
 }
 
 }  // namespace ee::cp

@@ -8,6 +8,8 @@
 #include "common/credential_cache.h"
 #include "cp/domain/identity_rules.h"
 #include "cp/service/agent_settings.h"
+#include "cp/service/attestation_trail.h"
+#include "cp/service/audit_fold.h"
 #include "cp/service/deployment_hooks.h"
 #include "cp/service/directory.h"
 #include "cp/service/live_map.h"
@@ -41,6 +43,7 @@ struct SignedAnswer {
 struct AdmissionInput;
 struct AdmittedAgent;
 struct PreviousCredential;
+struct PresentedToken;
 
 /// Admits agents: `POST /api/v1/agents/register`. Thread-safe; a call blocks on the database, on outside verifiers and,
 /// for at most 8 s, on Cloudflare.
@@ -60,12 +63,17 @@ class RegistrationService {
     Random& random;
     std::function<RegistrationSettings()> settings;
     std::function<std::int64_t()> signing_keys_version;
-    /// Every finished attempt, for metrics: the reason, or nothing when accepted; milliseconds taken.
-    std::function<void(std::optional<ErrorCode>, Milliseconds)> observe = {};
+    /// Every finished attempt, for metrics: the reason, or nothing when accepted; what is known of it; its duration.
+    std::function<void(std::optional<ErrorCode>, const AttestationAttempt&, Milliseconds)> observe = {};
     /// A refusal could not be audited; it went to the log.
     std::function<void()> audit_failed = {};
   };
-  explicit RegistrationService(Parts parts) : parts_(std::move(parts)) {}
+  explicit RegistrationService(Parts parts)
+      : parts_(std::move(parts)),
+        trail_({.database = parts_.database,
+                .clock = parts_.clock,
+                .random = parts_.random,
+                .audit_failed = parts_.audit_failed}) {}
 
   /// Errors: `invalid_request`, `unknown_node_size`, `capacity_below_size`, `direct_url_not_allowed`,
   /// `capacity_reached`, `overloaded` before anything is consumed; every reason of the attestation pipeline; then
@@ -82,11 +90,13 @@ class RegistrationService {
   Result<std::optional<PreviousCredential>> verified_previous(const agent_api::RegisterRequest& request);
   void publish(const AgentRow& row);
   Result<SignedAnswer> answer(const AdmissionInput& input, const AdmittedAgent& admitted, const Secret& credential);
-  void audit_refusal(const AttestationAttempt& attempt, const Error& error, Milliseconds took);
+  void audit_refused_token(const PresentedToken& token, const std::string& vm_name, const EvidenceTransport& transport);
 
   Parts parts_;
   CredentialStore credential_rows_;
-  AttestationAuditStore attestation_audit_;
+  AttestationTrail trail_;
+  AuditLogStore audit_log_;
+  AuditFold refused_tokens_;
 };
 
 }  // namespace ee::cp

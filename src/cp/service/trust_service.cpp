@@ -166,6 +166,40 @@ Result<MrtdRemoved> TrustService::remove(const std::string& text, const Actor& a
   return removed;
 }
 
+Result<att::TrustStore> TrustService::without(const std::string& text) const {
+  const std::string mrtd = lower(text);
+  return database_.read<att::TrustStore>([&](db::Transaction& tx) -> Result<att::TrustStore> {
+    const auto row = rows_.get(tx, mrtd);
+    if (!row) return std::unexpected(row.error());
+    if (!*row)
+      return fail(environment_entry(mrtd) != nullptr ? ErrorCode::mrtd_from_environment : ErrorCode::mrtd_not_found);
+    auto loaded = rows_.load(tx);
+    if (!loaded) return std::unexpected(loaded.error());
+    std::erase_if(loaded->trust.mrtds, [&](const att::TrustedMrtd& entry) { return to_hex(entry.mrtd) == mrtd; });
+    std::erase_if(loaded->trust.profiles, [&](const att::RtmrProfile& entry) { return to_hex(entry.mrtd) == mrtd; });
+    return att::merge_trust(std::move(loaded->trust), environment_);
+  });
+}
+
+Result<att::TrustStore> TrustService::changed(const std::string& text, const TrustedMrtdPatch& patch,
+                                              std::optional<std::int64_t> if_version) const {
+  const std::string mrtd = lower(text);
+  return database_.read<att::TrustStore>([&](db::Transaction& tx) -> Result<att::TrustStore> {
+    const auto row = rows_.get(tx, mrtd);
+    if (!row) return std::unexpected(row.error());
+    if (!*row) return fail(ErrorCode::mrtd_not_found);
+    if (if_version && *if_version != (*row)->version) return fail(ErrorCode::version_mismatch);
+    auto loaded = rows_.load(tx);
+    if (!loaded) return std::unexpected(loaded.error());
+    for (att::TrustedMrtd& entry : loaded->trust.mrtds) {
+      if (to_hex(entry.mrtd) != mrtd) continue;
+      entry.enabled = patch.enabled.value_or(entry.enabled);
+      entry.expires_at = patch.expires_at.value_or(entry.expires_at);
+    }
+    return att::merge_trust(std::move(loaded->trust), environment_);
+  });
+}
+
 Result<AdminMrtdView> TrustService::add_profile(const std::string& text, const RtmrProfileInput& input,
                                                 const Actor& actor) {
   const std::string mrtd = lower(text);

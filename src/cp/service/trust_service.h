@@ -32,6 +32,7 @@ class TrustService {
     attestation::TrustStore trust;
     std::int64_t version = 0;  ///< `meta.trust_version`
   };
+  const attestation::TrustStore& environment() const { return environment_; }
   Result<Effective> effective() const;
   Result<Effective> effective(db::Transaction& tx) const;
 
@@ -49,6 +50,10 @@ class TrustService {
                                std::optional<std::int64_t> if_version, const Actor& actor);
   /// Errors: mrtd_not_found, mrtd_from_environment.
   Result<MrtdRemoved> remove(const std::string& mrtd, const Actor& actor);
+  /// What would be trusted after that, without doing it. Errors: those of `remove` and `change`.
+  Result<attestation::TrustStore> without(const std::string& mrtd) const;
+  Result<attestation::TrustStore> changed(const std::string& mrtd, const TrustedMrtdPatch& patch,
+                                          std::optional<std::int64_t> if_version) const;
   /// An entry of the environment gets a row first. Errors: mrtd_not_found, invalid_request.
   Result<AdminMrtdView> add_profile(const std::string& mrtd, const RtmrProfileInput& input, const Actor& actor);
   /// Errors: mrtd_not_found.

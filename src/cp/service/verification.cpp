@@ -5,7 +5,6 @@
 #include <future>
 #include <utility>
 
-#include "attestation/event_log.h"
 #include "common/crypto.h"
 #include "common/deadline_stop.h"
 #include "common/ed25519.h"
@@ -20,7 +19,6 @@ namespace att = attestation;
 
 /// How long a request waits for one of the verification slots.
 constexpr Milliseconds kSlotWait{2000};
-constexpr std::size_t kEventLogMaxBytes = 131072;
 
 std::string hex(att::FixedBytes<48> bytes) { return to_hex(bytes); }
 
@@ -58,18 +56,30 @@ class EvidenceVerifier::Run {
         attempt_(attempt),
         deadline_(parts.clock.steady_now() + limits.deadline) {}
 
+  /// What comes in front of the wait for a slot: the policy, and with it the rest of step 1, so that every attempt that
+  /// is refused later has passed step 1 and leaves its row.
+  Result<void> prepare() {
+    begin(VerificationStep::policy);
+    if (is_late()) return fail(ErrorCode::verifier_timeout);
+    return freeze_policy();
+  }
+
   Result<AcceptedEvidence> run() {
     using enum VerificationStep;
     using Step = Result<void> (Run::*)();
     constexpr std::pair<VerificationStep, Step> steps[] = {
-        {policy, &Run::freeze_policy},          {quote, &Run::parse},
-        {challenge, &Run::check_challenge},     {nonce, &Run::consume_nonce},
-        {report_data, &Run::check_report_data}, {td_attributes, &Run::check_td_attributes},
-        {verifiers, &Run::run_verifiers},       {mrtd, &Run::judge},
-        {event_log, &Run::check_event_log},
+        {quote, &Run::parse},
+        {challenge, &Run::check_challenge},
+        {nonce, &Run::consume_nonce},
+        {report_data, &Run::check_report_data},
+        {td_attributes, &Run::check_td_attributes},
+        {verifiers, &Run::run_verifiers},
+        {mrtd, &Run::judge},
+        {event_log, &Run::check_logs},
+        {unchanged, &Run::check_unchanged_since},
     };
     for (const auto& [step, function] : steps) {
-      if (parts_.before_step) parts_.before_step(step);
+      begin(step);
       if (is_late()) return fail(ErrorCode::verifier_timeout);
       if (auto done = (this->*function)(); !done) return std::unexpected(std::move(done.error()));
     }
@@ -89,6 +99,9 @@ class EvidenceVerifier::Run {
 
  private:
   UtcTime now() const { return parts_.clock.now(); }
+  void begin(VerificationStep step) const {
+    if (parts_.before_step) parts_.before_step(step);
+  }
   bool is_late() const { return parts_.clock.steady_now() >= deadline_; }
 
   Result<void> freeze_policy() {
@@ -132,6 +145,14 @@ class EvidenceVerifier::Run {
   }
 
   Result<void> check_challenge() {
+    if (auto good = read_challenge(); !good) {
+      observe_nonce(good.error().code);
+      return good;
+    }
+    return check_request_signature();
+  }
+
+  Result<void> read_challenge() {
     auto challenge = decode_challenge(*claim_.challenge, *claim_.nonce, parts_.challenges.keys(), now());
     if (!challenge) return std::unexpected(challenge.error());
     challenge_ = std::move(*challenge);
@@ -141,8 +162,11 @@ class EvidenceVerifier::Run {
                                    .vm_name = claim_.vm_name,
                                    .agent_id = claim_.agent_id,
                                    .audience = parts_.challenges.audience()};
-    if (auto fits = check_challenge_context(challenge_, context); !fits) return fits;
-    return check_request_signature();
+    return check_challenge_context(challenge_, context);
+  }
+
+  void observe_nonce(std::optional<ErrorCode> refused) const {
+    if (parts_.observe_nonce) parts_.observe_nonce(refused);
   }
 
   Result<void> check_request_signature() {
@@ -166,13 +190,17 @@ class EvidenceVerifier::Run {
       if (!*fresh) return fail(ErrorCode::nonce_replayed);
       return true;
     });
+    if (consumed)
+      observe_nonce(std::nullopt);
+    else if (consumed.error().code == ErrorCode::nonce_replayed)
+      observe_nonce(ErrorCode::nonce_replayed);
     if (!consumed) return std::unexpected(consumed.error());
     return {};
   }
 
   Result<void> check_report_data() {
-    const auto binding = att::agent_binding(claim_.signing_key, claim_.sealing_key, claim_.vm_name);
-    auto expected = att::build_report_data(claim_.purpose, challenge_.nonce, binding, parts_.challenges.audience());
+    binding_ = att::agent_binding(claim_.signing_key, claim_.sealing_key, claim_.vm_name);
+    auto expected = att::build_report_data(claim_.purpose, challenge_.nonce, binding_, parts_.challenges.audience());
     if (!constant_time_equal(expected.value, quote_->report_data())) return fail(ErrorCode::report_data_mismatch);
     preimage_ = std::move(expected.preimage);
     return {};
@@ -204,6 +232,7 @@ class EvidenceVerifier::Run {
         attempt_.details = R"({"other_reason":")" + std::string(slug(*combined.other_reason)) + "\"}";
       return std::unexpected(combined.verdict.error());
     }
+    attempt_.quote_verified = true;
     facts_->tcb_status = combined.verdict->status;
     facts_->advisories = combined.verdict->advisories;
     facts_->jwks_stale = jwks_stale_;
@@ -247,27 +276,51 @@ class EvidenceVerifier::Run {
     auto trust = parts_.trust.effective();
     if (!trust) return std::unexpected(trust.error());
     decision_ = att::evaluate_policy(*facts_, *policy_, trust->trust);
-    if (decision_.rtmr_mismatch) attempt_.details = att::details_json(*decision_.rtmr_mismatch);
+    if (decision_.rtmr_mismatch) attempt_.details = mismatch_details();
     if (decision_.reason) return fail(*decision_.reason);
     return {};
   }
 
-  Result<void> check_event_log() {
-    const att::EventLogMode mode = policy_->event_log_mode.get();
-    // No deployment is ever assigned by this control plane yet, so a log that names one names a stranger's.
-    if (claim_.evidence.workload_log && !claim_.evidence.workload_log->empty())
-      return fail(ErrorCode::workload_unknown);
-    if (mode == att::EventLogMode::disabled) return {};
-    if (!claim_.evidence.event_log) {
-      if (mode == att::EventLogMode::required) return fail(ErrorCode::event_log_missing);
-      return {};
+  /// Which registers differ, and, when the event log that came along is good, which of its events are new: so an
+  /// operator sees what changed.
+  std::string mismatch_details() const {
+    std::string details = att::details_json(*decision_.rtmr_mismatch);
+    const auto log = replay_sent_log(claim_.evidence.event_log, policy_->event_log_mode.get());
+    if (!log || !*log || !att::check_event_log(**log, *quote_)) return details;
+    details.pop_back();
+    return details + changed_events(**log) + "}";
+  }
+
+  /// `,"changed_events":[..]` against the log of the profile that matched or was nearest. What cannot be found out is
+  /// left out.
+  std::string changed_events(const att::EventLog& log) const {
+    std::string profile;
+    if (decision_.rtmr_profile) profile = decision_.rtmr_profile->id;
+    if (decision_.rtmr_mismatch) profile = decision_.rtmr_mismatch->profile_id;
+    if (profile.empty()) return "";
+    const auto changed = parts_.database.read<std::optional<std::string>>(
+        [&](db::Transaction& tx) { return changed_events_json(tx, log, profile); });
+    return changed && *changed ? R"(,"changed_events":)" + **changed : "";
+  }
+
+  Result<void> check_logs() {
+    const auto log = replay_sent_log(claim_.evidence.event_log, policy_->event_log_mode.get());
+    if (!log) return std::unexpected(log.error());
+    if (*log) {
+      if (auto fits = att::check_event_log(**log, *quote_); !fits) {
+        attempt_.details = R"({"register":)" + json::quote(fits.error().detail) + changed_events(**log) + "}";
+        return fits;
+      }
     }
-    const auto log = from_base64(*claim_.evidence.event_log);
-    if (!log || log->size() > kEventLogMaxBytes)
-      return fail(ErrorCode::event_log_malformed, "base64 of at most 131072 bytes");
-    const auto replayed = att::replay_ccel(*log);
-    if (!replayed) return std::unexpected(replayed.error());
-    return att::check_event_log(*replayed, *quote_);
+    return check_workload_log(parts_.database, parts_.assignments, claim_.evidence.workload_log,
+                              {.agent_id = claim_.agent_id, .vm_name = claim_.vm_name}, *quote_);
+  }
+
+  Result<void> check_unchanged_since() {
+    if (!claim_.before) return {};
+    auto same = check_unchanged(*quote_, binding_, claim_.evidence.workload_log.has_value(), *claim_.before);
+    if (!same) attempt_.details = R"({"changed":)" + json::quote(same.error().detail) + "}";
+    return same;
   }
 
   void finish() {
@@ -287,6 +340,7 @@ class EvidenceVerifier::Run {
   std::optional<att::Quote> quote_;
   bool emulated_ = false;
   Challenge challenge_;
+  ByteArray<32> binding_{};
   ByteVector preimage_;
   std::optional<att::Facts> facts_;
   std::optional<std::string> dcap_fmspc_;
@@ -313,26 +367,42 @@ Result<AcceptedEvidence> EvidenceVerifier::verify(const EvidenceClaim& claim, co
   auto signature = signature_of(transport);
   if (!signature) return std::unexpected(std::move(signature.error()));
   const VerificationLimits limits = parts_.limits();
-  if (auto slot = take_slot(limits, transport.stop); !slot) return std::unexpected(slot.error());
-  struct Slot {
-    EvidenceVerifier& verifier;
-    ~Slot() {
-      {
-        const std::lock_guard lock(verifier.slots_mutex_);
-        --verifier.in_flight_;
-      }
-      verifier.slot_free_.notify_one();
-    }
-  } release{*this};
   attempt.audited = true;
   try {
-    return Run(parts_, limits, claim, transport, std::move(*signature), attempt).run();
+    Run attempted(parts_, limits, claim, transport, std::move(*signature), attempt);
+    return run(attempted, limits, transport.stop);
   } catch (const std::exception& thrown) {
     log::error("verification", "a step threw", {{"what", thrown.what()}});
     return fail(ErrorCode::internal_verification_error);
   } catch (...) {
     return fail(ErrorCode::internal_verification_error);
   }
+}
+
+/// Holds one of the slots that `take_slot` gave.
+class EvidenceVerifier::Slot {
+ public:
+  explicit Slot(EvidenceVerifier& verifier) : verifier_(verifier) {}
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+  ~Slot() {
+    {
+      const std::lock_guard lock(verifier_.slots_mutex_);
+      --verifier_.in_flight_;
+    }
+    verifier_.slot_free_.notify_one();
+  }
+
+ private:
+  EvidenceVerifier& verifier_;
+};
+
+Result<AcceptedEvidence> EvidenceVerifier::run(Run& run, const VerificationLimits& limits,
+                                               const std::stop_token& stop) {
+  if (auto prepared = run.prepare(); !prepared) return std::unexpected(std::move(prepared.error()));
+  if (auto slot = take_slot(limits, stop); !slot) return std::unexpected(std::move(slot.error()));
+  const Slot held(*this);
+  return run.run();
 }
 
 }  // namespace ee::cp

@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "cp/domain/attestation_attempt.h"
 #include "cp/service/challenge_service.h"
+#include "cp/service/evidence_logs.h"
 #include "cp/service/trust_service.h"
 #include "cp/store/nonce_store.h"
 #include "db/database.h"
@@ -33,6 +34,7 @@ struct EvidenceClaim {
   std::string vm_name;
   std::string agent_id = {};  ///< empty for a registration
   std::string node_size;
+  std::optional<MeasuredBefore> before = {};  ///< of a refresh: what the agent was accepted with
 };
 
 /// The request that carries it.
@@ -46,7 +48,7 @@ struct EvidenceTransport {
   std::stop_token stop = {};
 };
 
-/// Evidence that passed steps 2 to 13 of the pipeline.
+/// Evidence that passed steps 2 to 14 of the pipeline.
 struct AcceptedEvidence {
   attestation::Quote quote;
   ByteVector preimage;
@@ -96,10 +98,11 @@ enum class VerificationStep : std::uint8_t {
   mrtd,
   tcb,
   rtmr,
-  event_log
+  event_log,
+  unchanged
 };
 
-/// Runs the fixed pipeline of 01 section 8, steps 2 to 13; the first failure is the reason. Thread-safe; a call blocks
+/// Runs the fixed pipeline of 01 section 8, steps 2 to 14; the first failure is the reason. Thread-safe; a call blocks
 /// on the database and, with an outside verifier, on the network. Nothing is accepted but by the last line of `verify`.
 class EvidenceVerifier {
  public:
@@ -107,6 +110,7 @@ class EvidenceVerifier {
     db::Database& database;
     const ChallengeService& challenges;
     const TrustService& trust;
+    const AgentAssignments& assignments;
     const attestation::DcapVerifier& dcap;
     attestation::CollateralSource& collateral;
     TokenVerification token;
@@ -115,11 +119,13 @@ class EvidenceVerifier {
     std::function<std::optional<UtcTime>()> restored_at;  ///< `meta.restored_at`
     Clock& clock;
     std::function<void(VerificationStep)> before_step = {};  ///< tests: throws, or moves the clock
+    /// A nonce was used up (nothing), or refused with the reason.
+    std::function<void(std::optional<ErrorCode>)> observe_nonce = {};
   };
   explicit EvidenceVerifier(Parts parts) : parts_(std::move(parts)) {}
 
   /// `attempt` gets what is known of the evidence as the steps find it, for the audit row; it is filled on failure too.
-  /// Errors: every reason of steps 1 to 13. Those of step 1 that the schema cannot tell (`nonce_missing`,
+  /// Errors: every reason of steps 1 to 14. Those of step 1 that the schema cannot tell (`nonce_missing`,
   /// `quote_missing`, `ita_token_missing`, `ita_token_not_allowed`, `invalid_request`) leave `attempt.audited` unset.
   Result<AcceptedEvidence> verify(const EvidenceClaim& claim, const EvidenceTransport& transport,
                                   AttestationAttempt& attempt);
@@ -128,6 +134,8 @@ class EvidenceVerifier {
 
  private:
   class Run;
+  class Slot;
+  Result<AcceptedEvidence> run(Run& run, const VerificationLimits& limits, const std::stop_token& stop);
   Result<void> take_slot(const VerificationLimits& limits, const std::stop_token& stop);
 
   Parts parts_;

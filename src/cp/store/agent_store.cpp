@@ -137,6 +137,16 @@ Result<std::optional<DirectoryRow>> AgentStore::mark_attestation_stale(db::Trans
   return tx.query_one<DirectoryRow>(sql, {{"id", id}, {"now", now}});
 }
 
+Result<std::optional<DirectoryRow>> AgentStore::mark_attestation_verified(db::Transaction& tx, const AgentId& id,
+                                                                          UtcTime attested_at, UtcTime now) const {
+  static const std::string sql =
+      "UPDATE agents SET attestation_state='verified', updated_at=:now, row_version=row_version+1"
+      " WHERE id=:id AND attestation_state='stale' AND attested_at=:attested_at"
+      " AND status NOT IN ('deleting','deleted') RETURNING " +
+      db::columns_of<DirectoryRow>();
+  return tx.query_one<DirectoryRow>(sql, {{"id", id}, {"attested_at", attested_at}, {"now", now}});
+}
+
 Result<std::optional<DirectoryRow>> AgentStore::request_attestation(db::Transaction& tx, const AgentId& id,
                                                                     UtcTime now) const {
   static const std::string sql =

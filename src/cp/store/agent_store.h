@@ -87,6 +87,9 @@ class AgentStore {
                                                  UtcTime now) const;
   /// `verified` -> `stale`.
   Result<std::optional<DirectoryRow>> mark_attestation_stale(db::Transaction& tx, const AgentId& id, UtcTime now) const;
+  /// `stale` -> `verified`, when its evidence still is that of `attested_at`.
+  Result<std::optional<DirectoryRow>> mark_attestation_verified(db::Transaction& tx, const AgentId& id,
+                                                                UtcTime attested_at, UtcTime now) const;
   /// Sets `attest_requested_at` where it is not set.
   Result<std::optional<DirectoryRow>> request_attestation(db::Transaction& tx, const AgentId& id, UtcTime now) const;
 

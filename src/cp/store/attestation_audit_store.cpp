@@ -63,6 +63,15 @@ Result<std::int64_t> AttestationAuditStore::count_accepted(db::Transaction& tx, 
   return counted->value_or(0);
 }
 
+Result<bool> AttestationAuditStore::was_removed_since(db::Transaction& tx, const std::string& mrtd,
+                                                      UtcTime since) const {
+  const auto found = tx.query_one<std::int64_t>(
+      "SELECT 1 FROM attestation_audit WHERE mrtd=:mrtd AND at>=:since AND event='trust_entry_removed' LIMIT 1",
+      {{"mrtd", mrtd}, {"since", since}});
+  if (!found) return std::unexpected(found.error());
+  return found->has_value();
+}
+
 Result<std::int64_t> AttestationAuditStore::remove_before(db::Transaction& tx, UtcTime before,
                                                           std::int64_t limit) const {
   return tx.execute(

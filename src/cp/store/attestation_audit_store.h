@@ -87,6 +87,8 @@ class AttestationAuditStore {
                                          const PageRequest& page) const;
   /// How many registrations of an agent were accepted since then.
   Result<std::int64_t> count_accepted(db::Transaction& tx, const std::string& agent_id, UtcTime since) const;
+  /// Whether an administrator removed the trusted MRTD since then.
+  Result<bool> was_removed_since(db::Transaction& tx, const std::string& mrtd, UtcTime since) const;
   /// Deletes at most `limit` rows from before `before`; how many. Rows of the last 90 days cannot be deleted.
   Result<std::int64_t> remove_before(db::Transaction& tx, UtcTime before, std::int64_t limit) const;
 };

@@ -3,9 +3,6 @@
 #include <fmt/format.h>
 
 namespace ee::cp {
-namespace {
-constexpr Seconds kNoteUseEvery{86400};
-}
 
 bool is_usable(const CredentialRow& credential, UtcTime now) {
   if (now >= credential.expires_at) return false;
@@ -76,13 +73,24 @@ Result<std::vector<std::string>> CredentialStore::rotate(db::Transaction& tx, co
   return revoked;
 }
 
-Result<void> CredentialStore::note_use(db::Transaction& tx, std::string_view lookup, UtcTime now) const {
-  const auto noted = tx.execute(
-      "UPDATE agent_control_credentials SET last_used_at=:now"
-      " WHERE lookup=:lookup AND (last_used_at IS NULL OR last_used_at<:before)",
-      {{"lookup", lookup}, {"now", now}, {"before", now - kNoteUseEvery}});
-  if (!noted) return std::unexpected(noted.error());
-  return {};
+Result<bool> CredentialStore::has_retiring(db::Transaction& tx, const AgentId& agent) const {
+  const auto found = tx.query_one<std::string>(
+      "SELECT lookup FROM agent_control_credentials WHERE agent_id=:agent AND state='retiring'", {{"agent", agent}});
+  if (!found) return std::unexpected(found.error());
+  return found->has_value();
+}
+
+Result<std::int64_t> CredentialStore::note_uses(db::Transaction& tx, const std::vector<KeyUse>& uses) const {
+  std::int64_t changed = 0;
+  for (const KeyUse& use : uses) {
+    const auto noted = tx.execute(
+        "UPDATE agent_control_credentials SET last_used_at=:at"
+        " WHERE lookup=:lookup AND (last_used_at IS NULL OR last_used_at<:before)",
+        {{"lookup", use.key_id}, {"at", use.at}, {"before", use.at - kNoteUseEvery}});
+    if (!noted) return noted;
+    changed += *noted;
+  }
+  return changed;
 }
 
 Result<std::int64_t> CredentialStore::purge_revoked(db::Transaction& tx, UtcTime revoked_before,

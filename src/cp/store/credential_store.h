@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "cp/domain/agent.h"
+#include "cp/store/api_key_store.h"
 #include "db/database.h"
 
 namespace ee::cp {
@@ -13,6 +14,7 @@ class CredentialStore {
  public:
   /// How long a retiring credential still works after a rotation.
   static constexpr Seconds kRetiring{600};
+  static constexpr Seconds kNoteUseEvery{86400};
 
   Result<void> insert(db::Transaction& tx, const CredentialRow& row) const;
   /// The row of the public part of a credential's text, whatever its state: the caller checks hash, state and expiry.
@@ -31,8 +33,10 @@ class CredentialStore {
   /// Deletion of the agent. Answers the lookups that were revoked.
   Result<std::vector<std::string>> revoke_all(db::Transaction& tx, const AgentId& agent, UtcTime now) const;
 
-  /// Notes a use, at most once a day per credential.
-  Result<void> note_use(db::Transaction& tx, std::string_view lookup, UtcTime now) const;
+  /// Whether a retiring credential of the agent is still there for the first use of its successor to end.
+  Result<bool> has_retiring(db::Transaction& tx, const AgentId& agent) const;
+  /// Notes uses, `key_id` being the lookup; at most once per kNoteUseEvery for each. Answers how many rows changed.
+  Result<std::int64_t> note_uses(db::Transaction& tx, const std::vector<KeyUse>& uses) const;
   /// Removes at most `limit` revoked rows that ended before `revoked_before`.
   Result<std::int64_t> purge_revoked(db::Transaction& tx, UtcTime revoked_before, std::int64_t limit) const;
 };

@@ -78,7 +78,8 @@ TEST_F(CredentialStoreTest, ExpiryEndsAnActiveOne) {
 TEST_F(CredentialStoreTest, UseIsNotedOnceADay) {
   write<Lookups>([&](db::Transaction& tx) { return store_.replace_all(tx, credential("a"), kNow); });
   const auto note = [&](UtcTime at) {
-    ASSERT_TRUE(database_->run_write([&](db::Transaction& tx) { return store_.note_use(tx, "a", at); }));
+    write<std::int64_t>(
+        [&](db::Transaction& tx) { return store_.note_uses(tx, {{.key_id = "a", .at = at, .client_address = {}}}); });
   };
   note(kNow);
   note(kNow + Seconds(3600));

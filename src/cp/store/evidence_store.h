@@ -42,6 +42,12 @@ BOOST_DESCRIBE_STRUCT(EvidenceRow, (),
                        fmspc, node_size, binding, advisory_ids, warnings, policy_snapshot, rtmr_profile_id,
                        verifier_mode, policy_version, attested_at, audit_id))
 
+/// A place in the order of `outdated`.
+struct EvidencePlace {
+  std::int64_t policy_version = 0;
+  AgentId agent_id = {};
+};
+
 /// Table `agent_evidence`; a row goes with its agent. Stateless.
 class EvidenceStore {
  public:
@@ -49,7 +55,13 @@ class EvidenceStore {
   Result<void> put(db::Transaction& tx, const EvidenceRow& row) const;
   Result<std::optional<EvidenceRow>> get(db::Transaction& tx, const AgentId& agent_id) const;
   /// At most `limit` rows that were evaluated under an older policy than `policy_version`, oldest policy first.
-  Result<std::vector<EvidenceRow>> outdated(db::Transaction& tx, std::int64_t policy_version, std::int64_t limit) const;
+  Result<std::vector<EvidenceRow>> outdated(db::Transaction& tx, std::int64_t policy_version, std::int64_t limit,
+                                            const std::optional<EvidencePlace>& after = {}) const;
+  /// At most `limit` rows with this MRTD, by agent, after `after`.
+  Result<std::vector<EvidenceRow>> with_mrtd(db::Transaction& tx, const std::string& mrtd, const AgentId& after,
+                                             std::int64_t limit) const;
+  /// How many agents there are that are neither deleted nor failed.
+  Result<std::int64_t> count_trusted(db::Transaction& tx) const;
   /// Notes that the row was evaluated again. False when somebody else did since it was read: of two replicas one wins.
   Result<bool> mark_evaluated(db::Transaction& tx, const AgentId& agent_id, std::int64_t seen_version,
                               std::int64_t policy_version) const;

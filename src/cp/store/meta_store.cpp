@@ -44,7 +44,7 @@ Result<std::int64_t> MetaStore::raise(db::Transaction& tx, std::string_view key)
 }
 
 Result<std::optional<UtcTime>> MetaStore::restored_at(db::Transaction& tx) const {
-  const auto ms = number(tx, "restored_at");
+  const auto ms = number(tx, kRestoredAtKey);
   if (!ms) return std::unexpected(ms.error());
   if (*ms == 0) return std::optional<UtcTime>{};
   return std::optional<UtcTime>(from_unix_ms(*ms));

@@ -27,6 +27,11 @@ class MetaStore {
   Result<void> probe(db::Transaction& tx, UtcTime now) const;
 };
 
+inline constexpr std::string_view kRestoredAtKey = "restored_at";
+/// Unix ms until which a restored database is not believed about what it does not know.
+inline constexpr std::string_view kReapHoldKey = "reap_hold_until";
+inline constexpr Seconds kReapHold{24 * 3600};
+
 /// Rises with every change of trusted MRTDs and profiles.
 inline constexpr std::string_view kTrustVersionKey = "trust_version";
 

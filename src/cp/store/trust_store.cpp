@@ -5,18 +5,15 @@
 #include <algorithm>
 #include <array>
 
+#include <boost/json/value.hpp>
+
 #include "common/bytes.h"
+#include "common/json.h"
 #include "cp/store/meta_store.h"
 
 namespace ee::cp {
 
 namespace {
-
-Result<void> raise_version(db::Transaction& tx) {
-  const auto raised = MetaStore().raise(tx, kTrustVersionKey);
-  if (!raised) return std::unexpected(raised.error());
-  return {};
-}
 
 Result<attestation::Measurement> measurement(const std::string& hex, std::string_view where) {
   auto bytes = from_hex_exact<48>(hex);
@@ -111,6 +108,40 @@ Result<std::vector<RtmrProfileRow>> TrustStore::profiles(db::Transaction& tx, co
   static const std::string sql = fmt::format("SELECT {} FROM trusted_rtmr_profiles WHERE mrtd=:mrtd ORDER BY name",
                                              db::columns_of<RtmrProfileRow>());
   return tx.query<RtmrProfileRow>(sql, {{"mrtd", mrtd}});
+}
+
+Result<std::vector<attestation::Measurement>> TrustStore::event_digests(db::Transaction& tx,
+                                                                        const std::string& profile_id) const {
+  const auto stored = tx.query_one<std::string>(
+      "SELECT event_digests FROM trusted_rtmr_profiles WHERE id=:id AND event_digests IS NOT NULL",
+      {{"id", profile_id}});
+  if (!stored) return std::unexpected(stored.error());
+  std::vector<attestation::Measurement> digests;
+  if (!*stored) return digests;
+  const auto texts = json::parse(**stored);
+  if (!texts || !texts->is_array()) return fail(ErrorCode::internal_error, "a stored event log is damaged");
+  for (const auto& text : texts->get_array()) {
+    if (!text.is_string()) return fail(ErrorCode::internal_error, "a stored event log is damaged");
+    auto digest = measurement(std::string(text.get_string()), "trusted_rtmr_profiles.event_digests");
+    if (!digest) return std::unexpected(std::move(digest.error()));
+    digests.push_back(*digest);
+  }
+  return digests;
+}
+
+Result<std::optional<UtcTime>> TrustStore::latest_expiry(db::Transaction& tx, UtcTime now) const {
+  const auto times = tx.query<UtcTime>(
+      "SELECT expires_at FROM trusted_mrtds WHERE expires_at<=:now UNION ALL "
+      "SELECT expires_at FROM trusted_rtmr_profiles WHERE expires_at<=:now ORDER BY 1 DESC LIMIT 1",
+      {{"now", now}});
+  if (!times) return std::unexpected(times.error());
+  return times->empty() ? std::nullopt : std::optional(times->front());
+}
+
+Result<void> TrustStore::raise_version(db::Transaction& tx) const {
+  const auto raised = MetaStore().raise(tx, kTrustVersionKey);
+  if (!raised) return std::unexpected(raised.error());
+  return {};
 }
 
 Result<std::int64_t> TrustStore::agents_with(db::Transaction& tx, const std::string& mrtd) const {

@@ -82,6 +82,12 @@ class TrustStore {
   Result<std::optional<TrustedMrtdRow>> get(db::Transaction& tx, const std::string& mrtd) const;
   /// By name.
   Result<std::vector<RtmrProfileRow>> profiles(db::Transaction& tx, const std::string& mrtd) const;
+  /// The digests of the stored event log of a profile; none when it has no log, or there is no such profile.
+  Result<std::vector<attestation::Measurement>> event_digests(db::Transaction& tx, const std::string& profile_id) const;
+  /// When the newest expiry of an entry or profile was that is over at `now`; nothing when none is.
+  Result<std::optional<UtcTime>> latest_expiry(db::Transaction& tx, UtcTime now) const;
+  /// What is trusted changed by itself (an expiry, another environment): as if an entry had been changed.
+  Result<void> raise_version(db::Transaction& tx) const;
   /// How many agents that are not deleted run with it.
   Result<std::int64_t> agents_with(db::Transaction& tx, const std::string& mrtd) const;
 

@@ -166,6 +166,7 @@ Result<AccessToken> Client::exchange(const OAuthConfig& config, std::string_view
                             .connect_timeout = kConnectTimeout,
                             .total_timeout = kTotalTimeout,
                             .max_response_bytes = kMaxAnswerBytes,
+                            .own_connection = true,  // a code is exchanged once
                             .stop = stop};
   request.headers.push_back({"Content-Type", "application/x-www-form-urlencoded"});
   const auto answer = http_.send(request);

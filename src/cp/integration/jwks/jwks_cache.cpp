@@ -187,6 +187,11 @@ std::expected<jose::KeySet, JwksFetch> JwksCache::download_once(const std::strin
   return std::move(*keys);
 }
 
+std::size_t JwksCache::key_count() const {
+  const std::lock_guard lock(mutex_);
+  return set_ ? set_->size() : 0;
+}
+
 std::optional<Milliseconds> JwksCache::age() const {
   const std::lock_guard lock(mutex_);
   if (set_ == nullptr) return std::nullopt;

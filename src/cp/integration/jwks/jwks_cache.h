@@ -79,6 +79,8 @@ class JwksCache {
 
   /// Time since the last successful fetch; nothing before it. For metrics.
   std::optional<Milliseconds> age() const;
+  /// How many keys are cached.
+  std::size_t key_count() const;
 
  private:
   using Lock = std::unique_lock<std::mutex>;

@@ -1,0 +1,1 @@
+a: !reset null

@@ -1,0 +1,184 @@
+#include "agent/runtime/firewall.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "agent/posix_subprocess.h"
+#include "agent/runtime/engine_runtime.h"
+#include "common/deadline_stop.h"
+#include "common/fake_clock.h"
+#include "common/fake_subprocess.h"
+#include "tests/support/real_engine.h"
+
+namespace ee::agent {
+namespace {
+
+using testing::RealEngine;
+constexpr const char* kInstance = "firewall-test-instance";
+
+TEST(Firewall, commands_replace_the_whole_table) {
+  EXPECT_EQ(*firewall_commands("t", {"172.18.0.0/16", "10.1.2.0/24"}, {8088, 8089}),
+            "add table inet t; delete table inet t; add table inet t; "
+            "add set inet t subnets { type ipv4_addr; flags interval; auto-merge; "
+            "elements = { 172.18.0.0/16, 10.1.2.0/24 }; }; "
+            "add chain inet t prerouting { type filter hook prerouting priority -300; policy accept; }; "
+            "add rule inet t prerouting ip saddr @subnets ip daddr 169.254.0.0/16 drop; "
+            "add rule inet t prerouting ip saddr @subnets meta l4proto { tcp, udp } th dport { 8088, 8089 } "
+            "fib daddr type local drop");
+  EXPECT_TRUE(firewall_commands("t", {}, {1, 2}).has_value());
+  for (const char* bad :
+       {"", "10.0.0.0", "10.0.0.1/8", "fd00::/64", "10.0.0.0/8 }; flush ruleset", "10.0.0.0/33", "x/8"})
+    EXPECT_EQ(firewall_commands("t", {bad}, {1, 2}), std::nullopt) << bad;
+  EXPECT_EQ(firewall_commands("t", std::vector<std::string>(65, "10.0.0.0/8"), {1, 2}), std::nullopt);
+}
+
+TEST(Firewall, a_failing_program_is_an_error_and_rules_count_as_missing) {
+  FakeSubprocessLauncher subprocesses;
+  FakeClock clock;
+  NftFirewall firewall(subprocesses, clock, kInstance, {8088, 8089});
+  EXPECT_FALSE(firewall.in_place({})) << "nothing was set";
+  subprocesses.set_failing(true);
+  EXPECT_FALSE(firewall.set_subnets({"10.0.0.0/8"}, {}).has_value());
+  EXPECT_FALSE(firewall.in_place({}));
+  subprocesses.set_failing(false);
+  clock.set_auto_advance(true);  // it never ends
+  const auto hung = firewall.set_subnets({"10.0.0.0/8"}, {});
+  ASSERT_FALSE(hung.has_value());
+  EXPECT_FALSE(firewall.in_place({}));
+  EXPECT_FALSE(firewall.set_subnets({"fd00::/64"}, {}).has_value());
+}
+
+/// Listens on every address of this host, on a port of the kernel's choice, and closes each connection at once.
+class Listener {
+ public:
+  Listener() : descriptor_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    socklen_t size = sizeof address;
+    EXPECT_EQ(::bind(descriptor_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::listen(descriptor_, 16), 0);
+    EXPECT_EQ(::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::jthread([this](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        pollfd ready{.fd = descriptor_, .events = POLLIN, .revents = 0};
+        if (::poll(&ready, 1, 20) > 0) ::close(::accept4(descriptor_, nullptr, nullptr, SOCK_CLOEXEC));
+      }
+    });
+  }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+  ~Listener() {
+    thread_.request_stop();
+    thread_.join();
+    ::close(descriptor_);
+  }
+  std::uint16_t port() const { return port_; }
+
+ private:
+  int descriptor_;
+  std::uint16_t port_ = 0;
+  std::jthread thread_;
+};
+
+class FirewallKernelTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto engine = RealEngine::start();
+    if (!engine) GTEST_SKIP() << engine.error();
+    engine_ = std::move(*engine);
+    if (auto set = firewall_.set_subnets({}, {}); !set) GTEST_SKIP() << "nftables_unusable: " << set.error().detail;
+    runtime_ =
+        std::make_unique<EngineRuntime>(EngineOptions{.socket = engine_->socket(), .instance = kInstance}, clock_);
+    image_ = engine_->push({.name = "firewall", .keep_local = true});
+    const auto network =
+        runtime_->create_network({.name = "ee-fw", .labels = {{std::string(kInstanceLabel), kInstance}}}, {});
+    ASSERT_TRUE(network.has_value()) << network.error().detail;
+    subnets_ = network->subnets;
+    gateway_ = subnets_.at(0).substr(0, subnets_[0].rfind('.')) + ".1";
+  }
+  void TearDown() override { (void)firewall_.remove({}); }
+
+  /// Whether a container on the network reaches that address.
+  bool reaches(const std::string& address, std::uint16_t port) {
+    const std::string script = "nc -w 1 " + address + " " + std::to_string(port) + " </dev/null";
+    const auto id = runtime_->create(
+        {.name = "ee-fw-nc",
+         .body =
+             R"({"Image":")" + image_ + R"(","Cmd":["/bin/sh","-c",")" + script +
+             R"("],"Labels":{"com.easyenclave.instance":"firewall-test-instance"},"HostConfig":{"NetworkMode":"ee-fw"}})"},
+        {});
+    EXPECT_TRUE(id.has_value()) << id.error().detail;
+    const auto started = runtime_->start(*id, {});
+    EXPECT_TRUE(started.has_value()) << started.error().detail;
+    const DeadlineStop limit(clock_, clock_.steady_now() + Seconds(20), {});
+    const auto end = runtime_->wait(*id, limit.token());
+    EXPECT_TRUE(end.has_value()) << "nc does not end";
+    return end.has_value() && end->exit_code == 0;
+  }
+
+  Listener api_;
+  Listener metrics_;
+  Listener other_;
+  SystemClock clock_;
+  PosixSubprocessLauncher subprocesses_;
+  NftFirewall firewall_{subprocesses_, clock_, kInstance, {api_.port(), metrics_.port()}};
+  std::unique_ptr<RealEngine> engine_;
+  std::unique_ptr<EngineRuntime> runtime_;
+  std::string image_;
+  std::vector<std::string> subnets_;
+  std::string gateway_;
+};
+
+/// An address of the metadata range on this host, for the time of a test.
+class MetadataAddress {
+ public:
+  MetadataAddress() { good_ = run("add"); }
+  MetadataAddress(const MetadataAddress&) = delete;
+  MetadataAddress& operator=(const MetadataAddress&) = delete;
+  ~MetadataAddress() { run("del"); }
+  bool good() const { return good_; }
+  static constexpr const char* kAddress = "169.254.213.77";
+
+ private:
+  static bool run(const char* what) {
+    return std::system((std::string("ip addr ") + what + " 169.254.213.77/32 dev lo 2>/dev/null").c_str()) == 0;
+  }
+  bool good_ = false;
+};
+
+// covers: S02_EEA_FW_001
+TEST_F(FirewallKernelTest, S02_EEA_FW_001_containers_reach_neither_the_agent_nor_metadata) {
+  const MetadataAddress metadata;
+  ASSERT_TRUE(metadata.good());
+  // Without the rules all of it is open: the test can fail.
+  ASSERT_TRUE(reaches(gateway_, api_.port()));
+  ASSERT_TRUE(reaches(MetadataAddress::kAddress, other_.port()));
+  ASSERT_TRUE(firewall_.set_subnets(subnets_, {}).has_value());
+  EXPECT_TRUE(firewall_.in_place({}));
+  EXPECT_FALSE(reaches(gateway_, api_.port()));
+  EXPECT_FALSE(reaches(gateway_, metrics_.port()));
+  EXPECT_FALSE(reaches(MetadataAddress::kAddress, other_.port()));
+  EXPECT_TRUE(reaches(gateway_, other_.port())) << "nothing else is closed";
+  // Somebody takes the rules away, or changes them: seen.
+  const std::string nft = "nft ";
+  ASSERT_EQ(std::system((nft + "flush chain inet " + firewall_.table() + " prerouting").c_str()), 0);
+  EXPECT_FALSE(firewall_.in_place({}));
+  ASSERT_TRUE(firewall_.set_subnets(subnets_, {}).has_value());
+  ASSERT_EQ(std::system((nft + "delete table inet " + firewall_.table()).c_str()), 0);
+  EXPECT_FALSE(firewall_.in_place({}));
+  ASSERT_TRUE(firewall_.set_subnets(subnets_, {}).has_value());
+  EXPECT_TRUE(firewall_.in_place({}));
+  ASSERT_TRUE(firewall_.remove({}).has_value());
+  ASSERT_TRUE(firewall_.remove({}).has_value());
+  EXPECT_FALSE(firewall_.in_place({}));
+}
+
+}  // namespace
+}  // namespace ee::agent

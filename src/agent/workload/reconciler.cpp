@@ -1,0 +1,405 @@
+#include "agent/workload/reconciler.h"
+
+#include <algorithm>
+#include <boost/describe/enum_to_string.hpp>
+
+#include "common/log.h"
+
+namespace ee::agent {
+namespace {
+
+using namespace std::chrono_literals;
+using agent_api::WorkloadPhase;
+
+constexpr std::size_t kMaxNamed = 256;
+constexpr Milliseconds kBetweenProgress = 1s;
+
+std::string_view phase_name(WorkloadPhase phase) { return boost::describe::enum_to_string(phase, ""); }
+
+bool runs(WorkloadPhase phase) { return phase == WorkloadPhase::running; }
+
+DocumentKey key_of(const HeldWorkload& held) {
+  return {.deployment_id = held.deployment_id,
+          .assignment_epoch = held.assignment_epoch,
+          .revision = held.revision,
+          .registration_id = held.registration_id,
+          .content_sha256 = held.content_sha256};
+}
+
+/// State files come from an earlier start of the same program, but a reboot in between ends all containers, and what
+/// was only half made is fetched anew: its secrets are gone.
+std::optional<HeldWorkload> still_held(std::optional<HeldWorkload> held, const std::string& boot_id) {
+  if (!held || held->boot_id != boot_id) return std::nullopt;
+  const bool kept =
+      held->has_containers() || held->phase == WorkloadPhase::failed || held->phase == WorkloadPhase::stopping;
+  return kept ? held : std::nullopt;
+}
+
+}  // namespace
+
+Reconciler::Reconciler(Options options, ContainerRuntime& runtime, HealthProbe& probe, StateFile& state, Board& board,
+                       const InstanceKeys& keys, Hooks hooks, Clock& clock)
+    : options_(std::move(options)),
+      runtime_(runtime),
+      steps_(runtime, probe, clock),
+      state_(state),
+      board_(board),
+      keys_(keys),
+      hooks_(std::move(hooks)),
+      clock_(clock),
+      secret_files_(options_.place.run_dir),
+      held_(still_held(state.state().held, options_.boot_id)),
+      registered_at_(clock.steady_now()) {
+  update_view_locked();
+}
+
+// ---- what others see -----------------------------------------------------------------------------------------------
+
+std::optional<agent_api::WorkloadReport> Reconciler::report() const {
+  const std::lock_guard lock(mutex_);
+  return reported_;
+}
+
+std::shared_ptr<const ServedWorkload> Reconciler::served() const {
+  const std::lock_guard lock(mutex_);
+  return served_;
+}
+
+std::optional<std::pair<std::int64_t, std::int64_t>> Reconciler::held_order() const {
+  const std::lock_guard lock(mutex_);
+  const auto accepted = accepted_locked();
+  if (!accepted) return std::nullopt;
+  // A key of an earlier registration is no answer to "do you have it": the control plane may mean another document.
+  const auto session = board_.session();
+  if (!session || session->identity.registration_id != accepted->key.registration_id) return std::nullopt;
+  return std::pair(accepted->key.assignment_epoch, accepted->key.revision);
+}
+
+std::optional<agent_api::WorkloadReport> Reconciler::take_closing_report() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(closing_, std::nullopt);
+}
+
+std::optional<agent_api::DeployedRequest> Reconciler::deployed_report() const {
+  const std::lock_guard lock(mutex_);
+  if (!reported_ || !runs(reported_->phase) || services_.empty() || !health_checked_at_) return std::nullopt;
+  return agent_api::DeployedRequest{
+      .workload = *reported_, .services = services_, .health_checked_at = *health_checked_at_};
+}
+
+bool Reconciler::idle() const {
+  const std::lock_guard lock(mutex_);
+  return !held_ && !slot_ && !working_on_ && !stopping_;
+}
+
+/// mutex_ held, or nobody else knows the object yet.
+void Reconciler::update_view_locked() {
+  if (!held_) {
+    reported_.reset();
+    served_.reset();
+    services_.clear();
+    health_checked_at_.reset();
+    return;
+  }
+  const HeldWorkload& held = *held_;
+  const bool same = reported_ && reported_->phase == held.phase && reported_->revision == held.revision;
+  reported_ = agent_api::WorkloadReport{.deployment_id = held.deployment_id,
+                                        .assignment_epoch = held.assignment_epoch,
+                                        .revision = held.revision,
+                                        .phase = held.phase,
+                                        .health = health_,
+                                        .restarts = restarts_,
+                                        .phase_changed_at = held.phase_changed_at,
+                                        .failure = held.failure,
+                                        .progress = same ? reported_->progress : std::nullopt};
+  ServedWorkload served{.deployment_id = held.deployment_id,
+                        .assignment_epoch = held.assignment_epoch,
+                        .revision = held.running_revision,
+                        .service = held.document.service,
+                        .app = held.document.app,
+                        .compose_sha256 = held.document.compose_sha256,
+                        .access = held.document.access,
+                        .ingress = held.document.ingress,
+                        .images = {},
+                        .containers = {},
+                        .running = plan_.has_value() && up_};
+  if (plan_)
+    for (const PlannedContainer& container : plan_->containers) {
+      served.images[container.service] = container.image;
+      served.containers[container.service] = container.spec.name;
+    }
+  served_ = std::make_shared<const ServedWorkload>(std::move(served));
+}
+
+void Reconciler::set_held(std::optional<HeldWorkload> held) {
+  {
+    const std::lock_guard lock(mutex_);
+    held_ = std::move(held);
+    update_view_locked();
+  }
+  save_held();
+  hooks_.changed();
+}
+
+void Reconciler::save_held() {
+  const auto saved = state_.update([this](AgentState& state) { state.held = held_; });
+  if (!saved) log::error("workload", "state cannot be saved", {{"detail", saved.error().detail}});
+}
+
+void Reconciler::set_phase(WorkloadPhase phase) {
+  HeldWorkload next = *held_;
+  if (next.phase == phase) return;
+  next.phase = phase;
+  next.phase_changed_at = board_.corrected_now();
+  if (phase != WorkloadPhase::failed) next.failure.reset();
+  log::info("workload", "phase",
+            {{"deployment_id", next.deployment_id}, {"revision", next.revision}, {"phase", phase_name(phase)}});
+  set_held(std::move(next));
+}
+
+void Reconciler::set_progress(std::optional<agent_api::WorkloadProgress> progress) {
+  const SteadyTime now = clock_.steady_now();
+  {
+    const std::lock_guard lock(mutex_);
+    if (!reported_ || reported_->progress == progress) return;
+    reported_->progress = std::move(progress);
+    if (now - last_progress_ < kBetweenProgress) return;
+    last_progress_ = now;
+  }
+  hooks_.changed();
+}
+
+// ---- inputs --------------------------------------------------------------------------------------------------------
+
+/// The key that new documents are compared with: the newest that was taken.
+std::optional<HeldKey> Reconciler::accepted_locked() const {
+  if (slot_) {
+    if (!slot_->document) return std::nullopt;
+    return HeldKey{.key = slot_->document->key};
+  }
+  if (working_on_) return HeldKey{.key = working_on_->key};
+  if (stopping_ || !held_) return std::nullopt;
+  return HeldKey{.key = key_of(*held_), .usable = held_->has_containers(), .rolled_back = held_->rolled_back};
+}
+
+void Reconciler::put_locked(Input input, bool cancel_work) {
+  slot_ = std::move(input);
+  if (cancel_work) work_.request_stop();
+  waker_.wake();
+}
+
+bool Reconciler::is_known_locked(const agent_api::Desired& desired) const {
+  const auto accepted = accepted_locked();
+  const auto session = board_.session();
+  return accepted && session && accepted->key.deployment_id == desired.deployment_id &&
+         accepted->key.assignment_epoch == desired.assignment_epoch && accepted->key.revision == desired.revision &&
+         accepted->key.registration_id == session->identity.registration_id;
+}
+
+void Reconciler::apply(const agent_api::Desired& desired) {
+  bool fetch = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto session = board_.session(); session && session->identity.registration_id != named_in_) {
+      named_in_ = session->identity.registration_id;
+      named_.clear();
+      tombstone_.reset();
+      registered_at_ = clock_.steady_now();
+    }
+    switch (desired.action) {
+      case agent_api::DesiredAction::keep: none_at_.reset(); break;
+      case agent_api::DesiredAction::run:
+        none_at_.reset();
+        if (desired.deployment_id && named_.size() < kMaxNamed) named_.insert(*desired.deployment_id);
+        fetch = !is_known_locked(desired);
+        break;
+      case agent_api::DesiredAction::none: {
+        const bool anything = accepted_locked().has_value();
+        if (!anything) break;
+        const SteadyTime at = clock_.steady_now() + Seconds(desired.grace_seconds.value_or(0));
+        none_at_ = none_at_ ? std::min(*none_at_, at) : at;
+        if (*none_at_ <= clock_.steady_now()) {
+          none_at_.reset();
+          put_locked({}, true);
+        } else {
+          waker_.wake();
+        }
+      }
+    }
+  }
+  if (fetch) hooks_.fetch();
+}
+
+void Reconciler::stop_all() {
+  const std::lock_guard lock(mutex_);
+  none_at_.reset();
+  if (held_ || slot_ || working_on_) put_locked({}, true);
+}
+
+Result<std::shared_ptr<Reconciler::Incoming>> Reconciler::verify(std::string_view body, std::string_view kid,
+                                                                 std::string_view signature, DocumentPath path) {
+  const auto session = board_.session();
+  if (!session) return fail(ErrorCode::agent_not_active, "not registered");
+  auto document = read_document(*session, body, kid, signature);
+  if (!document) return fail(std::move(document.error()));
+  auto incoming = std::make_shared<Incoming>();
+  auto opened = open_document(*document, session->identity.agent_id, keys_.sealing);
+  if (opened) {
+    incoming->opened = std::move(*opened);
+    board_.clear_check("seal_refused");
+  } else {
+    incoming->seal_error = opened.error();
+    board_.fail_check("seal_refused", slug(opened.error().code));
+  }
+  incoming->key = {.deployment_id = document->deployment_id,
+                   .assignment_epoch = document->assignment_epoch,
+                   .revision = document->revision,
+                   .registration_id = session->identity.registration_id,
+                   .content_sha256 = content_hash(*document, incoming->opened, options_.content_key)};
+  incoming->path = path;
+  document->secrets.reset();  // opened; nobody needs the ciphertext any more
+  document->registry_auth.reset();
+  incoming->document = std::move(*document);
+  return incoming;
+}
+
+Result<Reconciler::TakeResult> Reconciler::take(std::string_view body, std::string_view kid, std::string_view signature,
+                                                DocumentPath path) {
+  auto incoming = verify(body, kid, signature, path);
+  if (!incoming) return fail(std::move(incoming.error()));
+  const DocumentKey& key = (*incoming)->key;
+  if (path == DocumentPath::push) {
+    const auto checked =
+        check_compose((*incoming)->document, (*incoming)->seal_error ? nullptr : &(*incoming)->opened, options_.place);
+    if (!checked) return fail(checked.error());
+  }
+  const std::lock_guard lock(mutex_);
+  if (named_.size() < kMaxNamed) named_.insert(key.deployment_id);
+  const bool was_stopped =
+      tombstone_ && tombstone_->deployment_id == key.deployment_id &&
+      tombstone_->registration_id == key.registration_id &&
+      std::pair(key.assignment_epoch, key.revision) <= std::pair(tombstone_->assignment_epoch, tombstone_->revision);
+  if (was_stopped && path == DocumentPath::push) return TakeResult{.taken = Taken::older};
+  const auto accepted = accepted_locked();
+  const Decision decision = decide(accepted, key, path);
+  switch (decision) {
+    case Decision::older: return TakeResult{.taken = Taken::older};
+    case Decision::held_by_other:
+      return TakeResult{.taken = Taken::held_by_other, .held_deployment_id = accepted->key.deployment_id};
+    case Decision::nothing:
+      if (accepted->key.registration_id == key.registration_id) return TakeResult{.taken = Taken::already};
+      put_locked({.document = std::move(*incoming)}, false);  // only to be known under this registration
+      return TakeResult{.taken = Taken::already};
+    case Decision::adopt: put_locked({.document = std::move(*incoming)}, false); break;
+    case Decision::deploy:
+    case Decision::upgrade:
+    case Decision::replace: put_locked({.document = std::move(*incoming)}, true); break;
+  }
+  none_at_.reset();
+  return TakeResult{};
+}
+
+Reconciler::Undeploy Reconciler::undeploy(std::string_view deployment_id, std::int64_t assignment_epoch) {
+  const std::lock_guard lock(mutex_);
+  const auto accepted = accepted_locked();
+  if (!accepted) {
+    const bool going = stopping_ || slot_;
+    return going && held_ && held_->deployment_id == deployment_id ? Undeploy::stopping : Undeploy::nothing;
+  }
+  if (accepted->key.deployment_id != deployment_id) return Undeploy::held_by_other;
+  if (assignment_epoch < accepted->key.assignment_epoch) return Undeploy::nothing;
+  tombstone_ = accepted->key;
+  put_locked({}, true);
+  return Undeploy::stopping;
+}
+
+// ---- the worker ----------------------------------------------------------------------------------------------------
+
+std::optional<Reconciler::Input> Reconciler::next_input() {
+  const std::lock_guard lock(mutex_);
+  if (!slot_ && none_at_ && *none_at_ <= clock_.steady_now()) {
+    none_at_.reset();
+    slot_ = Input{};
+  }
+  if (!slot_) return std::nullopt;
+  auto input = std::exchange(slot_, std::nullopt);
+  work_ = std::stop_source();
+  working_on_ = input->document;
+  stopping_ = !input->document;
+  return input;
+}
+
+SteadyTime Reconciler::step(const std::stop_token& stop) {
+  if (!recovered_) {
+    recover(stop);
+    if (!recovered_) return clock_.steady_now() + 5s;
+  }
+  while (auto input = next_input()) {
+    act(std::move(*input), stop);
+    {
+      const std::lock_guard lock(mutex_);
+      working_on_.reset();
+      stopping_ = false;
+      work_ = std::stop_source(std::nostopstate);
+    }
+    if (stop.stop_requested()) return clock_.steady_now();
+  }
+  SteadyTime next = watch(stop);
+  const std::lock_guard lock(mutex_);
+  if (none_at_) next = std::min(next, *none_at_);
+  return next;
+}
+
+void Reconciler::run(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    const SteadyTime next = step(stop);
+    if (waker_.wait_until(clock_, next, stop) == Waker::Why::stopped) return;
+  }
+}
+
+void Reconciler::act(Input input, const std::stop_token& stop) {
+  if (!input.document) {
+    stop_held(stop);
+    return;
+  }
+  Incoming& incoming = *input.document;
+  std::optional<HeldKey> held;
+  if (held_)
+    held = HeldKey{.key = key_of(*held_), .usable = held_->has_containers(), .rolled_back = held_->rolled_back};
+  switch (decide(held, incoming.key, incoming.path)) {
+    case Decision::nothing:
+    case Decision::adopt: adopt_key(incoming); break;
+    case Decision::older: break;
+    case Decision::held_by_other:  // what was held when it came has been stopped meanwhile, or is now
+    case Decision::replace:
+      stop_held(stop);
+      if (!held_ && !stop.stop_requested()) deploy(incoming, stop);
+      break;
+    case Decision::deploy: deploy(incoming, stop); break;
+    case Decision::upgrade:
+      if (held_->has_containers()) {
+        upgrade(incoming, stop);
+      } else {
+        deploy(incoming, stop);
+      }
+      break;
+  }
+}
+
+/// The same content under a newer key: the phase stays, and is told under the new one.
+void Reconciler::adopt_key(const Incoming& incoming) {
+  HeldWorkload next = *held_;
+  const bool rolled_back = next.rolled_back && incoming.key.revision > next.revision;
+  next.assignment_epoch = incoming.key.assignment_epoch;
+  next.revision = incoming.key.revision;
+  next.registration_id = incoming.key.registration_id;
+  if (rolled_back) {  // the automatic rollback: what runs is now the wanted revision
+    next.rolled_back = false;
+    next.failure.reset();
+    next.phase = WorkloadPhase::running;
+    next.phase_changed_at = board_.corrected_now();
+  }
+  set_held(std::move(next));
+}
+
+}  // namespace ee::agent
