@@ -35,9 +35,9 @@ struct HttpClientRequest {
   std::size_t max_response_bytes = 1024UL * 1024;  ///< a longer answer is `answer_too_large`
   std::string ca_file = {};
   std::string unix_socket = {};
-  bool own_connection = false;  ///< never a kept one: a request on it that gets no answer is not sent again
   AddressPolicy addresses = AddressPolicy::any;
-  std::stop_token stop = {};  ///< a request aborts the transfer
+  bool own_connection = false;  ///< never a kept one: a request on it that gets no answer is not sent again
+  std::stop_token stop = {};    ///< a request aborts the transfer
 };
 
 struct HttpClientResponse {

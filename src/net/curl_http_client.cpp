@@ -211,6 +211,7 @@ std::expected<HttpClientResponse, HttpFailure> CurlHttpClient::send(const HttpCl
   curl_easy_reset(handle.easy.get());  // keeps connections, forgets pointers into this frame
   pool_->give_back(std::move(handle));
 
+  if (transfer.address_refused && code == CURLE_COULDNT_CONNECT) return std::unexpected(HttpFailure::address_refused);
   if (transfer.too_large && code != CURLE_ABORTED_BY_CALLBACK) return std::unexpected(HttpFailure::answer_too_large);
   if (transfer.address_refused && code == CURLE_COULDNT_CONNECT) return std::unexpected(HttpFailure::address_refused);
   if (code != CURLE_OK) return std::unexpected(failure_of(code));
