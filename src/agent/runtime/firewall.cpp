@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "agent/posix_subprocess.h"
+#include "common/posix_subprocess.h"
 #include "common/bytes.h"
 #include "common/crypto.h"
 #include "common/ip_network.h"

@@ -9,7 +9,7 @@
 
 #include <thread>
 
-#include "agent/posix_subprocess.h"
+#include "common/posix_subprocess.h"
 #include "agent/runtime/engine_runtime.h"
 #include "common/deadline_stop.h"
 #include "common/fake_clock.h"
