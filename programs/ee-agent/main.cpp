@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -16,6 +17,7 @@
 #include "agent/measure.h"
 #include "agent/posix_subprocess.h"
 #include "agent/quote_sources.h"
+#include "agent/runtime/log_ring.h"
 #include "agent/version.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -36,6 +38,20 @@ class StandardError final : public ee::log::Sink {
     std::fputc('\n', stderr);
   }
   void flush() override { std::fflush(stderr); }
+};
+
+/// Keeps the newest lines in memory, for the control plane to ask for.
+class KeptLog final : public ee::log::Sink {
+ public:
+  explicit KeptLog(ee::Clock& clock) : ring_(clock, {.source_bytes = 1024UL * 1024, .total_bytes = 1024UL * 1024}) {}
+  void write(const ee::log::Record& record, std::string_view line) override {
+    ring_.append({.deployment_id = "", .service = "_agent"},
+                 {.stream = ee::agent::LogStream::err, .at = ee::unix_ms(record.at) * 1'000'000, .text = line});
+  }
+  ee::agent::LogRing& ring() { return ring_; }
+
+ private:
+  ee::agent::LogRing ring_;
 };
 
 struct Arguments {
@@ -100,6 +116,20 @@ void power_off() {
   ::reboot(RB_POWER_OFF);
 }
 
+/// Asked of systemd; any other answer, or none within 5 s, is no.
+bool system_stopping() {
+  ee::agent::PosixSubprocessLauncher launcher;
+  ee::SystemClock clock;
+  std::atomic<bool> stopping = false;
+  auto child = launcher.start({.argv = {"systemctl", "is-system-running"}, .on_line = [&](std::string_view line) {
+                                 if (line == "stopping") stopping = true;
+                               }});
+  if (!child) return false;
+  for (int i = 0; i < 50 && !(*child)->poll(); ++i) clock.sleep_for(std::chrono::milliseconds(100), {});
+  child->reset();  // no line comes any more
+  return stopping;
+}
+
 void print_to_console(const std::string& line) {
   std::fputs(line.c_str(), stdout);
   std::fflush(stdout);
@@ -114,7 +144,7 @@ struct RealWorld {
   explicit RealWorld(const ee::agent::AgentConfig& config)
       : logger({.level = level_of(config.log_level),
                 .format = config.log_format == "text" ? ee::log::Format::text : ee::log::Format::json},
-               {std::make_shared<StandardError>()}, clock) {
+               {std::make_shared<StandardError>(), kept}, clock) {
     ee::log::install(&logger);
   }
   RealWorld(const RealWorld&) = delete;
@@ -124,6 +154,7 @@ struct RealWorld {
   ee::SystemClock clock;
   ee::SystemRandom random;
   ee::agent::Host host;
+  std::shared_ptr<KeptLog> kept = std::make_shared<KeptLog>(clock);
   ee::log::Logger logger;
 };
 
@@ -162,7 +193,9 @@ int run(const Arguments& arguments) {
                                                         .subprocesses = subprocesses,
                                                         .host = world.host,
                                                         .manager = manager,
-                                                        .power_off = power_off});
+                                                        .power_off = power_off,
+                                                        .system_stopping = system_stopping,
+                                                        .agent_log = &world.kept->ring()});
   if (!agent) {
     ee::log::error("agent", "cannot start", {{"reason", agent.error().reason}});
     return exit_with(agent.error().exit_code);

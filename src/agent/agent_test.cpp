@@ -69,6 +69,7 @@ class AgentTest : public ::testing::Test {
     config_.data_dir = dir_ / "data";
     config_.run_dir = dir_ / "run";
     config_.allow_emulated_tdx = true;
+    config_.container_runtime = ContainerRuntimeKind::none;
     config_.tsm_root = "/nonexistent";
     config_.emulated_tdx_dir = dir_ / "data/emulated-tdx";
     cp_.on_call([this](const auto&) {
