@@ -14,6 +14,7 @@
 
 #include "agent/agent.h"
 #include "agent/config.h"
+#include "agent/config_disk.h"
 #include "agent/measure.h"
 #include "agent/posix_subprocess.h"
 #include "agent/quote_sources.h"
@@ -62,6 +63,9 @@ struct Arguments {
 
 std::expected<ee::agent::LoadedConfig, ExitCode> load(const Arguments& arguments) {
   auto inputs = ee::agent::gather_inputs(arguments.config_file, arguments.flags);
+  if (inputs)
+    if (auto added = ee::agent::add_config_disk(*inputs, ee::agent::Host()); !added)
+      inputs = std::unexpected(std::move(added.error()));
   auto loaded = inputs ? ee::agent::load_config(*inputs) : std::unexpected(inputs.error());
   if (loaded) return std::move(*loaded);
   for (const std::string& problem : loaded.error().problems)

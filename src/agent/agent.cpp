@@ -10,6 +10,7 @@
 
 #include "agent/board.h"
 #include "agent/cloudflared.h"
+#include "agent/config_disk.h"
 #include "agent/config_values.h"
 #include "agent/control_loop.h"
 #include "agent/control_plane_client.h"
@@ -115,6 +116,14 @@ std::expected<void, StartFailure> Agent::Parts::prepare() {
   if (!source)
     return cannot_start(ExitCode::no_tdx, fmt::format("{}: {}", slug(source.error().code), source.error().detail));
   quotes = std::move(*source);
+  if (auto digest = check_config_digest(*quotes, config.config_disk, world.random); !digest) {
+    const bool other = digest.error().code == ErrorCode::config_digest_mismatch;
+    return cannot_start(other ? ExitCode::bad_configuration : ExitCode::no_tdx,
+                        fmt::format("{}: {}", slug(digest.error().code), digest.error().detail));
+  }
+  if (config.config_disk)
+    if (auto kept = keep_config_payload(config.run_dir, *config.config_disk); !kept)
+      return cannot_start(ExitCode::internal, kept.error().detail);
   auto made = WorkloadParts::make({.config = config,
                                    .world = world,
                                    .state = *state,

@@ -236,7 +236,7 @@ TEST(ServiceManager, WithoutSocketNothingHappens) {
   ServiceManager("/" + std::string(200, 'x'), "").notify("READY=1");
 }
 
-TEST_F(AgentTest, S02_AGT_DS_001_a_wanted_deployment_is_fetched_deployed_reported_and_stopped) {
+TEST_F(AgentTest, a_wanted_deployment_is_fetched_deployed_reported_and_stopped) {
   config_.container_runtime = ContainerRuntimeKind::fake;
   const std::uint16_t port = [] {  // free a moment ago
     return ee::testing::FakeWorkload().port();
@@ -300,10 +300,11 @@ TEST_F(AgentTest, S02_AGT_DS_001_a_wanted_deployment_is_fetched_deployed_reporte
   cp_.knobs.desired = {.action = agent_api::DesiredAction::none, .grace_seconds = 0};
   ASSERT_TRUE(advance_until([&] {
     const auto beats = cp_.heartbeats();
-    return !beats.empty() && !beats.back().workload;
+    const auto told = cp_.calls("status");
+    return !beats.back().workload && !told.empty() &&
+           json::read<agent_api::StatusRequest>(told.back().request.body)->workload->phase ==
+               agent_api::WorkloadPhase::stopped;
   }));
-  EXPECT_EQ(json::read<agent_api::StatusRequest>(cp_.calls("status").back().request.body)->workload->phase,
-            agent_api::WorkloadPhase::stopped);
   stop.request_stop();
 }
 
