@@ -17,6 +17,7 @@
 #include "cp/app.h"
 #include "cp/database_tools.h"
 #include "cp/domain/guardrails.h"
+#include "cp/ingress_tool.h"
 #include "cp/program_version.h"
 #include "net/curl_http_client.h"
 
@@ -190,6 +191,13 @@ int rebuild_balances(const Config& config) {
   return print(ee::cp::rebuild_ledger_balances(config, clock, random));
 }
 
+int ensure_ingress(const Config& config, const ee::cp::IngressCommand& command) {
+  ee::SystemClock clock;
+  ee::SystemRandom random;
+  ee::net::CurlHttpClient http;
+  return print(ee::cp::ensure_ingress(config, command, http, clock, random));
+}
+
 int ask_health(const Config& config) {
   ee::net::CurlHttpClient http;
   const std::string host = config.bind.host == "0.0.0.0" || config.bind.host == "::" ? "127.0.0.1" : config.bind.host;
@@ -225,6 +233,12 @@ int main(int argc, char** argv) {
   ledger_command->require_subcommand(1);
   auto* rebuild_command = ledger_command->add_subcommand(
       "rebuild-balances", "recompute the balances from the ledger's lines; the server must be stopped");
+  auto* ingress_command = cli.add_subcommand("ingress", "the control plane's own tunnel");
+  ingress_command->require_subcommand(1);
+  auto* ensure_command = ingress_command->add_subcommand("ensure", "make tunnel, ingress and DNS record, or find them");
+  ee::cp::IngressCommand ingress;
+  ensure_command->add_flag("--json", ingress.json, "print one JSON object, with the tunnel's token");
+  ensure_command->add_flag("--takeover", ingress.takeover, "overwrite a DNS record of somebody else");
   auto* version_command = cli.add_subcommand("version", "print the version");
   try {
     cli.parse(argc, argv);
@@ -246,6 +260,7 @@ int main(int argc, char** argv) {
     if (*db_check_command) return db_check(*config);
     if (*settings.command) return settings.run(*config);
     if (*rebuild_command) return rebuild_balances(*config);
+    if (*ensure_command) return ensure_ingress(*config, ingress);
     if (*health_command) return ask_health(*config);
     if (*serve_command) return serve(*config);
   } catch (const std::exception& error) {

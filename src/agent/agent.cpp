@@ -12,6 +12,7 @@
 #include "agent/cloudflared.h"
 #include "agent/config_disk.h"
 #include "agent/config_values.h"
+#include "agent/console_token.h"
 #include "agent/control_loop.h"
 #include "agent/control_plane_client.h"
 #include "agent/cp_trust.h"
@@ -74,6 +75,7 @@ struct Agent::Parts {
   std::optional<Duties> duties;
   std::optional<ControlLoop> loop;
   std::atomic<bool> connected = false;  // what is above is there
+  std::optional<ConsoleTokens> console_tokens;
   std::optional<LocalApi> api;
   std::unique_ptr<net::Server> server;  // last: its handlers use all of the above
 };
@@ -142,11 +144,17 @@ std::expected<void, StartFailure> Agent::Parts::prepare() {
 /// `connected` it has nobody to ask.
 std::expected<void, StartFailure> Agent::Parts::listen() {
   LocalApi::Hooks hooks;
+  console_tokens.emplace(board, world.clock, config.control_plane_url);
   hooks.sync = [this] {
     if (connected) loop->sync();
   };
   hooks.reattest = [this] { return connected && duties->refresh_now(); };
   hooks.tunnel = [this] { return connected ? cloudflared->report() : agent_api::TunnelReport{}; };
+  hooks.console = [this](std::string_view authorization, std::string_view scope) -> Result<ConsoleAccess> {
+    auto grant = console_tokens->check(authorization, scope);
+    if (!grant) return fail(std::move(grant.error()));
+    return ConsoleAccess{.only_deployment = std::move(grant->deployment_id)};
+  };
   workloads->fill(hooks);
   api.emplace(config, vm_name, board, std::move(hooks), world.clock);
   auto started = net::Server::start(LocalApi::server_config(config.listen), *api, world.clock, world.random);

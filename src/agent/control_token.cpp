@@ -19,9 +19,6 @@ constexpr std::int64_t kMostLifetimeSeconds = 60;
 constexpr Milliseconds kSkew = 30s;
 constexpr std::size_t kMaxTokenBytes = 8192;
 constexpr std::size_t kMaxJti = 128;
-constexpr int kFailuresForLock = 20;
-constexpr Milliseconds kFailureWindow = 60s;
-constexpr Milliseconds kLockTime = 60s;
 
 std::unexpected<Error> invalid(std::string_view why) { return fail(ErrorCode::invalid_token, std::string(why)); }
 
@@ -55,7 +52,7 @@ std::optional<Claims> read_claims(const boost::json::object& claims) {
 Result<void> ControlTokens::check(std::string_view authorization, const ControlCall& call) {
   auto checked = check_token(authorization, call);
   if (checked || checked.error().code != ErrorCode::invalid_token) return checked;
-  return fail(refusal_of(std::move(checked.error())));
+  return fail(lock_.refusal_of(std::move(checked.error())));
 }
 
 Result<void> ControlTokens::check_token(std::string_view authorization, const ControlCall& call) {
@@ -98,24 +95,6 @@ Result<void> ControlTokens::remember(const std::string& jti, UtcTime until) {
   if (used_.size() >= kReplayCacheSize) return fail(ErrorCode::replay_cache_full, "too many control calls");
   used_.emplace(jti, until);
   return {};
-}
-
-Error ControlTokens::refusal_of(Error error) {
-  const SteadyTime now = clock_.steady_now();
-  const std::lock_guard lock(mutex_);
-  if (now >= locked_until_) {
-    if (failures_ == 0 || now - failures_since_ > kFailureWindow) {
-      failures_ = 0;
-      failures_since_ = now;
-    }
-    if (++failures_ < kFailuresForLock) return error;
-    failures_ = 0;
-    locked_until_ = now + kLockTime;
-    return error;  // the one that fills the measure is still answered as what it is
-  }
-  Error limited{.code = ErrorCode::rate_limited, .detail = "too many failed authentications"};
-  limited.retry_after = std::chrono::ceil<Seconds>(locked_until_ - now);
-  return limited;
 }
 
 }  // namespace ee::agent

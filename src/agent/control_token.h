@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "agent/board.h"
+#include "agent/failure_lock.h"
 #include "common/clock.h"
 #include "common/error.h"
 
@@ -24,7 +25,7 @@ class ControlTokens {
   static constexpr std::size_t kReplayCacheSize = 16384;
 
   /// Both outlive the object.
-  ControlTokens(const Board& board, const Clock& clock) : board_(board), clock_(clock) {}
+  ControlTokens(const Board& board, const Clock& clock) : board_(board), lock_(clock) {}
 
   /// Errors: invalid_token (401); rate_limited after 20 failures within 60 s, for 60 s, instead of invalid_token (a
   /// valid token still passes); replay_cache_full (503) when no more tokens can be remembered.
@@ -33,15 +34,11 @@ class ControlTokens {
  private:
   Result<void> check_token(std::string_view authorization, const ControlCall& call);
   Result<void> remember(const std::string& jti, UtcTime until);
-  Error refusal_of(Error error);
 
   const Board& board_;
-  const Clock& clock_;
+  FailureLock lock_;
   std::mutex mutex_;
   std::map<std::string, UtcTime, std::less<>> used_;  // jti -> when it may be forgotten, corrected time
-  SteadyTime failures_since_{};
-  int failures_ = 0;
-  SteadyTime locked_until_{};
 };
 
 }  // namespace ee::agent

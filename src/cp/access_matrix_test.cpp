@@ -88,12 +88,33 @@ constexpr Expected kExpected[] = {
     {"GET /api/v1/agents/{agent_id}/tunnel", "----o-"},
     {"POST /api/v1/agents/{agent_id}/attestation/challenge", "----o-"},
     {"POST /api/v1/agents/{agent_id}/attestation", "----o-"},
-    // Until agents have owners (02 section 8) these are for administrators alone.
-    {"GET /api/v1/agents", "--y---"},
-    {"GET /api/v1/agents/{agent_id}", "--y-o-"},
-    {"DELETE /api/v1/agents/{agent_id}", "--y---"},
-    {"POST /api/v1/agents/{agent_id}/reset", "--y---"},
-    {"POST /api/v1/agents/{agent_id}/undeploy", "--y---"},
+    {"GET /api/v1/agents", "-syy-y"},
+    {"GET /api/v1/agents/{agent_id}", "-syyoy"},
+    {"DELETE /api/v1/agents/{agent_id}", "-syy-y", Scope::agents},
+    {"POST /api/v1/agents/{agent_id}/reset", "-syy-y", Scope::agents},
+    {"POST /api/v1/agents/{agent_id}/undeploy", "-syy-y", Scope::agents},
+    {"POST /api/v1/agents/{agent_id}/drain", "-syy-y", Scope::agents},
+    {"POST /api/v1/agents/{agent_id}/undrain", "-syy-y", Scope::agents},
+    {"PATCH /api/v1/agents/{agent_id}/owner", "-syy-y", Scope::agents},
+    {"POST /api/v1/agents/{agent_id}/attest", "-syy-y", Scope::agents},
+    {"GET /api/v1/agents/{agent_id}/logs", "-syy-y"},
+    {"GET /api/v1/agents/{agent_id}/stats", "-syy-y"},
+    {"GET /api/v1/agents/{agent_id}/attestation", "-syy-y"},
+    {"POST /api/v1/agents/{agent_id}/console-access", "-syy-y", Scope::agents},
+    {"GET /api/v1/me/agents", "-syy-y"},
+    {"GET /api/v1/me/agents/{agent_id}", "-syy-y"},
+    {"DELETE /api/v1/me/agents/{agent_id}", "-syy-y", Scope::agents},
+    {"POST /api/v1/me/agents/{agent_id}/reset", "-syy-y", Scope::agents},
+    {"POST /api/v1/me/agents/{agent_id}/undeploy", "-syy-y", Scope::agents},
+    {"POST /api/v1/me/agents/{agent_id}/drain", "-syy-y", Scope::agents},
+    {"POST /api/v1/me/agents/{agent_id}/undrain", "-syy-y", Scope::agents},
+    {"GET /api/v1/me/agents/{agent_id}/logs", "-syy-y"},
+    {"GET /api/v1/me/agents/{agent_id}/stats", "-syy-y"},
+    {"GET /api/v1/me/agents/{agent_id}/attestation", "-syy-y"},
+    {"POST /api/v1/me/agents/{agent_id}/console-access", "-syy-y", Scope::agents},
+    {"GET /api/v1/me/agents/enrollment-tokens", "-syy--"},
+    {"POST /api/v1/me/agents/enrollment-tokens", "-syy--", Scope::agents},
+    {"DELETE /api/v1/me/agents/enrollment-tokens/{token_id}", "-syy--", Scope::agents},
 };
 
 /// The row of a route; every route under /api/v1/admin/ is for administrators.
@@ -260,6 +281,7 @@ TEST_F(AccessMatrixTest, EveryRouteForEveryPrincipal) {
     }
 
     switch (may(3)) {
+      case 's':
       case 'y': EXPECT_EQ(try_as(user, deployer.id), "ok") << name; break;
       case 'o':
         EXPECT_EQ(try_as(user, deployer.id), "ok") << name;
@@ -294,7 +316,7 @@ TEST(AccessTable, ARuleThatLacksItsPathParameterDoesNotStand) {
   EXPECT_NE(problem(cp::Access::own_account, "/api/v1/accounts/{id}"), "");
   EXPECT_NE(problem(cp::Access::own_account_only, "/api/v1/things"), "");
   EXPECT_NE(problem(cp::Access::own_agent, "/api/v1/agents/{id}"), "");
-  EXPECT_NE(problem(cp::Access::agent_or_admin, "/api/v1/agents"), "");
+  EXPECT_NE(problem(cp::Access::agent_admin_or_owner, "/api/v1/agents"), "");
   EXPECT_NE(problem(cp::Access::owner, "/api/v1/accounts/{account_id}/x"), "") << "nobody would compare the account";
   EXPECT_NE(problem(cp::Access::launcher, "/api/v1/launchers/x"), "");
   EXPECT_EQ(problem(cp::Access::launcher, "/api/v1/launchers/x", Scope::launcher), "");

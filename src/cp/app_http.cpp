@@ -66,7 +66,15 @@ void make_contexts(App::Parts& parts) {
       .channel = *parts.channel,
       .clock = parts.world.clock,
       .challenge_issued = [&parts] { parts.counters->nonce_issued(); }});
-  parts.agent_routes = std::make_unique<AgentRoutes>(AgentRoutes{.agents = *parts.agents, .cursors = *parts.cursors});
+  parts.agent_routes = std::make_unique<AgentRoutes>(AgentRoutes{.agents = *parts.agents,
+                                                                 .tokens = *parts.enrollment_tokens,
+                                                                 .cursors = *parts.cursors,
+                                                                 .destructive_requires_oidc = [&parts] {
+                                                                   return parts.snapshot()->flag(
+                                                                       Setting::agents_destructive_requires_oidc);
+                                                                 }});
+  parts.agent_relay_routes = std::make_unique<AgentRelayRoutes>(
+      AgentRelayRoutes{.relay = *parts.agent_relay, .console = *parts.console_access});
   parts.trust_routes = std::make_unique<TrustRoutes>(TrustRoutes{.trust = *parts.trust, .cursors = *parts.cursors});
   parts.ledger_routes = std::make_unique<LedgerRoutes>(LedgerRoutes{
       .money = *parts.money, .admin = *parts.ledger_admin, .jobs = *parts.job_admin, .cursors = *parts.cursors});
@@ -95,6 +103,8 @@ void build_http(App::Parts& parts) {
   add_attestation_routes(table, *parts.attestation_routes);
   add_agent_protocol_routes(table, *parts.protocol_routes);
   add_agent_routes(table, *parts.agent_routes);
+  add_enrollment_token_routes(table, *parts.agent_routes);
+  add_agent_relay_routes(table, *parts.agent_relay_routes);
   add_trust_routes(table, *parts.trust_routes);
   add_admin_routes(table, *parts.admin_routes);
   add_ledger_routes(table, *parts.ledger_routes);

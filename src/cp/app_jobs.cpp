@@ -6,6 +6,7 @@
 #include "cp/jobs/maintenance_jobs.h"
 #include "cp/service/agent_cleanup_jobs.h"
 #include "cp/service/health_sweep.h"
+#include "cp/service/tunnel_probe.h"
 #include "cp/settings_views.h"
 #include "cp/store/api_key_store.h"
 #include "cp/store/charge_store.h"
@@ -46,6 +47,18 @@ void add_agent_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
                                const JobContext& context) { return cleanup->run(context.stop); }));
   jobs.push_back(singleton("tunnel_worker", 5s, 120s,
                            [&parts](const JobContext& context) { return parts.tunnels->run_worker(context.stop); }));
+  jobs.push_back(singleton(
+      "tunnel_probe", 60s, 55s,
+      [probe = std::make_shared<TunnelProbe>(TunnelProbe::Parts{
+           .database = *parts.database,
+           .directory = *parts.directory,
+           .endpoint = *parts.agent_endpoint,
+           .http = parts.world.http,
+           .clock = parts.world.clock,
+           .timeout =
+               [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::agents_health_timeout_seconds)); },
+           .observe = [&parts](std::string_view result) { parts.counters->tunnel("probe", result); }})](
+          const JobContext& context) { return probe->run(context.stop, context.deadline); }));
   jobs.push_back(singleton("cloudflare_orphan_sweep", 21600s, 600s, [&parts](const JobContext& context) {
     return parts.tunnels->orphans().sweep(context.stop);
   }));

@@ -16,6 +16,7 @@
 #include "cp/http/account_routes.h"
 #include "cp/http/admin_routes.h"
 #include "cp/http/agent_protocol_routes.h"
+#include "cp/http/agent_relay_routes.h"
 #include "cp/http/agent_routes.h"
 #include "cp/http/api.h"
 #include "cp/http/attestation_routes.h"
@@ -38,15 +39,20 @@
 #include "cp/service/accounts.h"
 #include "cp/service/admin_sessions.h"
 #include "cp/service/agent_channel.h"
+#include "cp/service/agent_client.h"
+#include "cp/service/agent_endpoint.h"
+#include "cp/service/agent_relay.h"
 #include "cp/service/agent_service.h"
 #include "cp/service/api_keys.h"
 #include "cp/service/authenticator.h"
 #include "cp/service/billing.h"
+#include "cp/service/console_access.h"
 #include "cp/service/control_plane_attestation.h"
 #include "cp/service/deployment_hooks.h"
 #include "cp/service/deposit_ledger.h"
 #include "cp/service/deposits.h"
 #include "cp/service/directory.h"
+#include "cp/service/enrollment_tokens.h"
 #include "cp/service/funds.h"
 #include "cp/service/github_login.h"
 #include "cp/service/github_oidc.h"
@@ -159,6 +165,11 @@ struct App::Parts {
   std::unique_ptr<RegistrationService> registration;
   std::unique_ptr<AgentChannel> channel;
   std::unique_ptr<AgentService> agents;
+  std::unique_ptr<EnrollmentTokens> enrollment_tokens;
+  std::unique_ptr<AgentEndpoint> agent_endpoint;
+  std::unique_ptr<AgentClient> agent_client;
+  std::unique_ptr<AgentRelay> agent_relay;
+  std::unique_ptr<ConsoleAccess> console_access;
 
   // prices, charging, funds
   NoShares shares;
@@ -190,6 +201,7 @@ struct App::Parts {
   std::unique_ptr<AttestationRoutes> attestation_routes;
   std::unique_ptr<AgentProtocolRoutes> protocol_routes;
   std::unique_ptr<AgentRoutes> agent_routes;
+  std::unique_ptr<AgentRelayRoutes> agent_relay_routes;
   std::unique_ptr<TrustRoutes> trust_routes;
   std::unique_ptr<AdminRoutes> admin_routes;
   std::unique_ptr<LedgerRoutes> ledger_routes;

@@ -72,6 +72,13 @@ HeartbeatSettings heartbeat(const SettingValues& values) {
           .credential_rotate = seconds(values, agents_credential_rotate_seconds)};
 }
 
+EndpointSettings agent_endpoint(const SettingValues& values, const Config& config) {
+  return {.dev = config.stage == Stage::dev,
+          .direct_url_cidrs = values.list(agents_direct_url_cidrs),
+          .domain = values.text(cloudflare_domain),
+          .attestation_required = values.text(attestation_cp_to_agent_mode) == "required"};
+}
+
 TunnelSettings tunnels(const SettingValues& values, const Config& config) {
   const bool configured = !values.text(cloudflare_account_id).empty() && !values.text(cloudflare_zone_id).empty() &&
                           !values.secret(cloudflare_api_token).empty() && !values.text(cloudflare_domain).empty();

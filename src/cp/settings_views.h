@@ -8,6 +8,7 @@
 #include "cp/integration/cloudflare/cloudflare_types.h"
 #include "cp/integration/intel_ta/intel_ta.h"
 #include "cp/integration/stripe/stripe_types.h"
+#include "cp/service/agent_endpoint.h"
 #include "cp/service/auth_settings.h"
 #include "cp/service/billing_settings.h"
 #include "cp/service/challenge_service.h"
@@ -28,6 +29,7 @@ GithubLoginSettings github_login(const SettingValues& values);
 GithubOidcSettings github_oidc(const SettingValues& values);
 AgentSettings agents(const SettingValues& values);
 HeartbeatSettings heartbeat(const SettingValues& values);
+EndpointSettings agent_endpoint(const SettingValues& values, const Config& config);
 TunnelSettings tunnels(const SettingValues& values, const Config& config);
 cloudflare::CloudflareConfig cloudflare(const SettingValues& values);
 stripe::StripeConfig stripe_calls(const SettingValues& values);

@@ -11,7 +11,7 @@ namespace {
 constexpr bool is_in_order() {
   for (std::size_t i = 0; i < kAccessTable.size(); ++i)
     if (static_cast<std::size_t>(kAccessTable[i].access) != i) return false;
-  return kAccessTable.size() == static_cast<std::size_t>(Access::agent_or_admin) + 1;
+  return kAccessTable.size() == static_cast<std::size_t>(Access::agent_admin_or_owner) + 1;
 }
 static_assert(is_in_order());
 
@@ -29,11 +29,7 @@ Grant grant_of(const AccessRow& row, const Principal& principal) {
 /// The code for a kind of caller that a rule has no place for.
 ErrorCode refusal_of(const AccessRow& row, const Principal& principal) {
   if (principal.kind == PrincipalKind::anonymous) return ErrorCode::unauthenticated;
-  if (row.agent == Grant::own) {
-    // An agent's own routes: another's credential does not fit, a person does not see it.
-    if (row.admin == Grant::yes && principal.kind == PrincipalKind::session) return ErrorCode::agent_not_found;
-    return ErrorCode::agent_mismatch;
-  }
+  if (row.agent == Grant::own) return ErrorCode::agent_mismatch;
   if (row.access == Access::launcher) return ErrorCode::account_type_not_allowed;
   return ErrorCode::admin_required;
 }

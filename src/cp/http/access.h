@@ -22,10 +22,10 @@ enum class Access : std::uint8_t {
   owner,           ///< whoever acts for accounts; the handler looks only at what is theirs
   owner_not_oidc,  ///< `owner` without GitHub workflows
   own_account,     ///< the key of `{account_id}` with the route's scope, a user session linked to it, an admin session
-  own_account_only,  ///< the same without administrators
-  launcher,          ///< a key of a launcher account
-  own_agent,         ///< the agent credential of `{agent_id}`
-  agent_or_admin,    ///< the agent credential of `{agent_id}`, or an admin session
+  own_account_only,      ///< the same without administrators
+  launcher,              ///< a key of a launcher account
+  own_agent,             ///< the agent credential of `{agent_id}`
+  agent_admin_or_owner,  ///< the agent credential of `{agent_id}`, or what `admin_or_owner` means
 };
 
 /// What a kind of caller may do on a route of some access rule.
@@ -64,7 +64,7 @@ inline constexpr std::array kAccessTable = {
     AccessRow{Access::own_account_only, Grant::no, Grant::own, Grant::own, Grant::own, Grant::no, Grant::no},
     AccessRow{Access::launcher, Grant::no, Grant::scoped, Grant::no, Grant::no, Grant::no, Grant::no},
     AccessRow{Access::own_agent, Grant::no, Grant::no, Grant::no, Grant::no, Grant::own, Grant::no},
-    AccessRow{Access::agent_or_admin, Grant::no, Grant::no, Grant::yes, Grant::no, Grant::own, Grant::no},
+    AccessRow{Access::agent_admin_or_owner, Grant::no, Grant::scoped, Grant::yes, Grant::yes, Grant::own, Grant::yes},
 };
 
 /// What the access rule of a route says, with what belongs to it.
@@ -83,7 +83,7 @@ struct PathIds {
 const AccessRow& access_row(Access access);
 
 /// Whether `principal` may use a route. Pure. Errors: unauthenticated, admin_required, account_not_found (another's
-/// account), account_type_not_allowed, scope_missing, account_suspended, agent_mismatch, agent_not_found.
+/// account), account_type_not_allowed, scope_missing, account_suspended, agent_mismatch.
 Result<void> check_access(const AccessRule& rule, const Principal& principal, const PathIds& ids);
 
 /// Why this rule cannot stand at this pattern; empty when it can. Asked for every route at the start: an `own` without

@@ -14,6 +14,7 @@ struct RateLimits::Buckets {
         registration({.count = 30, .period = Seconds(60), .burst = 10}, clock),
         own_quote({.count = 60, .period = Seconds(60), .burst = 60}, clock),
         agent({.count = 30, .period = Seconds(60), .burst = 20}, clock, 262144),
+        agent_relay({.count = 60, .period = Seconds(60), .burst = 60}, clock),
         read({.count = 50, .period = Seconds(1), .burst = 100}, clock),
         write({.count = 10, .period = Seconds(1), .burst = 30}, clock),
         admin({.count = 50, .period = Seconds(1), .burst = 100}, clock),
@@ -25,6 +26,7 @@ struct RateLimits::Buckets {
   net::RateLimiter registration;
   net::RateLimiter own_quote;
   net::RateLimiter agent;
+  net::RateLimiter agent_relay;
   net::RateLimiter read;
   net::RateLimiter write;
   net::RateLimiter admin;
@@ -38,6 +40,7 @@ struct RateLimits::Buckets {
       case RateClass::registration: return &registration;
       case RateClass::own_quote: return &own_quote;
       case RateClass::agent: return &agent;
+      case RateClass::agent_relay: return &agent_relay;
       case RateClass::read: return &read;
       case RateClass::write: return &write;
       case RateClass::admin: return &admin;
@@ -47,8 +50,8 @@ struct RateLimits::Buckets {
     std::abort();
   }
   void scale(std::int64_t percent) {
-    for (net::RateLimiter* limiter :
-         {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &read, &write, &admin, &sign_in, &webhook})
+    for (net::RateLimiter* limiter : {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &agent_relay,
+                                      &read, &write, &admin, &sign_in, &webhook})
       limiter->set_scale_percent(percent);
   }
 };
@@ -81,6 +84,7 @@ std::string_view to_string(RateClass rate) {
     case RateClass::registration: return "registration";
     case RateClass::own_quote: return "own_quote";
     case RateClass::agent: return "agent";
+    case RateClass::agent_relay: return "agent_relay";
     case RateClass::read: return "read";
     case RateClass::write: return "write";
     case RateClass::admin: return "admin";

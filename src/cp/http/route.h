@@ -13,13 +13,14 @@
 
 namespace ee::cp {
 
-/// Which token buckets a request takes from (05 section 13.5; 01 section 6.4; 02 section 4.2).
+/// Which token buckets a request takes from (05 section 13.5; 01 section 6.4; 02 sections 4.2 and 8).
 enum class RateClass : std::uint8_t {
   none,
   challenge,
   registration,
   own_quote,
   agent,
+  agent_relay,
   read,
   write,
   admin,

@@ -48,8 +48,9 @@ Result<AdmittedAgent> Admission::admit(db::Transaction& tx, const AdmissionInput
   if (auto same = check_trust_unchanged(tx, input.evidence); !same) return std::unexpected(same.error());
   auto existing = agents_.find_by_vm_name(tx, input.request.vm_name);
   if (!existing) return std::unexpected(existing.error());
-  if (auto allowed = check_identity(tx, input, *existing); !allowed) return std::unexpected(allowed.error());
-  auto row = *existing ? update_existing(tx, input, **existing) : insert_new(tx, input);
+  const auto owner = check_identity(tx, input, *existing);
+  if (!owner) return std::unexpected(owner.error());
+  auto row = *existing ? update_existing(tx, input, **existing) : insert_new(tx, input, *owner);
   if (!row) return std::unexpected(row.error());
   const CredentialRow credential{.id = input.ids.credential,
                                  .agent_id = row->id,
@@ -86,37 +87,49 @@ Result<void> Admission::check_trust_unchanged(db::Transaction& tx, const Accepte
   return {};
 }
 
-Result<void> Admission::check_identity(db::Transaction& tx, const AdmissionInput& input,
-                                       const std::optional<AgentRow>& existing) const {
+/// What the registration claims and proved. A good previous credential (R2) leaves the token unused.
+Result<IdentityClaim> Admission::claim_of(db::Transaction& tx, const AdmissionInput& input,
+                                          const AgentRow* existing) const {
   IdentityClaim claim{.node_size = input.request.node_size,
                       .datacenter = input.request.datacenter,
                       .mrtd = to_hex(input.evidence.quote.mrtd())};
-  // No launch order and no enrolment gives tokens yet: one that is shown is nobody's.
-  if (input.request.bootstrap_token) claim.token.kind = TokenOutcome::Kind::refused;
+  if (existing != nullptr && input.previous && input.previous->agent == existing->id) {
+    const auto credential = credentials_.find(tx, input.previous->lookup);
+    if (!credential) return std::unexpected(credential.error());
+    claim.previous_credential_valid = *credential && is_usable(**credential, input.now);
+    if (claim.previous_credential_valid) return claim;
+  }
+  if (!input.token) return claim;
+  auto outcome = tokens_.redeem(tx, *input.token, {.node_size = claim.node_size, .datacenter = claim.datacenter},
+                                existing, input.now);
+  if (!outcome) return std::unexpected(outcome.error());
+  claim.token = std::move(*outcome);
+  return claim;
+}
+
+Result<AgentOwner> Admission::check_identity(db::Transaction& tx, const AdmissionInput& input,
+                                             const std::optional<AgentRow>& existing) const {
+  const AgentRow* const row = existing ? &*existing : nullptr;
+  auto claim = claim_of(tx, input, row);
+  if (!claim) return std::unexpected(claim.error());
   std::optional<UtcTime> last_heartbeat_at;
-  if (existing) {
-    if (input.previous && input.previous->agent == existing->id) {
-      const auto credential = credentials_.find(tx, input.previous->lookup);
-      if (!credential) return std::unexpected(credential.error());
-      claim.previous_credential_valid = *credential && is_usable(**credential, input.now);
-      if (claim.previous_credential_valid) claim.token.kind = TokenOutcome::Kind::absent;
-    }
-    const auto seen = live_.last_heartbeat_at(tx, existing->id);
+  if (row != nullptr) {
+    const auto seen = live_.last_heartbeat_at(tx, row->id);
     if (!seen) return std::unexpected(seen.error());
     last_heartbeat_at = *seen;
   }
-  const auto rule =
-      decide_identity(existing ? &*existing : nullptr, last_heartbeat_at, claim, input.settings.identity, input.now);
+  const auto rule = decide_identity(row, last_heartbeat_at, *claim, input.settings.identity, input.now);
   if (!rule) return std::unexpected(rule.error());
-  if (!existing) return {};
-  const auto recent = attestation_audit_.count_accepted(tx, existing->id.str(), input.now - kRegistrationWindow);
+  if (row == nullptr) return std::move(claim->token.owner);
+  const auto recent = attestation_audit_.count_accepted(tx, row->id.str(), input.now - kRegistrationWindow);
   if (!recent) return std::unexpected(recent.error());
   if (*recent >= kMaxRegistrationsInWindow)
     return fail(Error{.code = ErrorCode::registration_flapping, .retry_after = kRegistrationWindow});
-  return {};
+  return AgentOwner{};
 }
 
-Result<AgentRow> Admission::insert_new(db::Transaction& tx, const AdmissionInput& input) const {
+Result<AgentRow> Admission::insert_new(db::Transaction& tx, const AdmissionInput& input,
+                                       const AgentOwner& owner) const {
   AgentRow row{.id = AgentId(input.ids.agent),
                .vm_name = input.request.vm_name,
                .status = AgentStatus::undeployed,
@@ -124,6 +137,11 @@ Result<AgentRow> Admission::insert_new(db::Transaction& tx, const AdmissionInput
                .node_size = input.request.node_size,
                .datacenter = input.request.datacenter,
                .cloud = cloud_of(input.request.datacenter),
+               .account_id = owner.account_id,
+               .github_owner_id = owner.github_owner_id,
+               .github_owner = owner.github_owner,
+               .launch_order_id = owner.launch_order_id,
+               .enrollment_token_id = owner.enrollment_token_id,
                .created_at = input.now,
                .updated_at = input.now};
   apply_registration(row, input);

@@ -2,6 +2,7 @@
 #include <optional>
 #include <string>
 
+#include "cp/service/bootstrap_tokens.h"
 #include "cp/service/registration.h"
 
 namespace ee::cp {
@@ -29,6 +30,7 @@ struct AdmissionInput {
   const EvidenceTransport& transport;
   const AdmissionIds& ids;
   std::optional<PreviousCredential> previous;
+  std::optional<PresentedToken> token;  ///< nothing: none was sent
   std::string credential_lookup;
   std::string credential_hash;
   UtcTime credential_expires_at;
@@ -46,9 +48,9 @@ struct AdmittedAgent {
 /// rows. Whatever fails, nothing of it stays.
 class Admission {
  public:
-  Admission(const TrustService& trust, TunnelService& tunnels, DeploymentHooks& deployments, LiveMap& live,
-            Random& random)
-      : trust_(trust), tunnels_(tunnels), deployments_(deployments), live_(live), random_(random) {}
+  Admission(const TrustService& trust, TunnelService& tunnels, DeploymentHooks& deployments,
+            const BootstrapTokens& tokens, LiveMap& live, Random& random)
+      : trust_(trust), tunnels_(tunnels), deployments_(deployments), tokens_(tokens), live_(live), random_(random) {}
 
   /// Errors: `policy_changed_retry`, those of `decide_identity`, `registration_flapping`, `concurrent_update`,
   /// `audit_unavailable`, those of the database.
@@ -56,15 +58,18 @@ class Admission {
 
  private:
   Result<void> check_trust_unchanged(db::Transaction& tx, const AcceptedEvidence& evidence) const;
-  Result<void> check_identity(db::Transaction& tx, const AdmissionInput& input,
-                              const std::optional<AgentRow>& existing) const;
-  Result<AgentRow> insert_new(db::Transaction& tx, const AdmissionInput& input) const;
+  /// Who owns the agent from now on; of an existing one nothing changes.
+  Result<AgentOwner> check_identity(db::Transaction& tx, const AdmissionInput& input,
+                                    const std::optional<AgentRow>& existing) const;
+  Result<IdentityClaim> claim_of(db::Transaction& tx, const AdmissionInput& input, const AgentRow* existing) const;
+  Result<AgentRow> insert_new(db::Transaction& tx, const AdmissionInput& input, const AgentOwner& owner) const;
   Result<AgentRow> update_existing(db::Transaction& tx, const AdmissionInput& input, const AgentRow& existing) const;
   Result<void> write_records(db::Transaction& tx, const AdmissionInput& input, const AgentRow& row, bool reused) const;
 
   const TrustService& trust_;
   TunnelService& tunnels_;
   DeploymentHooks& deployments_;
+  const BootstrapTokens& tokens_;
   LiveMap& live_;
   Random& random_;
   AgentStore agents_;

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "cp/store/enrollment_token_store.h"
+
 namespace ee::cp {
 namespace {
 
 constexpr Seconds kKeepTombstones{30 * 86400};
 constexpr Seconds kKeepRevoked{7 * 86400};
+constexpr Seconds kKeepDeadTokens{30 * 86400};
 constexpr std::int64_t kPurgeChunk = 1000;
 
 /// Calls `chunk` until it does less than a whole one.
@@ -66,9 +69,14 @@ Result<JobSummary> purge_tombstones(db::Database& database, const Clock& clock, 
     return CredentialStore().purge_revoked(tx, now - kKeepRevoked, kPurgeChunk);
   });
   if (!credentials) return std::unexpected(credentials.error());
+  const auto tokens = in_chunks(database, stop, [&](db::Transaction& tx) {
+    return EnrollmentTokenStore().purge_dead(tx, now - kKeepDeadTokens, kPurgeChunk);
+  });
+  if (!tokens) return std::unexpected(tokens.error());
   JobSummary summary;
   summary.count("tombstones", *tombstones);
   summary.count("credentials", *credentials);
+  summary.count("enrollment_tokens", *tokens);
   summary.stopped = stop.stop_requested();
   return summary;
 }

@@ -37,8 +37,9 @@ class StaleCleanup {
   UtcTime started_at_;
 };
 
-/// Job `agent_tombstone_purge`: tombstones older than 30 days and credentials revoked more than 7 days ago go, 1,000
-/// per transaction. Counts: `tombstones`, `credentials`.
+/// Job `agent_tombstone_purge`: tombstones older than 30 days, credentials revoked more than 7 days ago and enrolment
+/// tokens that ended more than 30 days ago go, 1,000 per transaction. Counts: `tombstones`, `credentials`,
+/// `enrollment_tokens`.
 Result<JobSummary> purge_tombstones(db::Database& database, const Clock& clock, const std::stop_token& stop);
 
 }  // namespace ee::cp

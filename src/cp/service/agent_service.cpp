@@ -15,17 +15,16 @@ std::optional<std::string> text_or_nothing(const std::string& text) {
 constexpr int kTries = 4;
 constexpr std::size_t kMaxReason = 200;
 
+Result<void> check_destructive(const AgentScope& scope, const AgentRow& agent) {
+  if (!scope.destroys_no_github_owned || !agent.github_owner_id) return {};
+  return fail(ErrorCode::identity_not_proven, "only a GitHub workflow of the owner, or an administrator, may do this");
+}
+
 std::string detail_of_reason(const std::string& reason) {
   return reason.empty() ? "{}" : R"({"reason":)" + json::quote(reason.substr(0, kMaxReason)) + "}";
 }
 
 }  // namespace
-
-bool AgentScope::contains(const AgentRow& agent) const {
-  if (all) return true;
-  if (account_id && agent.account_id == account_id) return true;
-  return agent.github_owner_id && std::ranges::find(github_owner_ids, *agent.github_owner_id) != github_owner_ids.end();
-}
 
 // ---- reading --------------------------------------------------------------------------------------------------------
 
@@ -35,9 +34,10 @@ Result<std::vector<AgentRow>> AgentService::read_page(db::Transaction& tx, const
                                                       std::int64_t limit) {
   if (scope.all) return agents_.list(tx, filter, after, limit);
   std::vector<AgentFilter> filters;
-  if (scope.account_id && (!filter.account_id || filter.account_id == scope.account_id)) {
+  for (const AccountId& account : scope.account_ids) {
+    if (filter.account_id && filter.account_id != account) continue;
     filters.push_back(filter);
-    filters.back().account_id = scope.account_id;
+    filters.back().account_id = account;
   }
   for (const std::int64_t owner : scope.github_owner_ids) {
     filters.push_back(filter);
@@ -148,6 +148,7 @@ Result<void> AgentService::audit(db::Transaction& tx, const Actor& actor, const 
 Result<void> AgentService::remove(const AgentScope& scope, const AgentId& id, bool force, DeleteReason reason,
                                   const Actor& actor) {
   const auto row = change(scope, id, [&](db::Transaction& tx, const AgentRow& before, AgentRow& after) -> Result<bool> {
+    if (auto allowed = check_destructive(scope, before); !allowed) return std::unexpected(allowed.error());
     const UtcTime now = parts_.clock.now();
     const auto effects = change_state(after, force ? AgentEvent::delete_forced : AgentEvent::delete_requested,
                                       facts_of(before), now, {.delete_reason = reason});
@@ -173,6 +174,7 @@ Result<void> AgentService::remove(const AgentScope& scope, const AgentId& id, bo
 Result<AdminAgentObject> AgentService::reset(const AgentScope& scope, const AgentId& id, bool stop_workload,
                                              const Actor& actor) {
   const auto row = change(scope, id, [&](db::Transaction& tx, const AgentRow& before, AgentRow& after) -> Result<bool> {
+    if (auto allowed = check_destructive(scope, before); !allowed) return std::unexpected(allowed.error());
     const UtcTime now = parts_.clock.now();
     const AgentFacts facts = facts_of(before, parts_.live.workload_reported(key_of(id)));
     const auto effects = change_state(after, AgentEvent::reset, facts, now);
@@ -198,6 +200,7 @@ Result<bool> AgentService::undeploy(const AgentScope& scope, const AgentId& id, 
                                     const Actor& actor) {
   bool stopped = false;
   const auto row = change(scope, id, [&](db::Transaction& tx, const AgentRow& before, AgentRow&) -> Result<bool> {
+    if (auto allowed = check_destructive(scope, before); !allowed) return std::unexpected(allowed.error());
     const auto asked = parts_.deployments.request_stop(tx, before, actor.is_admin, parts_.clock.now());
     if (!asked) return std::unexpected(asked.error());
     stopped = *asked;
@@ -213,24 +216,6 @@ Result<bool> AgentService::undeploy(const AgentScope& scope, const AgentId& id, 
     if (fresh && *fresh) published(**fresh);
   }
   return stopped;
-}
-
-Result<AdminAgentObject> AgentService::set_draining(const AgentScope& scope, const AgentId& id, bool draining,
-                                                    const std::string& reason, const Actor& actor) {
-  const auto row = change(scope, id, [&](db::Transaction& tx, const AgentRow& before, AgentRow& after) -> Result<bool> {
-    if (before.status == AgentStatus::deleting) return fail(ErrorCode::agent_deleting);
-    if (before.draining == draining) return false;
-    after.draining = draining;
-    after.drain_reason = draining && !reason.empty() ? std::optional(reason.substr(0, kMaxReason)) : std::nullopt;
-    after.placement_key = placement_key(after, std::nullopt);
-    if (auto audited =
-            audit(tx, actor, "agent_drained", id, {}, draining ? R"({"draining":true})" : R"({"draining":false})");
-        !audited)
-      return std::unexpected(audited.error());
-    return true;
-  });
-  if (!row) return std::unexpected(row.error());
-  return view(*row);
 }
 
 Result<AgentRow> AgentService::fail_attestation(db::Transaction& tx, const AgentRow& agent,

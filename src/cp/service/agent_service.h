@@ -9,25 +9,31 @@
 #include "cp/domain/cursor.h"
 #include "cp/service/actor.h"
 #include "cp/service/agent_object.h"
+#include "cp/service/agent_scope.h"
 #include "cp/service/deployment_hooks.h"
 #include "cp/service/directory.h"
 #include "cp/service/live_map.h"
 #include "cp/service/tunnel_service.h"
+#include "cp/store/account_store.h"
 #include "cp/store/agent_store.h"
 #include "cp/store/credential_store.h"
 #include "db/database.h"
 
 namespace ee::cp {
 
-/// Which agents a caller may see and change: all (admins), or those of an account and of GitHub owners by number. An
-/// agent outside of it does not exist for that caller.
-struct AgentScope {
-  bool all = false;
-  std::optional<AccountId> account_id = {};
-  std::vector<std::int64_t> github_owner_ids = {};  ///< at most 16
+/// What of an agent's owner is to change. Absent: as it is; an inner nothing takes it away.
+struct OwnerChange {
+  std::optional<std::optional<AccountId>> account_id = {};
+  std::optional<std::optional<std::int64_t>> github_owner_id = {};
+  std::optional<std::string> github_owner = {};  ///< login, for display; administrators only
+  std::optional<PlacementScope> placement_scope = {};
+  std::optional<std::int64_t> if_version = {};  ///< only if this is still the agent's `row_version`
+};
 
-  static AgentScope everything() { return {.all = true, .account_id = {}, .github_owner_ids = {}}; }
-  bool contains(const AgentRow& agent) const;
+struct DrainRequest {
+  bool draining = true;
+  std::string reason = {};
+  bool migrate = false;  ///< ask that its deployment is placed elsewhere
 };
 
 /// What owners and admins do with agents. Thread-safe.
@@ -50,17 +56,26 @@ class AgentService {
   /// Errors: `agent_not_found` (also a tombstone and what is not in the scope).
   Result<AdminAgentObject> get(const AgentScope& scope, const AgentId& id);
 
-  /// Asked for twice it is answered like once. Errors: `agent_not_found`, `agent_has_deployment` without `force`.
+  /// Asked for twice it is answered like once. Errors: `agent_not_found`, `agent_has_deployment` without `force`,
+  /// `identity_not_proven` (only a workflow or an administrator may, see AgentScope).
   Result<void> remove(const AgentScope& scope, const AgentId& id, bool force, DeleteReason reason, const Actor& actor);
   /// Back to a clean state: deployment gone, streaks and back-off forgotten, tunnel tried again, fresh evidence asked
   /// for. Never makes a bad attestation good. Without `stop_workload` an agent that runs something keeps it.
-  /// Errors: `agent_not_found`, `agent_deleting`.
+  /// Errors: `agent_not_found`, `agent_deleting`, `identity_not_proven`.
   Result<AdminAgentObject> reset(const AgentScope& scope, const AgentId& id, bool stop_workload, const Actor& actor);
   /// Ends the agent's deployment. False: it runs none.
   Result<bool> undeploy(const AgentScope& scope, const AgentId& id, const std::string& reason, const Actor& actor);
-  /// No new assignments from now on, or again. Idempotent.
-  Result<AdminAgentObject> set_draining(const AgentScope& scope, const AgentId& id, bool draining,
-                                        const std::string& reason, const Actor& actor);
+  /// No new assignments from now on, or again. Idempotent. Errors: `agent_not_found`, `agent_deleting`.
+  Result<AdminAgentObject> set_draining(const AgentScope& scope, const AgentId& id, const DrainRequest& wanted,
+                                        const Actor& actor);
+  /// Administrators change anything; others the placement scope, and the GitHub owner to nobody or to an identity that
+  /// is linked to an account of theirs. Errors: `agent_not_found`, `agent_deleting`, `admin_required`,
+  /// `github_owner_not_linked`, `unknown_account`, `agent_has_deployment` (the account would change under another
+  /// account's deployment), `version_mismatch`.
+  Result<AdminAgentObject> set_owner(const AgentScope& scope, const AgentId& id, const OwnerChange& wanted,
+                                     const Actor& actor);
+  /// Asks for fresh evidence with the next heartbeat. Errors: `agent_not_found`, `agent_deleting`.
+  Result<AdminAgentObject> request_attestation(const AgentScope& scope, const AgentId& id, const Actor& actor);
 
   /// The agent's attestation has failed for good: quarantine, deployment moved, tunnel removed, all in the caller's
   /// transaction. The row as it is then; the caller calls `published` after the COMMIT.
@@ -78,9 +93,13 @@ class AgentService {
   Result<std::vector<AgentRow>> read_page(db::Transaction& tx, const AgentScope& scope, const AgentFilter& filter,
                                           const std::optional<AgentId>& after, std::int64_t limit);
   Result<AdminAgentObject> view(const AgentRow& row);
+  Result<void> compute_placement(db::Transaction& tx, AgentRow& row);
+  Result<void> apply_owner(db::Transaction& tx, const AgentScope& scope, const OwnerChange& wanted, AgentRow& after);
+  Result<void> check_new_account(db::Transaction& tx, const AgentRow& before, const AgentRow& after);
 
   Parts parts_;
   AgentStore agents_;
+  AccountStore accounts_;
   CredentialStore credential_rows_;
 };
 

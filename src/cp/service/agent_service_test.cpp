@@ -69,9 +69,9 @@ TEST_F(AgentServiceTest, AScopeSeesItsOwnOnly) {
   add(organisations);
   add(4);
   EXPECT_EQ(names(kAll), (Names{"vm-1", "vm-2", "vm-3", "vm-4"}));
-  const AgentScope account{.account_id = kAlice};
+  const AgentScope account{.account_ids = {kAlice}};
   const AgentScope github{.github_owner_ids = {4711, 4712}};
-  const AgentScope mixed{.account_id = kAlice, .github_owner_ids = {4711}};
+  const AgentScope mixed{.account_ids = {kAlice}, .github_owner_ids = {4711}};
   EXPECT_EQ(names(account), (Names{"vm-1", "vm-2"}));
   EXPECT_EQ(names(github), (Names{"vm-2", "vm-3"}));
   EXPECT_EQ(names(mixed), (Names{"vm-1", "vm-2", "vm-3"}));
@@ -90,7 +90,7 @@ TEST_F(AgentServiceTest, PagesOfAMixedScopeNeitherRepeatNorLose) {
     if (i % 3 == 0) row.github_owner_id = 4711;
     add(row);
   }
-  const AgentScope scope{.account_id = kAlice, .github_owner_ids = {4711}};
+  const AgentScope scope{.account_ids = {kAlice}, .github_owner_ids = {4711}};
   std::vector<std::string> seen;
   PageRequest request{.limit = 4, .after = {}};
   for (int pages = 0; pages < 20; ++pages) {
@@ -181,11 +181,11 @@ TEST_F(AgentServiceTest, DrainTakesTheAgentOutOfPlacementUntilUndrained) {
   row.placement_key = "a:" + kAlice.str();
   add(row);
   for (int twice = 0; twice < 2; ++twice) {
-    EXPECT_TRUE(service_.set_draining(kAll, row.id, true, "maintenance", kAdmin)->draining);
+    EXPECT_TRUE(service_.set_draining(kAll, row.id, {.draining = true, .reason = "maintenance"}, kAdmin)->draining);
     EXPECT_EQ(get(row.id).placement_key, "x");
   }
   EXPECT_TRUE(directory_.find(key_of(row.id))->draining);
-  EXPECT_FALSE(service_.set_draining(kAll, row.id, false, "", kAdmin)->draining);
+  EXPECT_FALSE(service_.set_draining(kAll, row.id, {.draining = false}, kAdmin)->draining);
   EXPECT_EQ(get(row.id).placement_key, "a:" + kAlice.str());
   EXPECT_FALSE(get(row.id).drain_reason);
   EXPECT_EQ(audited(), (Names{"agent_drained", "agent_drained"}));

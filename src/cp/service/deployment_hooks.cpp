@@ -4,6 +4,14 @@
 
 namespace ee::cp {
 
+Result<bool> DeploymentHooks::request_migration(db::Transaction&, const AgentRow&, UtcTime) { return false; }
+Result<std::optional<AccountId>> DeploymentHooks::account_of_deployment(db::Transaction&, const AgentRow&) {
+  return std::nullopt;
+}
+Result<std::optional<AccountId>> DeploymentHooks::reserved_for(db::Transaction&, const AgentRow&) {
+  return std::nullopt;
+}
+
 Result<void> NoDeployments::apply_agent_report(db::Transaction& tx, const AgentRow& agent,
                                                const std::optional<agent_api::WorkloadReport>& workload, UtcTime now) {
   // An agent that was told to stop something (reset) is free as soon as it says that nothing runs.

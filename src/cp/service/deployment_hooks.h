@@ -24,6 +24,12 @@ class DeploymentHooks {
   virtual Result<void> agent_removed(db::Transaction& tx, const AgentRow& agent, UtcTime now) = 0;
   /// Somebody asks that the agent's deployment ends. False: it has none.
   virtual Result<bool> request_stop(db::Transaction& tx, const AgentRow& agent, bool by_admin, UtcTime now) = 0;
+  /// Somebody who drains the agent asks that its deployment is placed elsewhere. False: it has none, or cannot move.
+  virtual Result<bool> request_migration(db::Transaction& tx, const AgentRow& agent, UtcTime now);
+  /// Whose deployment the agent holds. Nothing: nobody's, as far as is known.
+  virtual Result<std::optional<AccountId>> account_of_deployment(db::Transaction& tx, const AgentRow& agent);
+  /// The account that the agent is reserved for, if an open reservation names one: part of its `placement_key`.
+  virtual Result<std::optional<AccountId>> reserved_for(db::Transaction& tx, const AgentRow& agent);
   /// What the agent should run, from memory: asked for by each heartbeat.
   virtual agent_api::Desired desired_for(const DirectoryEntry& agent,
                                          const std::optional<agent_api::WorkloadReport>& reported) const = 0;

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/node_size.h"
 #include "common/sealed_box.h"
+#include "cp/service/address_key.h"
 #include "cp/service/admission.h"
 #include "cp/service/agent_key.h"
 #include "cp/service/attestation_records.h"
@@ -109,6 +110,13 @@ Result<SignedAnswer> RegistrationService::attempt_registration(const agent_api::
   if (!ids) return fail(ErrorCode::verifier_unavailable, "the CSPRNG failed");
   auto previous = verified_previous(request);
   if (!previous) return std::unexpected(previous.error());
+  const BootstrapTokens tokens(parts_.database);
+  std::optional<PresentedToken> token;
+  if (request.bootstrap_token) {
+    auto presented = tokens.present(*request.bootstrap_token);
+    if (!presented) return std::unexpected(presented.error());
+    token = std::move(*presented);
+  }
 
   const AdmissionInput input{.request = request,
                              .evidence = *evidence,
@@ -117,15 +125,20 @@ Result<SignedAnswer> RegistrationService::attempt_registration(const agent_api::
                              .transport = transport,
                              .ids = *ids,
                              .previous = std::move(*previous),
+                             .token = std::move(token),
                              .credential_lookup = credential->lookup,
                              .credential_hash = *hash,
                              .credential_expires_at = now + kAgentCredentialLife,
                              .attestation_due_at = due_after(now, settings.agents.attestation_refresh, parts_.random),
                              .now = now,
                              .took = now - started};
-  const Admission admission(parts_.trust, parts_.tunnels, parts_.deployments, parts_.live, parts_.random);
+  const Admission admission(parts_.trust, parts_.tunnels, parts_.deployments, tokens, parts_.live, parts_.random);
   auto admitted = parts_.database.write<AdmittedAgent>([&](db::Transaction& tx) { return admission.admit(tx, input); });
-  if (!admitted) return std::unexpected(admitted.error());
+  if (!admitted) {
+    if (admitted.error().code == ErrorCode::invalid_bootstrap_token && input.token)
+      audit_refused_token(*input.token, request.vm_name, transport);
+    return std::unexpected(admitted.error());
+  }
   publish(admitted->row);
   return answer(input, *admitted, credential->text);
 }
@@ -220,6 +233,29 @@ void RegistrationService::audit_refusal(const AttestationAttempt& attempt, const
                 {"error", written.error().code}});
     if (parts_.audit_failed) parts_.audit_failed();
   }
+}
+
+/// In a transaction of its own: that of the registration is gone. Folded, so that nobody can fill the table.
+void RegistrationService::audit_refused_token(const PresentedToken& token, const std::string& vm_name,
+                                              const EvidenceTransport& transport) {
+  const auto folded = refused_tokens_.admit(address_key(transport.source_ip), parts_.clock.steady_now());
+  if (!folded) return;
+  const AuditEntry entry{
+      .actor = "anonymous",
+      .action = "enrollment_token_refused",
+      .object_type = "enrollment_token",
+      .object_id = token.enrollment_token_id,
+      .result = AuditResult::refused,
+      .reason_code = std::string(slug(ErrorCode::invalid_bootstrap_token)),
+      .request_id = transport.request_id,
+      .client_address = transport.source_ip,
+      .detail = R"({"vm_name":)" + json::quote(vm_name) + R"(,"folded":)" + std::to_string(*folded) + "}"};
+  const auto written = parts_.database.write<std::string>(
+      [&](db::Transaction& tx) { return audit_log_.append(tx, entry, parts_.clock.now(), parts_.random); });
+  if (written) return;
+  log::error("audit", "a refused enrolment token could not be audited",
+             {{"vm_name", vm_name}, {"source_ip", transport.source_ip}, {"error", written.error().code}});
+  if (parts_.audit_failed) parts_.audit_failed();
 }
 
 }  // namespace ee::cp

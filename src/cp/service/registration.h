@@ -8,6 +8,7 @@
 #include "common/credential_cache.h"
 #include "cp/domain/identity_rules.h"
 #include "cp/service/agent_settings.h"
+#include "cp/service/audit_fold.h"
 #include "cp/service/deployment_hooks.h"
 #include "cp/service/directory.h"
 #include "cp/service/live_map.h"
@@ -41,6 +42,7 @@ struct SignedAnswer {
 struct AdmissionInput;
 struct AdmittedAgent;
 struct PreviousCredential;
+struct PresentedToken;
 
 /// Admits agents: `POST /api/v1/agents/register`. Thread-safe; a call blocks on the database, on outside verifiers and,
 /// for at most 8 s, on Cloudflare.
@@ -83,10 +85,13 @@ class RegistrationService {
   void publish(const AgentRow& row);
   Result<SignedAnswer> answer(const AdmissionInput& input, const AdmittedAgent& admitted, const Secret& credential);
   void audit_refusal(const AttestationAttempt& attempt, const Error& error, Milliseconds took);
+  void audit_refused_token(const PresentedToken& token, const std::string& vm_name, const EvidenceTransport& transport);
 
   Parts parts_;
   CredentialStore credential_rows_;
   AttestationAuditStore attestation_audit_;
+  AuditLogStore audit_log_;
+  AuditFold refused_tokens_;
 };
 
 }  // namespace ee::cp

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "common/crypto.h"
+#include "common/jose.h"
+#include "common/require.h"
 #include "common/signatures.h"
 
 namespace ee::cp {
@@ -32,6 +34,12 @@ BodySignature SigningKeys::sign_body(std::string_view kind, std::string_view age
 BodySignature SigningKeys::sign_challenge(Bytes client_nonce, std::string_view body) const {
   const ByteVector input = challenge_signature_input(client_nonce, bytes_of(body));
   return {.kid = kid_, .signature = to_base64(current_.sign(input))};
+}
+
+std::string SigningKeys::sign_token(std::string_view typ, std::string_view claims) const {
+  auto token = jose::sign_compact(jose::PrivateKey::from_ed25519(current_), jose::Algorithm::eddsa, kid_, typ, claims);
+  require(token.has_value());  // an Ed25519 key fits EdDSA
+  return std::move(*token);
 }
 
 }  // namespace ee::cp

@@ -35,6 +35,8 @@ class SigningKeys {
                           std::string_view body) const;
   /// Over `"ee-challenge-v1" ‖ client_nonce ‖ body`. Requires a client nonce of 32 bytes.
   BodySignature sign_challenge(Bytes client_nonce, std::string_view body) const;
+  /// A compact JWS (EdDSA) of this `typ` over `claims`, a JSON object.
+  std::string sign_token(std::string_view typ, std::string_view claims) const;
 
  private:
   Ed25519PrivateKey current_;

@@ -1,0 +1,162 @@
+#include "cp/service/agent_client.h"
+
+#include <algorithm>
+#include <array>
+
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "common/bytes.h"
+#include "common/crypto.h"
+#include "common/outside_calls.h"
+#include "common/require.h"
+#include "common/url.h"
+
+namespace ee::cp {
+namespace {
+
+constexpr std::string_view kPrefix = "/.easyenclave/v1";
+constexpr std::string_view kAgentHeader = "X-EE-Agent";
+
+std::unexpected<Error> unreachable(std::string why) {
+  return fail(ErrorCode::agent_unreachable, "the agent cannot be reached: " + std::move(why));
+}
+std::unexpected<Error> bad_response(std::string why) {
+  return fail(ErrorCode::agent_bad_response, "the agent answered badly: " + std::move(why));
+}
+
+/// The header, once, with exactly this agent's id.
+bool is_from(const HttpClientResponse& response, std::string_view agent_id) {
+  int count = 0;
+  for (const HttpHeader& header : response.headers) {
+    const auto same = [](char a, char b) { return (a | 0x20) == (b | 0x20); };
+    if (!std::ranges::equal(header.name, kAgentHeader, same)) continue;
+    if (header.value != agent_id) return false;
+    ++count;
+  }
+  return count == 1;
+}
+
+Error failure_of(HttpFailure failure) {
+  switch (failure) {
+    case HttpFailure::answer_too_large:
+    case HttpFailure::protocol: return bad_response(std::string(to_string(failure))).error();
+    default: return unreachable(std::string(to_string(failure))).error();
+  }
+}
+
+void add_to_query(std::string& target, std::string_view name, std::string_view value) {
+  if (value.empty()) return;
+  target += target.find('?') == std::string::npos ? '?' : '&';
+  target.append(name).append("=").append(percent_encode(value));
+}
+
+}  // namespace
+
+struct AgentClient::Call {
+  std::string_view method;
+  std::string target;  // path with query, as sent
+  std::string body = {};
+  std::vector<HttpHeader> headers = {};
+  std::size_t max_answer = kMaxAnswer;
+  Milliseconds timeout = kTimeout;
+};
+
+std::optional<std::string> AgentClient::token_for(const AgentId& agent, const Call& call) const {
+  std::array<std::uint8_t, 16> id{};
+  if (!parts_.random.fill(id)) return std::nullopt;
+  const std::int64_t now = unix_ms(parts_.clock.now()) / 1000;
+  const boost::json::object claims{{"iss", "easyenclave-cp"},
+                                   {"aud", agent.str()},
+                                   {"iat", now},
+                                   {"exp", now + kTokenLife.count()},
+                                   {"htm", call.method},
+                                   {"htp", call.target},
+                                   {"bsh", to_base64url(sha256(bytes_of(call.body)))},
+                                   {"jti", to_hex(id)}};
+  return parts_.signing_keys.sign_token("ee-control+jwt", boost::json::serialize(claims));
+}
+
+Result<AgentAnswer> AgentClient::send(const AgentRow& agent, Call call, std::stop_token stop, bool* too_long) {
+  require(outside_calls_allowed());
+  const ResolvedEndpoint endpoint = parts_.endpoint.resolve(agent);
+  if (!endpoint) return unreachable(std::string(name_of(*endpoint.reason)));
+  const auto token = token_for(agent.id, call);
+  if (!token) return fail(ErrorCode::internal_error, "no random bytes");
+  HttpClientRequest request{.method = std::string(call.method), .url = endpoint.url + call.target};
+  request.headers = std::move(call.headers);
+  request.headers.push_back({"Authorization", "EE-Control " + *token});
+  request.body = std::move(call.body);
+  request.connect_timeout = std::min(Milliseconds(5000), call.timeout);
+  request.total_timeout = call.timeout;
+  request.max_response_bytes = call.max_answer;
+  request.stop = std::move(stop);
+  auto response = parts_.http.send(request);
+  if (too_long != nullptr) *too_long = !response && response.error() == HttpFailure::answer_too_large;
+  if (!response) return fail(failure_of(response.error()));
+  if (!is_from(*response, agent.id.str())) return bad_response("not this agent");
+  if (response->status < 200 || (response->status >= 300 && response->status < 400))
+    return bad_response("status " + std::to_string(response->status));
+  return AgentAnswer{.status = response->status, .body = std::move(response->body)};
+}
+
+Result<AgentAnswer> AgentClient::put_deployment(const AgentRow& agent, std::string document,
+                                                const BodySignature& signature, std::stop_token stop) {
+  return send(agent,
+              {.method = "PUT",
+               .target = std::string(kPrefix) + "/deployment",
+               .body = std::move(document),
+               .headers = {{"Content-Type", "application/json"},
+                           {"X-EE-Kid", signature.kid},
+                           {"X-EE-Signature", signature.signature}}},
+              std::move(stop));
+}
+
+Result<AgentAnswer> AgentClient::delete_deployment(const AgentRow& agent, const DeploymentId& deployment,
+                                                   std::int64_t epoch, std::stop_token stop) {
+  std::string target = std::string(kPrefix) + "/deployment";
+  add_to_query(target, "deployment_id", deployment.str());
+  add_to_query(target, "assignment_epoch", std::to_string(epoch));
+  return send(agent, {.method = "DELETE", .target = std::move(target)}, std::move(stop));
+}
+
+Result<AgentAnswer> AgentClient::get_deployment(const AgentRow& agent, std::stop_token stop) {
+  return send(agent, {.method = "GET", .target = std::string(kPrefix) + "/deployment"}, std::move(stop));
+}
+
+Result<AgentAnswer> AgentClient::sync(const AgentRow& agent, std::stop_token stop) {
+  return send(agent, {.method = "POST", .target = std::string(kPrefix) + "/sync"}, std::move(stop));
+}
+
+Result<AgentAnswer> AgentClient::logs(const AgentRow& agent, const AgentLogQuery& query, std::stop_token stop) {
+  const SteadyTime end = parts_.clock.steady_now() + kTimeout;
+  std::optional<std::int64_t> tail = query.tail;
+  for (bool shortened = false;; shortened = true) {
+    std::string target = std::string(kPrefix) + "/logs";
+    add_to_query(target, "container", query.container);
+    add_to_query(target, "since", query.since);
+    add_to_query(target, "until", query.until);
+    if (tail) add_to_query(target, "tail", std::to_string(*tail));
+    add_to_query(target, "stream", query.stream);
+    add_to_query(target, "q", query.search);
+    const auto left = std::chrono::duration_cast<Milliseconds>(end - parts_.clock.steady_now());
+    if (left <= Milliseconds(0)) return unreachable("no answer in time");
+    bool too_long = false;
+    auto answer =
+        send(agent, {.method = "GET", .target = std::move(target), .max_answer = kMaxLogAnswer, .timeout = left}, stop,
+             &too_long);
+    if (answer) answer->shortened = shortened;
+    if (!too_long || !tail || *tail <= 1) return answer;
+    tail = std::max<std::int64_t>(1, *tail / 8);
+  }
+}
+
+Result<AgentAnswer> AgentClient::stats(const AgentRow& agent, std::stop_token stop) {
+  return send(agent, {.method = "GET", .target = std::string(kPrefix) + "/stats"}, std::move(stop));
+}
+
+Result<AgentAnswer> AgentClient::reattest(const AgentRow& agent, std::stop_token stop) {
+  return send(agent, {.method = "POST", .target = std::string(kPrefix) + "/reattest"}, std::move(stop));
+}
+
+}  // namespace ee::cp

@@ -1,0 +1,81 @@
+#pragma once
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "common/clock.h"
+#include "common/error.h"
+#include "common/http_client.h"
+#include "common/random.h"
+#include "cp/service/agent_endpoint.h"
+#include "cp/service/signing_keys.h"
+
+namespace ee::cp {
+
+/// What an agent answered: any status but a redirect, and a body within its bound. Not to be believed further than the
+/// agent itself.
+struct AgentAnswer {
+  int status = 0;
+  std::string body = {};
+  bool shortened = false;  ///< logs: fewer lines were asked for, since all of them were too long
+
+  bool ok() const { return status >= 200 && status < 300; }
+};
+
+/// Which lines of a container's log are asked for (02 section 15.3). Empty members are left out.
+struct AgentLogQuery {
+  std::string container = {};  ///< `_agent`: the agent's own lines
+  std::string since = {};      ///< RFC 3339, or a span such as `5m`
+  std::string until = {};
+  std::optional<std::int64_t> tail = {};  ///< 1..10000
+  std::string stream = {};                ///< `stdout` or `stderr`
+  std::string search = {};                ///< a text that lines must hold
+};
+
+/// Calls to an agent's own API (02 section 15.3), each with a fresh control token (15.2) that fits this call only.
+/// Redirects are not followed. Calls block, up to ten seconds, and are made neither from an io thread nor while the
+/// database's writer is held. Thread-safe.
+///
+/// Errors of all: agent_unreachable (no address, no connection, no answer in time, stopped), agent_bad_response (too
+/// long, a redirect, or without this agent's `X-EE-Agent`: somebody else answered). Every other status is an answer.
+class AgentClient {
+ public:
+  static constexpr std::size_t kMaxAnswer = 64UL * 1024;
+  static constexpr std::size_t kMaxLogAnswer = 1024UL * 1024;
+  static constexpr Milliseconds kTimeout{10'000};
+  static constexpr Seconds kTokenLife{60};
+
+  /// All outlive the object.
+  struct Parts {
+    const AgentEndpoint& endpoint;
+    const SigningKeys& signing_keys;
+    HttpClient& http;
+    const Clock& clock;
+    Random& random;
+  };
+  explicit AgentClient(Parts parts) : parts_(parts) {}
+
+  /// `document` are the very bytes that `signature` (kind `deployment`) was made over.
+  Result<AgentAnswer> put_deployment(const AgentRow& agent, std::string document, const BodySignature& signature,
+                                     std::stop_token stop = {});
+  Result<AgentAnswer> delete_deployment(const AgentRow& agent, const DeploymentId& deployment, std::int64_t epoch,
+                                        std::stop_token stop = {});
+  Result<AgentAnswer> get_deployment(const AgentRow& agent, std::stop_token stop = {});
+  /// Heartbeat and pull now.
+  Result<AgentAnswer> sync(const AgentRow& agent, std::stop_token stop = {});
+  /// NDJSON. An answer that is too long is asked for again with a shorter tail.
+  Result<AgentAnswer> logs(const AgentRow& agent, const AgentLogQuery& query, std::stop_token stop = {});
+  Result<AgentAnswer> stats(const AgentRow& agent, std::stop_token stop = {});
+  /// Fresh evidence now.
+  Result<AgentAnswer> reattest(const AgentRow& agent, std::stop_token stop = {});
+
+ private:
+  struct Call;
+  Result<AgentAnswer> send(const AgentRow& agent, Call call, std::stop_token stop, bool* too_long = nullptr);
+  std::optional<std::string> token_for(const AgentId& agent, const Call& call) const;
+
+  Parts parts_;
+};
+
+}  // namespace ee::cp
