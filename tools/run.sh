@@ -14,6 +14,12 @@ root=${EE_RUN_DIR:-build/run}
 port=${EE_RUN_PORT:-8080}
 agent_port=${EE_RUN_AGENT_PORT:-8088}
 url=http://127.0.0.1:$port
+# A container engine that this user may use, else none is needed: published ports then answer by themselves.
+runtime=fake
+for socket in /run/docker.sock /run/podman/podman.sock; do
+  if [ -S "$socket" ] && [ -w "$socket" ]; then runtime=auto; break; fi
+done
+[ "$runtime" = auto ] || echo "no usable container engine: the agents only pretend to run containers"
 mkdir -p "$root/cp" "$root/agent-1/run" "$root/agent-2/run"
 chmod 700 "$root" "$root/cp" "$root/agent-1" "$root/agent-2"
 
@@ -51,7 +57,7 @@ for n in 1 2; do
   env -i PATH="$PATH" EE_AGENT_ENV=dev EE_ALLOW_EMULATED_TDX=1 EE_AGENT_CONTROL_PLANE_URL="$url" \
     EE_AGENT_VM_NAME="dev-agent-$n" EE_AGENT_NODE_SIZE=tiny EE_AGENT_DATACENTER=baremetal:local \
     EE_AGENT_LISTEN="127.0.1.$n:$agent_port" EE_AGENT_DATA_DIR="$root/agent-$n" EE_AGENT_RUN_DIR="$root/agent-$n/run" \
-    setsid "$bin/ee-agent" run >"$root/agent-$n.log" 2>&1 &
+    EE_AGENT_CONTAINER_RUNTIME="$runtime" setsid "$bin/ee-agent" run >"$root/agent-$n.log" 2>&1 &
   pids+=($!)
 done
 

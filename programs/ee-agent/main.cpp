@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -13,9 +14,11 @@
 
 #include "agent/agent.h"
 #include "agent/config.h"
+#include "agent/config_disk.h"
 #include "agent/measure.h"
 #include "common/posix_subprocess.h"
 #include "agent/quote_sources.h"
+#include "agent/runtime/log_ring.h"
 #include "agent/version.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -38,6 +41,20 @@ class StandardError final : public ee::log::Sink {
   void flush() override { std::fflush(stderr); }
 };
 
+/// Keeps the newest lines in memory, for the control plane to ask for.
+class KeptLog final : public ee::log::Sink {
+ public:
+  explicit KeptLog(ee::Clock& clock) : ring_(clock, {.source_bytes = 1024UL * 1024, .total_bytes = 1024UL * 1024}) {}
+  void write(const ee::log::Record& record, std::string_view line) override {
+    ring_.append({.deployment_id = "", .service = "_agent"},
+                 {.stream = ee::agent::LogStream::err, .at = ee::unix_ms(record.at) * 1'000'000, .text = line});
+  }
+  ee::agent::LogRing& ring() { return ring_; }
+
+ private:
+  ee::agent::LogRing ring_;
+};
+
 struct Arguments {
   std::optional<std::string> config_file;
   std::map<std::string, std::string> flags;
@@ -46,6 +63,9 @@ struct Arguments {
 
 std::expected<ee::agent::LoadedConfig, ExitCode> load(const Arguments& arguments) {
   auto inputs = ee::agent::gather_inputs(arguments.config_file, arguments.flags);
+  if (inputs)
+    if (auto added = ee::agent::add_config_disk(*inputs, ee::agent::Host()); !added)
+      inputs = std::unexpected(std::move(added.error()));
   auto loaded = inputs ? ee::agent::load_config(*inputs) : std::unexpected(inputs.error());
   if (loaded) return std::move(*loaded);
   for (const std::string& problem : loaded.error().problems)
@@ -100,6 +120,20 @@ void power_off() {
   ::reboot(RB_POWER_OFF);
 }
 
+/// Asked of systemd; any other answer, or none within 5 s, is no.
+bool system_stopping() {
+  ee::agent::PosixSubprocessLauncher launcher;
+  ee::SystemClock clock;
+  std::atomic<bool> stopping = false;
+  auto child = launcher.start({.argv = {"systemctl", "is-system-running"}, .on_line = [&](std::string_view line) {
+                                 if (line == "stopping") stopping = true;
+                               }});
+  if (!child) return false;
+  for (int i = 0; i < 50 && !(*child)->poll(); ++i) clock.sleep_for(std::chrono::milliseconds(100), {});
+  child->reset();  // no line comes any more
+  return stopping;
+}
+
 void print_to_console(const std::string& line) {
   std::fputs(line.c_str(), stdout);
   std::fflush(stdout);
@@ -114,7 +148,7 @@ struct RealWorld {
   explicit RealWorld(const ee::agent::AgentConfig& config)
       : logger({.level = level_of(config.log_level),
                 .format = config.log_format == "text" ? ee::log::Format::text : ee::log::Format::json},
-               {std::make_shared<StandardError>()}, clock) {
+               {std::make_shared<StandardError>(), kept}, clock) {
     ee::log::install(&logger);
   }
   RealWorld(const RealWorld&) = delete;
@@ -124,6 +158,7 @@ struct RealWorld {
   ee::SystemClock clock;
   ee::SystemRandom random;
   ee::agent::Host host;
+  std::shared_ptr<KeptLog> kept = std::make_shared<KeptLog>(clock);
   ee::log::Logger logger;
 };
 
@@ -162,7 +197,9 @@ int run(const Arguments& arguments) {
                                                         .subprocesses = subprocesses,
                                                         .host = world.host,
                                                         .manager = manager,
-                                                        .power_off = power_off});
+                                                        .power_off = power_off,
+                                                        .system_stopping = system_stopping,
+                                                        .agent_log = &world.kept->ring()});
   if (!agent) {
     ee::log::error("agent", "cannot start", {{"reason", agent.error().reason}});
     return exit_with(agent.error().exit_code);

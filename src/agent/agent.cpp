@@ -10,7 +10,9 @@
 
 #include "agent/board.h"
 #include "agent/cloudflared.h"
+#include "agent/config_disk.h"
 #include "agent/config_values.h"
+#include "agent/console_token.h"
 #include "agent/control_loop.h"
 #include "agent/control_plane_client.h"
 #include "agent/cp_trust.h"
@@ -23,11 +25,13 @@
 #include "agent/registrar.h"
 #include "agent/state_file.h"
 #include "agent/version.h"
-#include "agent/workloads.h"
+#include "agent/workload_parts.h"
 #include "common/log.h"
 
 namespace ee::agent {
 namespace {
+
+constexpr Milliseconds kStopWorkloads{35'000};  // of the 60 s that an end may take
 
 std::unexpected<StartFailure> cannot_start(ExitCode code, std::string reason) {
   return std::unexpected(StartFailure{.exit_code = code, .reason = std::move(reason)});
@@ -60,7 +64,7 @@ struct Agent::Parts {
   std::optional<InstanceKeys> keys;
   std::unique_ptr<attestation::QuoteSource> quotes;
   Board board;
-  NoWorkloads workloads;
+  std::unique_ptr<WorkloadParts> workloads;
   std::optional<HostStatsSampler> stats;
   std::optional<ControlPlaneClient> client;
   std::optional<CpQuoteJudge> judge;
@@ -71,6 +75,7 @@ struct Agent::Parts {
   std::optional<Duties> duties;
   std::optional<ControlLoop> loop;
   std::atomic<bool> connected = false;  // what is above is there
+  std::optional<ConsoleTokens> console_tokens;
   std::optional<LocalApi> api;
   std::unique_ptr<net::Server> server;  // last: its handlers use all of the above
 };
@@ -113,6 +118,25 @@ std::expected<void, StartFailure> Agent::Parts::prepare() {
   if (!source)
     return cannot_start(ExitCode::no_tdx, fmt::format("{}: {}", slug(source.error().code), source.error().detail));
   quotes = std::move(*source);
+  if (auto digest = check_config_digest(*quotes, config.config_disk, world.random); !digest) {
+    const bool other = digest.error().code == ErrorCode::config_digest_mismatch;
+    return cannot_start(other ? ExitCode::bad_configuration : ExitCode::no_tdx,
+                        fmt::format("{}: {}", slug(digest.error().code), digest.error().detail));
+  }
+  if (config.config_disk)
+    if (auto kept = keep_config_payload(config.run_dir, *config.config_disk); !kept)
+      return cannot_start(ExitCode::internal, kept.error().detail);
+  auto made = WorkloadParts::make({.config = config,
+                                   .world = world,
+                                   .state = *state,
+                                   .board = board,
+                                   .keys = *keys,
+                                   .quotes = *quotes,
+                                   .vm_name = vm_name,
+                                   .boot_id = boot_id,
+                                   .capacity = capacity});
+  if (!made) return std::unexpected(std::move(made.error()));
+  workloads = std::move(*made);
   return {};
 }
 
@@ -120,12 +144,18 @@ std::expected<void, StartFailure> Agent::Parts::prepare() {
 /// `connected` it has nobody to ask.
 std::expected<void, StartFailure> Agent::Parts::listen() {
   LocalApi::Hooks hooks;
+  console_tokens.emplace(board, world.clock, config.control_plane_url);
   hooks.sync = [this] {
     if (connected) loop->sync();
   };
   hooks.reattest = [this] { return connected && duties->refresh_now(); };
   hooks.tunnel = [this] { return connected ? cloudflared->report() : agent_api::TunnelReport{}; };
-  hooks.workload = [this] { return workloads.report(); };
+  hooks.console = [this](std::string_view authorization, std::string_view scope) -> Result<ConsoleAccess> {
+    auto grant = console_tokens->check(authorization, scope);
+    if (!grant) return fail(std::move(grant.error()));
+    return ConsoleAccess{.only_deployment = std::move(grant->deployment_id)};
+  };
+  workloads->fill(hooks);
   api.emplace(config, vm_name, board, std::move(hooks), world.clock);
   auto started = net::Server::start(LocalApi::server_config(config.listen), *api, world.clock, world.random);
   if (!started)
@@ -147,7 +177,7 @@ void Agent::Parts::connect() {
   judge.emplace(config.trusted_cp_mrtds, emulation_of(config),
                 make_collateral_source(config, world.http, world.clock, world.random));
   trust.emplace(config, *client, *judge, world.clock, world.random);
-  evidence.emplace(config, vm_name, *keys, *quotes, world.host);
+  evidence.emplace(config, vm_name, *keys, *quotes, world.host, workloads->log_entries());
   registrar.emplace(config,
                     Registrar::Identity{
                         .vm_name = vm_name, .boot_id = boot_id, .capacity = capacity, .direct_url = config.direct_url},
@@ -165,7 +195,7 @@ void Agent::Parts::connect() {
                                    [this](std::optional<Secret> token) { cloudflared->set_token(std::move(token)); },
                                .keys_untrusted = [this] { loop->register_again(); }},
                  world.clock, world.random);
-  loop.emplace(config, boot_id, *registrar, *client, board, *state, workloads,
+  loop.emplace(config, boot_id, *registrar, *client, board, *state, workloads->workloads(),
                ControlLoop::Hooks{
                    .registered = [this](const Registration& registration) { duties->registered(registration); },
                    .unregistered = [this] { duties->unregistered(); },
@@ -174,6 +204,8 @@ void Agent::Parts::connect() {
                    .tunnel = [this] { return cloudflared->report(); },
                    .stats = [this] { return stats->sample(); }},
                world.clock, world.random);
+  workloads->connect(
+      *client, [this] { loop->sync(); }, [this] { return stats->sample(); });
   connected = true;
 }
 
@@ -181,6 +213,7 @@ void Agent::Parts::run_threads(const std::stop_token& stop, std::vector<std::jth
   threads.emplace_back([this, stop] { cloudflared->run(stop); });
   threads.emplace_back([this, stop] { duties->fetcher().run(stop); });
   threads.emplace_back([this, stop] { duties->refresher().run(stop); });
+  workloads->run_threads(stop, threads);
   if (const auto period = world.manager.watchdog_period())
     threads.emplace_back([this, stop, period = *period] {
       while (world.clock.sleep_for(period, stop)) world.manager.notify("WATCHDOG=1");
@@ -219,6 +252,10 @@ ExitCode Agent::run(const std::stop_token& stop) {
   parts.board.set_phase(AgentPhase::terminating);
   parts.server->drain();
   if (end == LoopEnd::stopped) parts.loop->send_last_heartbeat();
+  const bool going_down = end == LoopEnd::stopped && parts.config.shutdown_workloads == ShutdownWorkloads::stop &&
+                          parts.world.system_stopping();
+  if (going_down) parts.workloads->workloads().stop_all();
+  if (going_down || end == LoopEnd::deleted) parts.workloads->await_stopped(kStopWorkloads);
   ending.request_stop();
   threads.clear();  // joins; cloudflared has 15 s
   parts.server->wait_drained(std::chrono::steady_clock::now() + std::chrono::seconds(5));

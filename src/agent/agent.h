@@ -7,6 +7,7 @@
 
 #include "agent/config.h"
 #include "agent/host.h"
+#include "agent/runtime/log_ring.h"
 #include "agent/sd_notify.h"
 #include "attestation/tsm/quote_source.h"
 #include "common/clock.h"
@@ -25,6 +26,9 @@ struct World {
   const Host& host;
   const ServiceManager& manager;
   std::function<void()> power_off = [] {};  ///< asks for a clean power-off and returns
+  /// Whether the whole system is going down, not only this service.
+  std::function<bool()> system_stopping = [] { return false; };
+  LogRing* agent_log = nullptr;  ///< the agent's own lines as source `_agent`; null: none are kept
 };
 
 /// Why an agent could not start.

@@ -13,9 +13,11 @@
 #include <thread>
 
 #include "agent/fake_control_plane.h"
+#include "common/compose/compose.h"
 #include "common/fake_random.h"
 #include "common/fake_subprocess.h"
 #include "net/curl_http_client.h"
+#include "tests/support/fake_workload.h"
 #include "tests/support/temp_dir.h"
 
 #ifdef EE_EMULATOR
@@ -52,6 +54,19 @@ class NotifySocket {
   int fd_;
 };
 
+/// Calls to the control plane go to the fake one, others to real sockets.
+class AnyHttp final : public HttpClient {
+ public:
+  AnyHttp(HttpClient& control_plane, HttpClient& real) : control_plane_(control_plane), real_(real) {}
+  std::expected<HttpClientResponse, HttpFailure> send(const HttpClientRequest& request) override {
+    return (request.url.starts_with(FakeControlPlane::kOrigin) ? control_plane_ : real_).send(request);
+  }
+
+ private:
+  HttpClient& control_plane_;
+  HttpClient& real_;
+};
+
 /// The whole agent around a fake control plane; only its local API is on a real socket.
 class AgentTest : public ::testing::Test {
  protected:
@@ -69,6 +84,7 @@ class AgentTest : public ::testing::Test {
     config_.data_dir = dir_ / "data";
     config_.run_dir = dir_ / "run";
     config_.allow_emulated_tdx = true;
+    config_.container_runtime = ContainerRuntimeKind::none;
     config_.tsm_root = "/nonexistent";
     config_.emulated_tdx_dir = dir_ / "data/emulated-tdx";
     cp_.on_call([this](const auto&) {
@@ -218,6 +234,78 @@ TEST(ServiceManager, WithoutSocketNothingHappens) {
   EXPECT_EQ(ServiceManager("/run/x", "").watchdog_period(), std::nullopt);
   ServiceManager("relative", "").notify("READY=1");
   ServiceManager("/" + std::string(200, 'x'), "").notify("READY=1");
+}
+
+TEST_F(AgentTest, a_wanted_deployment_is_fetched_deployed_reported_and_stopped) {
+  config_.container_runtime = ContainerRuntimeKind::fake;
+  const std::uint16_t port = [] {  // free a moment ago
+    return ee::testing::FakeWorkload().port();
+  }();
+  const std::string image = "registry.example.com/web@sha256:" + std::string(64, 'a');
+  const auto checked = compose::check(
+      R"({"services":{"web":{"image":")" + image + R"(","ports":[")" + std::to_string(port) + R"(:80"]}}})",
+      {.ceiling = {.vcpus = 4, .memory_mib = 4096, .gpu_count = 0}});
+  ASSERT_TRUE(checked);
+  const auto resolved = compose::resolve(*checked, *compose::own_digests(*checked)).value();
+  agent_api::DeploymentDocument document;
+  document.deployment_id = "0190a000-0000-7000-8000-0000000000d1";
+  document.assignment_epoch = 1;
+  document.revision = 1;
+  document.service = "hello";
+  document.compose = resolved.compose;
+  document.compose_sha256 = resolved.compose_sha256;
+  document.ingress = {{.path_prefix = "/", .port = port}};
+  document.health_path = "/health";
+  document.access = agent_api::WorkloadAccess::public_;
+  document.deploy_timeout_seconds = 300;
+  cp_.knobs.document = [&](const ByteArray<32>&) { return std::optional(json::write(document)); };
+  cp_.knobs.desired = {.action = agent_api::DesiredAction::run,
+                       .deployment_id = document.deployment_id,
+                       .assignment_epoch = 1,
+                       .revision = 1,
+                       .grace_seconds = 0};
+  net::CurlHttpClient curl;
+  AnyHttp http(cp_.http(), curl);
+  auto agent = Agent::start(config_, {.clock = clock_,
+                                      .random = random_,
+                                      .http = http,
+                                      .subprocesses = launcher_,
+                                      .host = host_,
+                                      .manager = manager_,
+                                      .power_off = [] {}});
+  ASSERT_TRUE(agent) << agent.error().reason;
+  std::stop_source stop;
+  std::jthread running([&] { EXPECT_EQ((*agent)->run(stop.get_token()), ExitCode::ok); });
+  const auto advance_until = [&](const auto& done) {
+    for (int i = 0; i < 500 && !done(); ++i) {
+      clock_.advance(1s);
+      std::this_thread::sleep_for(10ms);
+    }
+    return done();
+  };
+  ASSERT_TRUE(advance_until([&] { return !cp_.calls("deployed").empty(); }));
+  const auto deployed = json::read<agent_api::DeployedRequest>(cp_.calls("deployed").back().request.body).value();
+  EXPECT_EQ(deployed.workload.phase, agent_api::WorkloadPhase::running);
+  EXPECT_EQ(deployed.services.front().digest, "sha256:" + std::string(64, 'a'));
+  const auto answer = curl.send({.url = (*agent)->local_url() + "/any"});
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_NE(answer->body.find(R"("service":"web")"), std::string::npos) << answer->body;
+  const auto shown =
+      curl.send({.url = (*agent)->local_url() + "/.easyenclave/v1/evidence?nonce=" + std::string(64, 'b')});
+  ASSERT_TRUE(shown);
+  EXPECT_NE(shown->body.find(R"(\"op\":\"deploy\")"), std::string::npos) << "measured into RTMR3";
+  EXPECT_NE(shown->body.find(resolved.compose_sha256), std::string::npos);
+
+  cp_.knobs.desired = {.action = agent_api::DesiredAction::none, .grace_seconds = 0};
+  ASSERT_TRUE(advance_until([&] {
+    const auto beats = cp_.heartbeats();
+    const auto told = cp_.calls("status");
+    return !beats.back().workload && !told.empty() &&
+           json::read<agent_api::StatusRequest>(told.back().request.body)->workload->phase ==
+               agent_api::WorkloadPhase::stopped;
+  }));
+  stop.request_stop();
 }
 
 }  // namespace

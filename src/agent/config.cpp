@@ -268,7 +268,10 @@ std::expected<LoadedConfig, ConfigFailure> load_config(const ConfigInputs& input
         .slug = "config_ambiguous", .problems = {"both a config disk and instance metadata hold a configuration"}});
   for (const Source source : {Source::file, Source::config_disk, Source::metadata})
     for (const SourceDocument& document : inputs.documents)
-      if (document.source == source) merger.add_document(document);
+      if (document.source == source) {
+        merger.add_document(document);
+        if (source == Source::config_disk) config.config_disk = document.text;
+      }
   drop_host_pins(merger);
 
   for (const auto& [name, chosen] : merger.chosen) {

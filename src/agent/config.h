@@ -93,6 +93,7 @@ struct AgentConfig {
   std::optional<std::string> dev_insecure_registry = {};
   std::optional<std::string> vm_id = {};
   std::optional<std::string> order_id = {};
+  std::optional<std::string> config_disk = {};  ///< the bytes of source 4, which MRCONFIGID measures
   std::string emulated_tdx_dir = {};  ///< EE_EMULATED_TDX_DIR, else in `data_dir`; used only with emulation allowed
 
   /// Loopback address and port of cloudflared's own metrics: the port after that of `listen`.

@@ -30,8 +30,6 @@ class ControlTokens {
   /// Errors: invalid_token (401); rate_limited after 20 failures within 60 s, for 60 s, instead of invalid_token (a
   /// valid token still passes); replay_cache_full (503) when no more tokens can be remembered.
   Result<void> check(std::string_view authorization, const ControlCall& call);
-  /// Counts the refusal of another kind of credential, and gives what to answer: `error`, or rate_limited.
-  Error refusal_of(Error error);
 
  private:
   Result<void> check_token(std::string_view authorization, const ControlCall& call);

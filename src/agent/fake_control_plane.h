@@ -88,6 +88,7 @@ class FakeControlPlane {
     bool rotate_credential = false;
     std::int64_t signing_keys_version = 3;
     std::vector<Ed25519PrivateKey> more_keys = {};
+    std::function<std::optional<std::string>(const ByteArray<32>& sealing_key)> document = {};  ///< wanted; none: 204
     std::string attestation_body = {};  ///< answer of GET /api/v1/attestation; empty: 503
   } knobs;
 
@@ -185,6 +186,14 @@ class FakeControlPlane {
                  : HttpClientResponse{.status = 200, .headers = {}, .body = knobs.attestation_body};
     if (authorization(request) != "Bearer " + credential_) return problem(401, "invalid_credential");
     if (call.what == "heartbeat") return heartbeat();
+    if (call.what == "desired-deployment") {
+      const auto document = knobs.document ? knobs.document(sealing_key_) : std::nullopt;
+      if (!document) return HttpClientResponse{.status = 204, .headers = {}, .body = ""};
+      return signed_body("deployment", *document);
+    }
+    if (call.what == "status" || call.what == "deployed")
+      return HttpClientResponse{
+          .status = 200, .headers = {}, .body = json::write(agent_api::StatusAnswer{.desired = knobs.desired})};
     if (call.what == "tunnel") return tunnel();
     if (call.what == "signing-keys") return signed_body("signing-keys", json::write(signing_keys()));
     if (call.what == "rotate") return rotate(request, path);

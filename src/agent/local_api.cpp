@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "agent/config_values.h"
 #include "agent/version.h"
 #include "common/json.h"
 #include "common/problem.h"
@@ -13,59 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::string_view kPrefix = "/.easyenclave";
 constexpr std::size_t kMaxControlBody = 512UL * 1024;
-
-std::optional<int> hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return std::nullopt;
-}
-
-/// Percent-decodes once; nothing when an escape is broken or gives a control character.
-std::optional<std::string> decoded(std::string_view path) {
-  std::string out;
-  for (std::size_t i = 0; i < path.size(); ++i) {
-    char c = path[i];
-    if (c == '%') {
-      const auto high = i + 2 < path.size() ? hex_digit(path[i + 1]) : std::nullopt;
-      const auto low = i + 2 < path.size() ? hex_digit(path[i + 2]) : std::nullopt;
-      if (!high || !low) return std::nullopt;
-      c = static_cast<char>(*high * 16 + *low);
-      i += 2;
-    }
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return std::nullopt;
-    out.push_back(c);
-  }
-  return out;
-}
-
-/// Without empty and dot segments.
-std::string normalised(std::string_view path) {
-  std::vector<std::string_view> segments;
-  bool directory = true;
-  while (!path.empty()) {
-    const std::size_t slash = path.find('/');
-    const std::string_view segment = path.substr(0, slash);
-    directory = slash != std::string_view::npos || segment == "." || segment == ".." || segment.empty();
-    if (segment == "..") {
-      if (!segments.empty()) segments.pop_back();
-    } else if (!segment.empty() && segment != ".") {
-      segments.push_back(segment);
-    }
-    if (slash == std::string_view::npos) break;
-    path.remove_prefix(slash + 1);
-  }
-  std::string out;
-  for (const std::string_view segment : segments) (out += '/') += segment;
-  if (directory) out += '/';
-  return out;
-}
-
-bool is_reserved(std::string_view path) {
-  return path == kPrefix || (path.starts_with(kPrefix) && path[kPrefix.size()] == '/');
-}
 
 struct HealthAnswer {
   std::string status;
@@ -116,39 +65,46 @@ BOOST_DESCRIBE_STRUCT(StatusAnswer, (),
 
 }  // namespace
 
-ClassifiedPath classify_path(std::string_view raw_path) {
-  const auto once = decoded(raw_path);
-  if (!once || !once->starts_with('/')) return {.kind = PathKind::evasive};
-  ClassifiedPath out{.kind = PathKind::workload, .normal = normalised(*once)};
-  if (is_reserved(out.normal)) {
-    out.kind = PathKind::reserved;
-  } else if (const auto twice = decoded(out.normal); twice && is_reserved(normalised(*twice))) {
-    out.kind = PathKind::evasive;
-  }
-  return out;
-}
-
 // ---- routes --------------------------------------------------------------------------------------------------------
 
 namespace {
 
+enum class Action : std::uint8_t { health, status, put, remove, get, sync, logs, stats, reattest, evidence };
+
 struct Route {
+  Action action;
   std::string_view method;
   std::string_view path;
+  std::string_view scope;  ///< of a console token that may call it; empty: only the control plane
   net::RouteInfo info;
 };
-enum RouteIndex : std::size_t { kHealth, kStatus, kSync, kReattest };
 
-Route route(std::string_view method, const char* path) {
-  return {.method = method, .path = path, .info = {.route_template = path, .max_body_bytes = kMaxControlBody}};
+Route route(Action action, std::string_view method, const char* path, std::string_view scope = {}) {
+  return {.action = action,
+          .method = method,
+          .path = path,
+          .scope = scope,
+          .info = {.route_template = path, .max_body_bytes = kMaxControlBody}};
 }
 
-/// In the order of RouteIndex.
-const std::array<Route, 4>& routes() {
-  static const std::array<Route, 4> table = {
-      route("GET", "/.easyenclave/v1/health"), route("GET", "/.easyenclave/v1/status"),
-      route("POST", "/.easyenclave/v1/sync"), route("POST", "/.easyenclave/v1/reattest")};
+const std::array<Route, 10>& routes() {
+  static const std::array<Route, 10> table = {route(Action::health, "GET", "/.easyenclave/v1/health"),
+                                              route(Action::status, "GET", "/.easyenclave/v1/status", "status"),
+                                              route(Action::put, "PUT", "/.easyenclave/v1/deployment"),
+                                              route(Action::remove, "DELETE", "/.easyenclave/v1/deployment"),
+                                              route(Action::get, "GET", "/.easyenclave/v1/deployment"),
+                                              route(Action::sync, "POST", "/.easyenclave/v1/sync"),
+                                              route(Action::logs, "GET", "/.easyenclave/v1/logs", "logs"),
+                                              route(Action::stats, "GET", "/.easyenclave/v1/stats", "stats"),
+                                              route(Action::reattest, "POST", "/.easyenclave/v1/reattest", "reattest"),
+                                              route(Action::evidence, "GET", "/.easyenclave/v1/evidence", "status")};
   return table;
+}
+
+Error rate_limited(Seconds retry_after) {
+  Error out{.code = ErrorCode::rate_limited};
+  out.retry_after = retry_after;
+  return out;
 }
 
 }  // namespace
@@ -172,6 +128,9 @@ net::ServerConfig LocalApi::server_config(const Endpoint& listen) {
   config.max_connections = 1024;
   config.max_connections_per_ip = 1024;  // all of the tunnel's come from cloudflared on loopback
   config.max_in_flight = 16;
+  config.cors_methods = "GET";
+  // cloudflared, or in development the control plane: what they say of the visitor goes on to the workload.
+  config.trusted_proxies = {*net::parse_network("127.0.0.0/8"), *net::parse_network("::1")};
   config.max_buffered_body_bytes = 16 * kMaxControlBody;
   config.header_timeout = 10s;
   config.idle_timeout = 60s;
@@ -180,46 +139,126 @@ net::ServerConfig LocalApi::server_config(const Endpoint& listen) {
   return config;
 }
 
+std::shared_ptr<net::StreamHandler> LocalApi::open_stream(const net::RequestHead& head) {
+  if (!hooks_.traffic) return nullptr;
+  const ClassifiedPath path = classify_path(head.path);
+  return path.kind == PathKind::workload ? hooks_.traffic(head, path) : nullptr;
+}
+
 net::Admission LocalApi::admit(const net::RequestHead& head) {
   const ClassifiedPath path = classify_path(head.path);
   if (path.kind == PathKind::evasive) return {.answer = error(ErrorCode::bad_path, "the path", head.request_id)};
   if (path.kind == PathKind::workload)
     return {.answer = error(ErrorCode::workload_not_running, "no workload runs here", head.request_id)};
-  const auto* const route = std::ranges::find(routes(), path.normal, &Route::path);
-  if (route == routes().end()) return {.answer = error(ErrorCode::not_found, "no such route", head.request_id)};
   const std::string_view method = head.method == "HEAD" ? "GET" : head.method;
-  if (method != route->method) {
-    net::Response refused = error(ErrorCode::method_not_allowed, "", head.request_id);
-    refused.headers.push_back({"Allow", std::string(route->method)});
-    return {.answer = std::move(refused)};
+  std::string allowed;
+  for (const Route& route : routes()) {
+    if (route.path != path.normal) continue;
+    if (route.method == method) {
+      if (route.action == Action::health) return {.answer = health(head.request_id)};
+      return {.route = &route.info, .route_index = static_cast<std::size_t>(&route - routes().data())};
+    }
+    if (!allowed.empty()) allowed += ", ";
+    allowed += route.method;
   }
-  const auto index = static_cast<std::size_t>(route - routes().begin());
-  if (index == kHealth) return {.answer = health(head.request_id)};
-  return {.route = &route->info, .route_index = index};
+  if (allowed.empty()) return {.answer = error(ErrorCode::not_found, "no such route", head.request_id)};
+  net::Response refused = error(ErrorCode::method_not_allowed, "", head.request_id);
+  refused.headers.push_back({"Allow", allowed});
+  return {.answer = std::move(refused)};
 }
 
 net::Response LocalApi::handle(net::Request&& request) {
+  const Route& route = routes().at(request.route);
+  Result<net::Response> answered = fail(ErrorCode::invalid_token, "");
+  if (route.action == Action::evidence) {
+    answered = evidence(request);
+  } else {
+    const auto caller = authenticate(request);
+    answered = caller ? dispatch(request, *caller) : std::unexpected(caller.error());
+  }
+  if (!answered) return error(answered.error(), request.request_id);
+  answered->headers.push_back({"Cache-Control", "no-store"});
+  return finish(std::move(*answered));
+}
+
+/// Tokens are taken from the header `Authorization` alone.
+Result<LocalApi::Caller> LocalApi::authenticate(const net::Request& request) {
+  if (request.header_count("Authorization") > 1) return fail(ErrorCode::invalid_token, "two credentials");
+  const std::string_view authorization = request.header("Authorization").value_or("");
+  if (authorization.starts_with("Bearer ") && hooks_.console) {
+    const std::string_view scope = routes().at(request.route).scope;
+    if (scope.empty()) return fail(ErrorCode::insufficient_scope, "this route is the control plane's");
+    auto access = hooks_.console(authorization, scope);
+    if (!access) return fail(std::move(access.error()));
+    return Caller{.control = false, .console = std::move(*access)};
+  }
   std::string target = request.path;
   if (!request.query.empty()) (target += '?') += request.query;
-  const auto authorized = request.header_count("Authorization") > 1
-                              ? Result<void>(fail(ErrorCode::invalid_token, "two credentials"))
-                              : tokens_.check(request.header("Authorization").value_or(""),
-                                              {.method = request.method, .target = target, .body = request.body});
-  if (!authorized) return error(authorized.error(), request.request_id);
-  switch (request.route) {
-    case kStatus: return status();
-    case kSync: return sync(request);
-    case kReattest: return reattest(request);
-    default: return error(ErrorCode::not_found, "no such route", request.request_id);
+  if (auto checked = tokens_.check(authorization, {.method = request.method, .target = target, .body = request.body});
+      !checked)
+    return fail(std::move(checked.error()));
+  return Caller{.control = true};
+}
+
+Result<net::Response> LocalApi::dispatch(const net::Request& request, const Caller& caller) {
+  const Action action = routes().at(request.route).action;
+  switch (action) {
+    case Action::status: return status();
+    case Action::sync: return sync();
+    case Action::reattest: return reattest();
+    case Action::health:
+    case Action::evidence: return fail(ErrorCode::not_found, "no such route");
+    default: break;
+  }
+  WorkloadApi* workload = hooks_.workload_api;
+  if (workload == nullptr) {
+    if (action == Action::put) return fail(ErrorCode::compose_failed, "this agent has no container engine");
+    if (action == Action::get || action == Action::remove) return net::Response{.status = 204};
+    return fail(ErrorCode::workload_not_running, "this agent has no container engine");
+  }
+  switch (action) {
+    case Action::put: return workload->put_deployment(request);
+    case Action::remove: return workload->delete_deployment(request);
+    case Action::get: return workload->get_deployment();
+    case Action::logs:
+      return workload->get_logs(request,
+                                {.control = caller.control, .only_deployment = caller.console.only_deployment});
+    default: return workload->get_stats();
   }
 }
 
-net::Response LocalApi::health(std::string_view request_id) {
-  if (const auto allowed = health_limit_.take(""); !allowed.allowed) {
-    Error limited{.code = ErrorCode::rate_limited};
-    limited.retry_after = allowed.retry_after;
-    return error(limited, request_id);
+/// No credential is needed; one that is given must be good, and changes what counts and what is shown.
+Result<net::Response> LocalApi::evidence(const net::Request& request) {
+  if (hooks_.evidence == nullptr) return fail(ErrorCode::agent_not_active, "not registered");
+  PublicEvidence::Caller caller;
+  bool control = false;
+  if (request.header_count("Authorization") > 0) {
+    const auto known = authenticate(request);
+    if (!known) return fail(known.error());
+    control = known->control;
+    caller.may_see_names = !known->control;  // the scope of this route is `status`
   }
+  if (!control) {
+    const bool by_tunnel = is_loopback_address(request.peer_address);
+    const auto visitor = request.header("CF-Connecting-IP");
+    caller.source = by_tunnel && visitor && request.header_count("CF-Connecting-IP") == 1
+                        ? net::rate_limit_key(*visitor).substr(0, 64)
+                        : net::rate_limit_key(request.peer_address);
+  }
+  const auto query = read_query(request.query, {"nonce"});
+  if (!query) return fail(query.error());
+  const auto nonce = query->find("nonce");
+  auto made =
+      hooks_.evidence->make(nonce == query->end() ? std::string_view() : std::string_view(nonce->second), caller);
+  if (!made) return fail(std::move(made.error()));
+  net::Response out{.status = 200, .body = std::move(*made)};
+  out.headers = {{"Content-Type", "application/json"}};
+  return out;
+}
+
+net::Response LocalApi::health(std::string_view request_id) {
+  if (const auto allowed = health_limit_.take(""); !allowed.allowed)
+    return error(rate_limited(allowed.retry_after), request_id);
   const bool healthy = board_.health().status == agent_api::HealthStatus::healthy;
   return answer(200, json::write(HealthAnswer{.status = healthy ? "ok" : "degraded",
                                               .agent_state = std::string(to_string(board_.phase())),
@@ -256,26 +295,19 @@ net::Response LocalApi::status() {
                   .registrations_failed = counters.registrations_failed,
                   .heartbeats = counters.heartbeats,
                   .heartbeats_failed = counters.heartbeats_failed};
-  return answer(200, json::write(out));
+  if (!hooks_.runtime.empty()) out.runtime = hooks_.runtime;
+  return {.status = 200, .headers = {{"Content-Type", "application/json"}}, .body = json::write(out)};
 }
 
-net::Response LocalApi::sync(const net::Request& request) {
-  if (const auto allowed = sync_limit_.take(""); !allowed.allowed) {
-    Error limited{.code = ErrorCode::rate_limited};
-    limited.retry_after = allowed.retry_after;
-    return error(limited, request.request_id);
-  }
+Result<net::Response> LocalApi::sync() {
+  if (const auto allowed = sync_limit_.take(""); !allowed.allowed) return fail(rate_limited(allowed.retry_after));
   hooks_.sync();
-  return answer(202, "{}");
+  return net::Response{.status = 202, .headers = {{"Content-Type", "application/json"}}, .body = "{}"};
 }
 
-net::Response LocalApi::reattest(const net::Request& request) {
-  if (!hooks_.reattest()) {
-    Error limited{.code = ErrorCode::rate_limited};
-    limited.retry_after = 60s;
-    return error(limited, request.request_id);
-  }
-  return answer(202, "{}");
+Result<net::Response> LocalApi::reattest() {
+  if (!hooks_.reattest()) return fail(rate_limited(60s));
+  return net::Response{.status = 202, .headers = {{"Content-Type", "application/json"}}, .body = "{}"};
 }
 
 // ---- answers -------------------------------------------------------------------------------------------------------

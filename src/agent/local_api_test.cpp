@@ -312,7 +312,7 @@ TEST_F(LocalApiTest, EverythingElseIsTheWorkloads) {
 
 TEST_F(LocalApiTest, ReservedPathsNeverReachTheWorkload) {
   for (const char* path :
-       {"/.easyenclave", "/.easyenclave/", "/.easyenclave/v2/x", "/.easyenclave/v1/deployment", "//.easyenclave/v1/x",
+       {"/.easyenclave", "/.easyenclave/", "/.easyenclave/v2/x", "/.easyenclave/v1/deployments", "//.easyenclave/v1/x",
         "/%2eeasyenclave/v1/x", "/a/../.easyenclave/x", "/./.easyenclave/x"}) {
     EXPECT_EQ(header(call("GET", path), "X-EE-Agent-Error"), "not_found") << path;
   }

@@ -5,9 +5,9 @@
 #include <boost/describe/enum_to_string.hpp>
 
 #include "agent/proc_text.h"
+#include "agent/request_path.h"
 #include "common/deadline_stop.h"
 #include "common/json.h"
-#include "common/url.h"
 #include "net/stream.h"
 
 namespace ee::agent {
@@ -29,8 +29,7 @@ struct DeploymentView {
   std::optional<std::string> detail;
   std::optional<agent_api::WorkloadProgress> progress;
 };
-BOOST_DESCRIBE_STRUCT(DeploymentView, (),
-                      (deployment_id, assignment_epoch, revision, phase, health, detail, progress))
+BOOST_DESCRIBE_STRUCT(DeploymentView, (), (deployment_id, assignment_epoch, revision, phase, health, detail, progress))
 
 struct LogRecord {
   UtcTime at;
@@ -69,9 +68,10 @@ std::unexpected<Error> invalid(std::string detail) { return fail(ErrorCode::inva
 
 std::string record_text(const LogLine& line) {
   const std::string stream = line.stream == LogStream::out ? "stdout" : "stderr";
-  std::string out = line.truncated
-                        ? json::write(CutLogRecord{.at = line.at, .container = line.service, .stream = stream, .line = line.text})
-                        : json::write(LogRecord{.at = line.at, .container = line.service, .stream = stream, .line = line.text});
+  std::string out =
+      line.truncated
+          ? json::write(CutLogRecord{.at = line.at, .container = line.service, .stream = stream, .line = line.text})
+          : json::write(LogRecord{.at = line.at, .container = line.service, .stream = stream, .line = line.text});
   out += '\n';
   return out;
 }
@@ -152,8 +152,8 @@ Result<std::map<std::string, std::string>> read_query(std::string_view query, co
     query = end == std::string_view::npos ? std::string_view() : query.substr(end + 1);
     if (part.empty()) continue;
     const std::size_t equals = part.find('=');
-    const auto name = decode_query(part.substr(0, equals));
-    const auto value = decode_query(equals == std::string_view::npos ? std::string_view() : part.substr(equals + 1));
+    const auto name = percent_decoded(part.substr(0, equals));
+    const auto value = percent_decoded(equals == std::string_view::npos ? std::string_view() : part.substr(equals + 1));
     if (!name || !value) return invalid("the query cannot be decoded");
     if (std::ranges::find(known, *name) == known.end()) return invalid("the query has an unknown parameter");
     if (!out.emplace(*name, *value).second) return invalid("the query names a parameter twice");
@@ -161,22 +161,21 @@ Result<std::map<std::string, std::string>> read_query(std::string_view query, co
   return out;
 }
 
-WorkloadApi::WorkloadApi(Reconciler& reconciler, LogRing& logs, LogRing& agent_log, Hooks hooks, Clock& clock)
-    : reconciler_(reconciler), logs_(logs), agent_log_(agent_log), hooks_(std::move(hooks)), clock_(clock) {}
-
 struct WorkloadApi::Follower {
   std::atomic<bool> done = false;
   std::jthread thread;
 };
+
+WorkloadApi::WorkloadApi(Reconciler& reconciler, LogRing& logs, LogRing& agent_log, Hooks hooks, Clock& clock)
+    : reconciler_(reconciler), logs_(logs), agent_log_(agent_log), hooks_(std::move(hooks)), clock_(clock) {}
 
 WorkloadApi::~WorkloadApi() = default;
 
 // ---- deployment ----------------------------------------------------------------------------------------------------
 
 Result<net::Response> WorkloadApi::put_deployment(const net::Request& request) {
-  const auto taken =
-      reconciler_.take(request.body, request.header(agent_api::kKidHeader).value_or(""),
-                       request.header(agent_api::kSignatureHeader).value_or(""), DocumentPath::push);
+  const auto taken = reconciler_.take(request.body, request.header(agent_api::kKidHeader).value_or(""),
+                                      request.header(agent_api::kSignatureHeader).value_or(""), DocumentPath::push);
   if (!taken) return fail(taken.error());
   switch (taken->taken) {
     case Reconciler::Taken::held_by_other: {
@@ -201,7 +200,8 @@ Result<net::Response> WorkloadApi::delete_deployment(const net::Request& request
   const auto id = query->find("deployment_id");
   const auto epoch_text = query->find("assignment_epoch");
   const auto epoch = epoch_text == query->end() ? std::nullopt : decimal(epoch_text->second);
-  if (id == query->end() || !is_uuid(id->second) || !epoch) return invalid("deployment_id and assignment_epoch are required");
+  if (id == query->end() || !is_uuid(id->second) || !epoch)
+    return invalid("deployment_id and assignment_epoch are required");
   switch (reconciler_.undeploy(id->second, *epoch)) {
     case Reconciler::Undeploy::stopping: return answer(202, "{}");
     case Reconciler::Undeploy::nothing: return answer(204, "");
@@ -213,14 +213,14 @@ Result<net::Response> WorkloadApi::delete_deployment(const net::Request& request
 Result<net::Response> WorkloadApi::get_deployment() {
   const auto report = reconciler_.report();
   if (!report) return answer(204, "");
-  return answer(200, json::write(DeploymentView{
-                         .deployment_id = report->deployment_id,
-                         .assignment_epoch = report->assignment_epoch,
-                         .revision = report->revision,
-                         .phase = report->phase,
-                         .health = report->health,
-                         .detail = report->failure ? std::optional(report->failure->detail) : std::nullopt,
-                         .progress = report->progress}));
+  return answer(
+      200, json::write(DeploymentView{.deployment_id = report->deployment_id,
+                                      .assignment_epoch = report->assignment_epoch,
+                                      .revision = report->revision,
+                                      .phase = report->phase,
+                                      .health = report->health,
+                                      .detail = report->failure ? std::optional(report->failure->detail) : std::nullopt,
+                                      .progress = report->progress}));
 }
 
 // ---- logs and stats ------------------------------------------------------------------------------------------------
@@ -257,27 +257,28 @@ Result<net::Response> WorkloadApi::follow(LogQuery query, LogRing& ring, const L
   for (const LogLine& line : first.lines) begin += record_text(line);
   auto follower = std::make_unique<Follower>();
   Follower* self = follower.get();
-  follower->thread = std::jthread([this, self, &ring, query = std::move(query), position = first.position,
-                                   begin = std::move(begin), stream = std::move(stream)](const std::stop_token& ended) mutable {
-    const std::stop_callback forward(ended, [&] { stream.abort(); });
-    const DeadlineStop until(clock_, clock_.steady_now() + kFollowTime, stream.stop_token());
-    std::int64_t dropped = 0;
-    bool going = begin.empty() || stream.write(begin);
-    while (going) {
-      const LogPage page = ring.follow(query, position, until.token());
-      position = page.position;
-      dropped = page.dropped;
-      std::string text;
-      for (const LogLine& line : page.lines) text += record_text(line);
-      if (!text.empty()) going = stream.write(text);
-      if (until.token().stop_requested()) break;
-    }
-    if (going && !stream.closed()) {
-      stream.write(end_text(dropped));
-      stream.finish();
-    }
-    self->done = true;
-  });
+  follower->thread =
+      std::jthread([this, self, &ring, query = std::move(query), position = first.position, begin = std::move(begin),
+                    stream = std::move(stream)](const std::stop_token& ended) mutable {
+        const std::stop_callback forward(ended, [&] { stream.abort(); });
+        const DeadlineStop until(clock_, clock_.steady_now() + kFollowTime, stream.stop_token());
+        std::int64_t dropped = 0;
+        bool going = begin.empty() || stream.write(begin);
+        while (going) {
+          const LogPage page = ring.follow(query, position, until.token());
+          position = page.position;
+          dropped = page.dropped;
+          std::string text;
+          for (const LogLine& line : page.lines) text += record_text(line);
+          if (!text.empty()) going = stream.write(text);
+          if (until.token().stop_requested()) break;
+        }
+        if (going && !stream.closed()) {
+          stream.write(end_text(dropped));
+          stream.finish();
+        }
+        self->done = true;
+      });
   followers_.push_back(std::move(follower));
   return out;
 }

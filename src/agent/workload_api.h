@@ -36,7 +36,7 @@ class WorkloadApi {
 
   /// What a caller of `GET /logs` may see.
   struct LogAccess {
-    bool control = false;                              ///< also the agent's own log
+    bool control = false;                             ///< also the agent's own log
     std::optional<std::string> only_deployment = {};  ///< of a console token that is restricted to one
   };
 

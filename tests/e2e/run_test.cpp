@@ -19,6 +19,7 @@ std::unique_ptr<ChildProcess> start_agent(const ControlPlaneProcess& control_pla
                                          {"EE_AGENT_VM_NAME", "dev-agent-" + n},
                                          {"EE_AGENT_NODE_SIZE", "tiny"},
                                          {"EE_AGENT_DATACENTER", "baremetal:local"},
+                                         {"EE_AGENT_CONTAINER_RUNTIME", "fake"},
                                          {"EE_AGENT_LISTEN", "127.0.1." + n + ":" + std::to_string(free_port())},
                                          {"EE_AGENT_DATA_DIR", data},
                                          {"EE_AGENT_RUN_DIR", data / "run"}},

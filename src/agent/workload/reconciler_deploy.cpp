@@ -77,7 +77,7 @@ StepResult<void> Reconciler::bring_up(const WorkloadPlan& plan, const Incoming& 
   if (auto measured = hooks_.measure(true, incoming.document); !measured)
     return std::unexpected(StepFailure{.code = ErrorCode::internal, .detail = measured.error().detail});
   measured_ = true;
-  if (auto created = steps_.create(plan, work); !created) return created;
+  if (auto created = steps_.create(plan, incoming.opened, work); !created) return created;
   if (auto guarded = guard_networks(work); !guarded) return guarded;
   const auto on_started = [this](const PlannedContainer& container) { tell_started(container); };
   if (auto started = steps_.start(plan, images, on_started, until, work); !started) return started;

@@ -332,6 +332,7 @@ TEST_F(ReconcilerFixture, leftovers_of_an_unnamed_deployment_get_time) {
   EXPECT_TRUE(runtime_.networks().empty());
 }
 
+// covers: S02_AGT_DS_001..002
 TEST_F(ReconcilerFixture, a_document_for_another_registration_or_by_another_key_is_refused) {
   const std::string body = document({});
   const std::string by_us = signature(body);

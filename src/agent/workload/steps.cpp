@@ -134,7 +134,8 @@ StepResult<ImageInfo> DeploySteps::pull_one(const PlannedContainer& container, c
 
 // ---- creating ------------------------------------------------------------------------------------------------------
 
-StepResult<void> DeploySteps::create(const WorkloadPlan& plan, const std::stop_token& stop) {
+StepResult<void> DeploySteps::create(const WorkloadPlan& plan, const OpenedSecrets& opened,
+                                     const std::stop_token& stop) {
   const SteadyTime until = clock_.steady_now() + kCreateBudget;
   const auto existing = runtime_.list_networks(stop);
   if (!existing) return failed(existing.error());
@@ -149,7 +150,8 @@ StepResult<void> DeploySteps::create(const WorkloadPlan& plan, const std::stop_t
     if (clock_.steady_now() >= until) return failed(ErrorCode::compose_failed, "creating took too long");
     auto made = runtime_.create(container.spec, stop);
     if (!made && made.error().failure == RuntimeFailure::not_found) {  // the image is gone: once more
-      if (const auto again = runtime_.pull(container.image, nullptr, {}, stop); !again) return failed(again.error());
+      if (const auto again = runtime_.pull(container.image, opened.registry(container.registry_host), {}, stop); !again)
+        return failed(again.error());
       made = runtime_.create(container.spec, stop);
     }
     if (!made) return failed(made.error());

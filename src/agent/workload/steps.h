@@ -46,7 +46,7 @@ class DeploySteps {
                                                     const OnProgress& on_progress, const std::stop_token& stop);
   /// D: networks, volumes, containers. A network that exists is kept, so that stopped containers of an older revision
   /// stay in it.
-  StepResult<void> create(const WorkloadPlan& plan, const std::stop_token& stop);
+  StepResult<void> create(const WorkloadPlan& plan, const OpenedSecrets& opened, const std::stop_token& stop);
   using OnStarted = std::function<void(const PlannedContainer&)>;
   /// D: starts in order, each when its conditions hold. `until` bounds the waits for conditions.
   StepResult<void> start(const WorkloadPlan& plan, const std::map<std::string, ImageInfo>& images,

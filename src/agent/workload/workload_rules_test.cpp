@@ -270,6 +270,32 @@ TEST_F(WorkloadRules, S02_AGT_DS_007_secrets_open_with_the_keys_of_this_boot_onl
   EXPECT_TRUE(containers().empty());
 }
 
+TEST_F(WorkloadRules, S02_AGT_DS_008_each_registry_gets_its_own_credentials_or_none) {
+  auto read = json::read<agent_api::DeploymentDocument>(document({})).value();
+  const auto context = agent_api::registry_seal_context(kAgentId, read.deployment_id, 1, 1);
+  const std::string list = R"([{"registry":"registry.example.com","user":"puller","secret":"s3cret"}])";
+  read.registry_auth = agent_api::Sealed{.ciphertext = to_base64(*seal(context, list, keys_.sealing.public_key()))};
+  ASSERT_EQ(take_body(json::write(read), DocumentPath::pull).value().taken, Taken::accepted);
+  step();
+  EXPECT_EQ(phase(), WorkloadPhase::running) << failure();
+  EXPECT_EQ(runtime_.last_pull_account(), "registry.example.com puller");
+  want_none();
+  step();
+  new_registration();
+
+  const std::string elsewhere = "other.example.com/web@sha256:" + std::string(64, 'b');
+  runtime_.add_image(elsewhere, FakeImage{});
+  auto other =
+      json::read<agent_api::DeploymentDocument>(
+          document({.compose = R"({"services":{"web":{"image":")" + elsewhere + R"(","ports":["8080:80"]}}})"}))
+          .value();
+  other.registry_auth = read.registry_auth;
+  ASSERT_EQ(take_body(json::write(other), DocumentPath::pull).value().taken, Taken::accepted);
+  step();
+  EXPECT_EQ(phase(), WorkloadPhase::running) << failure();
+  EXPECT_EQ(runtime_.last_pull_account(), std::nullopt);
+}
+
 TEST_F(WorkloadRules, changed_secrets_are_changed_content) {
   deploy(with_secrets());
   Wanted same = with_secrets();
