@@ -16,12 +16,12 @@
 #include "agent/config.h"
 #include "agent/config_disk.h"
 #include "agent/measure.h"
-#include "common/posix_subprocess.h"
 #include "agent/quote_sources.h"
 #include "agent/runtime/log_ring.h"
 #include "agent/version.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/posix_subprocess.h"
 #include "common/random.h"
 #include "net/curl_http_client.h"
 
@@ -122,7 +122,7 @@ void power_off() {
 
 /// Asked of systemd; any other answer, or none within 5 s, is no.
 bool system_stopping() {
-  ee::agent::PosixSubprocessLauncher launcher;
+  ee::PosixSubprocessLauncher launcher;
   ee::SystemClock clock;
   std::atomic<bool> stopping = false;
   auto child = launcher.start({.argv = {"systemctl", "is-system-running"}, .on_line = [&](std::string_view line) {

@@ -38,7 +38,7 @@ std::unexpected<StartFailure> cannot_start(ExitCode code, std::string reason) {
 }
 
 bool is_tmpfs(const std::string& path) {
-  struct statfs info {};
+  struct statfs info{};
   return ::statfs(path.c_str(), &info) == 0 && static_cast<unsigned long>(info.f_type) == TMPFS_MAGIC;
 }
 
@@ -182,14 +182,13 @@ void Agent::Parts::connect() {
                     Registrar::Identity{
                         .vm_name = vm_name, .boot_id = boot_id, .capacity = capacity, .direct_url = config.direct_url},
                     *keys, *client, *trust, *evidence, *state, world.random);
-  cloudflared.emplace(CloudflaredSupervisor::Options{.program = config.cloudflared_path,
-                                                     .metrics = config.cloudflared_metrics(),
-                                                     .fresh_token = [this] { return duties->fetch_tunnel_token(); },
-                                                     .on_line =
-                                                         [](std::string_view line) {
-                                                           log::info("cloudflared", "output", {{"line", line}});
-                                                         }},
-                      world.subprocesses, world.http, world.clock, world.random);
+  cloudflared.emplace(
+      CloudflaredSupervisor::Options{
+          .program = config.cloudflared_path,
+          .metrics = config.cloudflared_metrics(),
+          .fresh_token = [this] { return duties->fetch_tunnel_token(); },
+          .on_line = [](std::string_view line) { log::info("cloudflared", "output", {{"line", line}}); }},
+      world.subprocesses, world.http, world.clock, world.random);
   duties.emplace(board, *client, *keys, *evidence, *state,
                  Duties::Hooks{.set_tunnel_token =
                                    [this](std::optional<Secret> token) { cloudflared->set_token(std::move(token)); },
@@ -204,8 +203,7 @@ void Agent::Parts::connect() {
                    .tunnel = [this] { return cloudflared->report(); },
                    .stats = [this] { return stats->sample(); }},
                world.clock, world.random);
-  workloads->connect(
-      *client, [this] { loop->sync(); }, [this] { return stats->sample(); });
+  workloads->connect(*client, [this] { loop->sync(); }, [this] { return stats->sample(); });
   connected = true;
 }
 

@@ -218,7 +218,7 @@ TEST_F(AgentTest, WithoutTdxItDoesNotStart) {
 
 TEST_F(AgentTest, OutsideDevelopmentTheRunDirectoryMustBeTmpfs) {
   config_.env = Environment::production;
-  struct statfs info {};
+  struct statfs info{};
   ASSERT_EQ(::statfs(dir_.path().c_str(), &info), 0);
   if (static_cast<unsigned long>(info.f_type) == TMPFS_MAGIC) GTEST_SKIP() << "temporary files are on tmpfs here";
   const auto agent = start();

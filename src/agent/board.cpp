@@ -115,7 +115,7 @@ std::optional<UtcTime> Board::attested_at() const {
   return attested_at_;
 }
 
-void Board::count(std::int64_t Counters::*counter) {
+void Board::count(std::int64_t Counters::* counter) {
   const std::lock_guard lock(mutex_);
   ++(counters_.*counter);
 }

@@ -68,7 +68,7 @@ class Board {
     std::int64_t heartbeats = 0;
     std::int64_t heartbeats_failed = 0;
   };
-  void count(std::int64_t Counters::*counter);
+  void count(std::int64_t Counters::* counter);
   Counters counters() const;
 
  private:

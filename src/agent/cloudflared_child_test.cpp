@@ -11,10 +11,10 @@
 #include <thread>
 
 #include "agent/cloudflared.h"
-#include "common/posix_subprocess.h"
 #include "common/fake_clock.h"
 #include "common/fake_random.h"
 #include "common/json.h"
+#include "common/posix_subprocess.h"
 #include "net/curl_http_client.h"
 #include "net/server.h"
 #include "tests/support/temp_dir.h"

@@ -29,8 +29,7 @@ class CloudflaredTest : public ::testing::Test {
   void set_unreachable() { answer_ = std::unexpected(HttpFailure::connect); }
 
   /// Steps until the time is over, or `done` says so.
-  void run_for(
-      Milliseconds time, const std::function<bool()>& done = [] { return false; }) {
+  void run_for(Milliseconds time, const std::function<bool()>& done = [] { return false; }) {
     const SteadyTime end = clock_.steady_now() + time;
     while (!done()) {
       const SteadyTime next = supervisor_.step();

@@ -260,7 +260,7 @@ std::optional<LoopEnd> ControlLoop::wait_until(SteadyTime deadline, bool wakeabl
       log::error("agent", "no answer from the control plane for too long");
       return LoopEnd::disconnected;
     }
-    const bool wait_for_off = off && *off<deadline&& * off> clock_.steady_now();
+    const bool wait_for_off = off && *off < deadline && *off > clock_.steady_now();
     switch (waker_.wait_until(clock_, wait_for_off ? *off : deadline, stop)) {
       case Waker::Why::stopped: return LoopEnd::stopped;
       case Waker::Why::woken:

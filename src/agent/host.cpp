@@ -43,7 +43,7 @@ Result<agent_api::Capacity> Host::capacity(const std::string& data_dir) const {
   const auto vcpus = online ? count_cpu_list(trimmed(*online)) : std::nullopt;
   const auto meminfo = read("proc/meminfo", 64UL * 1024);
   const auto total_kib = meminfo ? meminfo_kib(*meminfo, "MemTotal") : std::nullopt;
-  struct statvfs disk {};
+  struct statvfs disk{};
   if (!vcpus || !total_kib || ::statvfs(data_dir.c_str(), &disk) != 0)
     return fail(ErrorCode::internal_error, "vCPUs, memory or disk cannot be measured");
   out.vcpus = *vcpus;

@@ -94,7 +94,7 @@ agent_api::HostStats HostStatsSampler::sample() {
     const auto milli = parts.empty() ? std::nullopt : decimal_milli(parts[0]);
     if (milli) out.uptime_seconds = *milli / 1000;
   }
-  struct statvfs disk {};
+  struct statvfs disk{};
   if (::statvfs(data_dir_.c_str(), &disk) == 0) {
     const auto mib = [&](fsblkcnt_t blocks) { return static_cast<std::int64_t>(blocks * disk.f_frsize / kMib); };
     out.disk_total_mib = mib(disk.f_blocks);

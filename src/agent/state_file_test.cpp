@@ -54,7 +54,7 @@ TEST(StateFile, KeepsWhatWasSavedForTheOwnerOnly) {
   EXPECT_EQ((*again)->state().credential, "ee_agent_x");
   EXPECT_EQ((*again)->state().signing_keys->version, 3);
   EXPECT_EQ((*again)->damaged(), std::nullopt);
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat((dir / "state.json").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600U);
 }
@@ -172,7 +172,7 @@ TEST(MakeDirectories, MakesParentsForTheOwnerOnly) {
   const testing::TempDir dir;
   ASSERT_TRUE(make_directories((dir / "a/b/c").string()));
   ASSERT_TRUE(make_directories((dir / "a/b/c").string()));
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat((dir / "a/b").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0700U);
   write(dir / "file", "");

@@ -56,7 +56,7 @@ Result<std::string> new_content_key(Random& random) {
 }
 
 bool disk_is_tight(const std::string& path) {
-  struct statvfs info {};
+  struct statvfs info{};
   if (::statvfs(path.c_str(), &info) != 0 || info.f_blocks == 0) return false;
   return static_cast<std::uint64_t>(info.f_blocks - info.f_bfree) * 100 / info.f_blocks > 80;
 }
@@ -275,8 +275,7 @@ void WorkloadParts::run_threads(const std::stop_token& stop, std::vector<std::jt
   threads.emplace_back([parts, stop] { parts->channel->runner().run(stop); });
   threads.emplace_back([parts, stop] {
     const EngineTime since = unix_ms(parts->outer.world.clock.now()) * 1'000'000;
-    (void)parts->chosen.runtime->events(
-        since, [parts](const ContainerEvent&) { parts->reconciler->look(); }, stop);
+    (void)parts->chosen.runtime->events(since, [parts](const ContainerEvent&) { parts->reconciler->look(); }, stop);
   });
 }
 

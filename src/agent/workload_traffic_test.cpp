@@ -42,8 +42,7 @@ class WorkloadTrafficTest : public ::testing::Test {
     served_.ingress = {{.path_prefix = "/", .port = workload_.port()},
                        {.path_prefix = "/second", .port = second_.port()}};
     publish();
-    traffic_.emplace(
-        board_, [this] { return current(); }, "127.0.0.1");
+    traffic_.emplace(board_, [this] { return current(); }, "127.0.0.1");
     LocalApi::Hooks hooks;
     hooks.traffic = [this](const net::RequestHead& head, const ClassifiedPath& path) {
       return traffic_->open(head, path);

@@ -190,7 +190,7 @@ struct Prepared {
   ::setpgid(0, 0);
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up();
   if (::getppid() != parent) ::_exit(127);  // the parent ended before the line above
-  struct sigaction dispose {};
+  struct sigaction dispose{};
   dispose.sa_handler = SIG_DFL;
   for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &dispose, nullptr);
   sigset_t none;

@@ -63,8 +63,8 @@ void build_agents(App::Parts& parts) {
                                                                     .credentials = *parts.credentials,
                                                                     .clock = world.clock,
                                                                     .random = world.random});
-  parts.channel = std::make_unique<AgentChannel>(*parts.database, *parts.directory, *parts.reports,
-                                                 parts.keys->signing, keys_version, world.clock);
+  parts.channel = std::make_unique<AgentChannel>(*parts.database, *parts.directory, *parts.reports, parts.keys->signing,
+                                                 keys_version, world.clock);
   parts.enrollment_tokens = std::make_unique<EnrollmentTokens>(*parts.database, world.clock, world.random);
   parts.agent_endpoint = std::make_unique<AgentEndpoint>(
       [&parts] { return views::agent_endpoint(parts.snapshot()->resolved().values, parts.config); });

@@ -227,10 +227,7 @@ TEST(RegistrationMatrix, RefusesWhatTheBuiltInVerifierRefusesOfAQuote) {
              [](EmulatedEvidence& e) {
                e.change_qe_report = [](ByteArray<384>& report) { report[MrSigner::offset] ^= 1; };
              }),
-      quoted("tdx_module_unsupported",
-             [](EmulatedEvidence& e) {
-               e.spec.tee_tcb_svn = {5, 7, 2};
-             }),
+      quoted("tdx_module_unsupported", [](EmulatedEvidence& e) { e.spec.tee_tcb_svn = {5, 7, 2}; }),
       quoted("tdx_module_mismatch", [](EmulatedEvidence& e) { e.spec.seam_attributes = std::uint64_t{1} << 63; }),
       quoted("tcb_not_supported", [](EmulatedEvidence& e) { e.spec.tee_tcb_svn = attestation::kUnsupportedTcbSvn; }),
   });
@@ -250,14 +247,8 @@ TEST(RegistrationMatrix, RefusesWhenCollateralRefusesOrIsBad) {
              }),
       quoted(
           "collateral_expired", [](EmulatedEvidence& e) { e.options.issued_at -= std::chrono::days(31); }, 503),
-      quoted("crl_invalid", with_collateral([](EmulatedCollateral& all) {
-               all.pck_crl = {0x30, 0x00};
-             }),
-             503),
-      quoted("crl_invalid", with_collateral([](EmulatedCollateral& all) {
-               all.root_ca_crl = {0x30, 0x00};
-             }),
-             503),
+      quoted("crl_invalid", with_collateral([](EmulatedCollateral& all) { all.pck_crl = {0x30, 0x00}; }), 503),
+      quoted("crl_invalid", with_collateral([](EmulatedCollateral& all) { all.root_ca_crl = {0x30, 0x00}; }), 503),
       quoted("tcb_info_signature_invalid",
              with_collateral([](EmulatedCollateral& all) { all.tcb_info_signature[0] ^= 1; }), 503),
       quoted("qe_identity_signature_invalid",

@@ -349,14 +349,14 @@ TEST(ServerStream, WorkersComeBackToTheLoop) {
 /// `GET /events` answers with a ResponseStream, which the test gets.
 struct EventServer : StreamServer {
   explicit EventServer(std::size_t limit = ResponseStream::kDefaultLimit) {
-    app.routes["GET /events"] = {
-        .info = {.route_template = "/events"}, .handler = [this, limit](Request&&) {
-          ResponseStream made(limit);
-          Response response{.headers = {{"Content-Type", "text/event-stream"}}, .stream = made.body()};
-          const std::lock_guard lock(mutex);
-          streams.push_back(std::move(made));
-          return response;
-        }};
+    app.routes["GET /events"] = {.info = {.route_template = "/events"}, .handler = [this, limit](Request&&) {
+                                   ResponseStream made(limit);
+                                   Response response{.headers = {{"Content-Type", "text/event-stream"}},
+                                                     .stream = made.body()};
+                                   const std::lock_guard lock(mutex);
+                                   streams.push_back(std::move(made));
+                                   return response;
+                                 }};
     start();
   }
   ResponseStream next() {

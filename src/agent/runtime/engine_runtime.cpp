@@ -18,7 +18,7 @@ namespace {
 constexpr std::int64_t kMinFreeBytes = 64LL * 1024 * 1024;
 
 std::optional<std::int64_t> statvfs_free_bytes(const std::string& path) {
-  struct statvfs info {};
+  struct statvfs info{};
   if (path.empty() || ::statvfs(path.c_str(), &info) != 0) return std::nullopt;
   return static_cast<std::int64_t>(info.f_bavail * info.f_frsize);
 }
@@ -150,8 +150,8 @@ RuntimeResult<void> EngineRuntime::pull(const std::string& reference, const Regi
     readable = readable && tracker.take(line);
     tell();
   };
-  const auto answer = client_.stream(
-      call, {}, [&](std::string_view bytes) { return lines.feed(bytes, on_line) && readable; }, stop);
+  const auto answer =
+      client_.stream(call, {}, [&](std::string_view bytes) { return lines.feed(bytes, on_line) && readable; }, stop);
   for (HttpHeader& header : call.headers) wipe(header.value);
   if (!answer) {
     const auto failure = answer.error().failure;

@@ -49,14 +49,8 @@ TEST_F(EngineRuntimeTest, S02_EEA_WL_005_a_call_in_flight_is_cut_off) {
   const Call calls[] = {[&](const auto& stop) { return failure_of(runtime.list(stop)); },
                         [&](const auto& stop) { return failure_of(runtime.pull(kReference, nullptr, {}, stop)); },
                         [&](const auto& stop) { return failure_of(runtime.wait("c1", stop)); },
-                        [&](const auto& stop) {
-                          return failure_of(runtime.logs(
-                              "c1", 0, [](const auto&) {}, stop));
-                        },
-                        [&](const auto& stop) {
-                          return failure_of(runtime.events(
-                              0, [](const auto&) {}, stop));
-                        }};
+                        [&](const auto& stop) { return failure_of(runtime.logs("c1", 0, [](const auto&) {}, stop)); },
+                        [&](const auto& stop) { return failure_of(runtime.events(0, [](const auto&) {}, stop)); }};
   std::size_t seen = 0;
   for (const Call& call : calls) {
     std::stop_source stop;

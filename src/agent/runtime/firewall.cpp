@@ -5,10 +5,10 @@
 
 #include <algorithm>
 
-#include "common/posix_subprocess.h"
 #include "common/bytes.h"
 #include "common/crypto.h"
 #include "common/ip_network.h"
+#include "common/posix_subprocess.h"
 
 namespace ee::agent {
 namespace {

@@ -9,11 +9,11 @@
 
 #include <thread>
 
-#include "common/posix_subprocess.h"
 #include "agent/runtime/engine_runtime.h"
 #include "common/deadline_stop.h"
 #include "common/fake_clock.h"
 #include "common/fake_subprocess.h"
+#include "common/posix_subprocess.h"
 #include "tests/support/real_engine.h"
 
 namespace ee::agent {

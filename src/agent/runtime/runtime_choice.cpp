@@ -9,7 +9,7 @@ namespace ee::agent {
 namespace {
 
 bool is_socket(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   return ::stat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
 }
 

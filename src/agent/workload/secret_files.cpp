@@ -43,7 +43,7 @@ void overwrite(const fs::path& path) {
   ::chmod(path.c_str(), 0600);
   const int fd = ::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return;
-  struct stat info {};
+  struct stat info{};
   off_t left = ::fstat(fd, &info) == 0 ? info.st_size : 0;
   static constexpr std::array<char, 4096> kZeros{};
   while (left > 0) {

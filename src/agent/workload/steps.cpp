@@ -102,8 +102,7 @@ StepResult<std::map<std::string, ImageInfo>> DeploySteps::pull(const WorkloadPla
   for (std::size_t i = 0; i < plan.containers.size(); ++i) {
     const PlannedContainer& container = plan.containers[i];
     sum.begin(i, container.image);
-    auto image = pull_one(
-        container, opened, [&](const PullProgress& progress) { sum.update(progress); }, stop);
+    auto image = pull_one(container, opened, [&](const PullProgress& progress) { sum.update(progress); }, stop);
     if (!image) return std::unexpected(std::move(image.error()));
     out.emplace(container.service, std::move(*image));
   }

@@ -58,13 +58,9 @@ TEST(PlacementReasons, EachHasItsCause) {
   EXPECT_THAT(asked([](auto& q) { q.wants.nano_cpus = 4'000'000'001; }), ElementsAre(R::agent_resources_too_small));
   EXPECT_THAT(asked([](auto& q) { q.wants.memory_mib = 4097; }), ElementsAre(R::agent_resources_too_small));
   EXPECT_THAT(asked([](auto& q) { q.wants.gpu_count = 1; }), ElementsAre(R::agent_resources_too_small));
-  EXPECT_THAT(asked([](auto& q) {
-                q.wants.variants = Variants{{"tiny", {.mrtd = "other"}}};
-              }),
+  EXPECT_THAT(asked([](auto& q) { q.wants.variants = Variants{{"tiny", {.mrtd = "other"}}}; }),
               ElementsAre(R::agent_mrtd_mismatch));
-  EXPECT_THAT(asked([](auto& q) {
-                q.wants.variants = Variants{{"llm", {}}};
-              }),
+  EXPECT_THAT(asked([](auto& q) { q.wants.variants = Variants{{"llm", {}}}; }),
               ElementsAre(R::version_variant_not_found));
   EXPECT_THAT(asked([](auto& q) { q.wants.variants = Variants{{"llm", {}}, {"", {}}}; }), IsEmpty()) << "any size";
   EXPECT_THAT(asked([](auto& q) { q.min_agent_version = "2.0.2"; }), ElementsAre(R::agent_version_too_old));

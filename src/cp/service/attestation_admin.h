@@ -53,8 +53,8 @@ class AttestationAdmin {
   /// nonce and without effect. Errors: policy_invalid, those of the database.
   Result<TriedQuote> try_quote(const TryQuoteRequest& wanted, std::stop_token stop) const;
 
-  /// The last accepted evidence of an agent. Errors: agent_not_found (also for who may not see it: `scope` and owners may,
-  /// and accounts with a deployment on the agent). `accounts`: those that the caller acts for.
+  /// The last accepted evidence of an agent. Errors: agent_not_found (also for who may not see it: `scope` and owners
+  /// may, and accounts with a deployment on the agent). `accounts`: those that the caller acts for.
   Result<AgentAttestationView> attestation_of(const AgentScope& scope, const std::vector<AccountId>& accounts,
                                               const AgentId& agent) const;
 

@@ -37,8 +37,7 @@ Result<std::int64_t> LastUses::flush(db::Database& database, const std::stop_tok
     const std::size_t to = std::min(due.size(), from + kRowsAtOnce);
     const std::vector<KeyUse> batch(due.begin() + static_cast<std::ptrdiff_t>(from),
                                     due.begin() + static_cast<std::ptrdiff_t>(to));
-    const auto written =
-        database.write<std::int64_t>([&](db::Transaction& tx) { return write_(tx, batch); });
+    const auto written = database.write<std::int64_t>([&](db::Transaction& tx) { return write_(tx, batch); });
     if (!written) return written;
     changed += *written;
     for (const KeyUse& use : batch) {
@@ -52,9 +51,8 @@ Result<std::int64_t> LastUses::flush(db::Database& database, const std::stop_tok
   }
   for (Shard& shard : shards_) {
     const std::lock_guard lock(shard.mutex);
-    std::erase_if(shard.uses, [&](const auto& entry) {
-      return !entry.second.due && now - entry.second.written_at >= every_;
-    });
+    std::erase_if(shard.uses,
+                  [&](const auto& entry) { return !entry.second.due && now - entry.second.written_at >= every_; });
   }
   return changed;
 }

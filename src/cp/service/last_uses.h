@@ -17,9 +17,9 @@
 
 namespace ee::cp {
 
-/// When and from where credentials were last used, gathered in memory and written by job `last_used_flush`: at most once
-/// per `every` for each. What was not written is lost at a crash, by design. Bounded: when a shard is full, further ones
-/// are not noted until the next flush. Thread-safe.
+/// When and from where credentials were last used, gathered in memory and written by job `last_used_flush`: at most
+/// once per `every` for each. What was not written is lost at a crash, by design. Bounded: when a shard is full,
+/// further ones are not noted until the next flush. Thread-safe.
 class LastUses {
  public:
   /// Writes uses, a transaction's worth; answers how many rows changed.
