@@ -188,11 +188,13 @@ std::expected<HttpClientResponse, HttpFailure> FakeAgent::answer(const HttpClien
 }
 
 FakeAgents::FakeAgents(TestControlPlane& cp) : cp_(cp) {
-  cp.http.set_answer([this](const HttpClientRequest& request) -> std::expected<HttpClientResponse, HttpFailure> {
-    for (const auto& agent : agents_)
-      if (request.url.starts_with(agent->url() + "/")) return agent->answer(request);
-    return std::unexpected(HttpFailure::connect);
-  });
+  cp.http.set_answer([this](const HttpClientRequest& request) { return answer(request); });
+}
+
+std::expected<HttpClientResponse, HttpFailure> FakeAgents::answer(const HttpClientRequest& request) {
+  for (const auto& agent : agents_)
+    if (request.url.starts_with(agent->url() + "/")) return agent->answer(request);
+  return std::unexpected(HttpFailure::connect);
 }
 
 FakeAgent& FakeAgents::add() {

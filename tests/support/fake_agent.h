@@ -91,6 +91,8 @@ class FakeAgents {
   FakeAgent& at(std::size_t index) { return *agents_.at(index); }
   std::size_t size() const { return agents_.size(); }
   FakeAgent& by_id(const std::string& id);
+  /// What the agent of that address answers; nobody else is there.
+  std::expected<HttpClientResponse, HttpFailure> answer(const HttpClientRequest& request);
 
  private:
   TestControlPlane& cp_;
