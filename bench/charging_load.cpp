@@ -1,3 +1,4 @@
+// covers: S04_BILL_PERF_001 (goals are printed, as for all of bench/)
 // P6: one pass of hourly charging over many running segments, on a durable database of its own.
 //   charging_load [--segments N] [--accounts N] [--dir DIR] [--again]
 // Prints seconds, the longest batch, how much the process grew; ends with 1 when the sums are not exact.

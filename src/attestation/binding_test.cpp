@@ -23,7 +23,7 @@ const ByteArray<32> kSealingKey = key("8520f0098930a754748b7ddcb43ef75a0dbf3a0d2
 constexpr std::string_view kVmName = "tdx-agent-001";
 constexpr std::string_view kAudience = "https://cp.example.com";
 
-// covers: S01_BIND_001
+// covers: S01_BIND_001, S02_BIND_001
 TEST(ReportData, EqualsTheWorkedVector) {
   const auto binding = agent_binding(kSigningKey, kSealingKey, kVmName);
   EXPECT_EQ(to_hex(binding), "ed43504bf028b27a576bf5a3f93ffbd167ca39b26cb55148d6ee88e00d96195a");

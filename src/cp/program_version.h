@@ -4,13 +4,7 @@
 namespace ee::cp {
 
 /// Set by the build (CMakeLists.txt).
-#ifndef EE_VERSION
-#define EE_VERSION "0.0.0"
-#endif
-#ifndef EE_GIT_SHA
-#define EE_GIT_SHA "unknown"
-#endif
-inline constexpr std::string_view kProgramVersion = EE_VERSION;
-inline constexpr std::string_view kGitSha = EE_GIT_SHA;
+extern const std::string_view kProgramVersion;
+extern const std::string_view kGitSha;
 
 }  // namespace ee::cp
