@@ -88,20 +88,23 @@ TEST_F(DeploymentRacesTest, TheFirstOfTwoStopsGivesTheReason) {
   agents.add().join();
   for (int round = 0; round < 6; ++round) {
     SCOPED_TRACE(round);
+    account = make("payer-" + std::to_string(round));
     fund(account, 1'000'000'000);
-    const std::string id = deploy_one();
+    const std::string id = deploy_one("", "s" + std::to_string(round));
     start(id);
     fund(account, 0);
-    cp.clock.advance(Seconds(3600));
-    agents.at(0).beat();
-    run("hourly_charging");
-    at_once({[&] { run("insufficient_funds"); },
-             [&] { as(account.key, "POST", "/api/v1/deployments/" + id + "/stop", "{}"); }});
+    cp.execute("UPDATE account_balances SET billing_state='exhausted' WHERE account_id=:id", {{"id", account.id}});
+    const auto of_funds = [&] { run("insufficient_funds"); };
+    const auto of_user = [&] { as(account.key, "POST", "/api/v1/deployments/" + id + "/stop", "{}"); };
+    if (round == 0) of_funds();  // so both do stop it when they are alone
+    if (round == 1) of_user();
+    at_once({of_funds, of_user});
+    if (round < 2) EXPECT_EQ(column<std::string>(id, "termination_reason"), round == 0 ? "insufficient_funds" : "user");
     const std::string reason = column<std::string>(id, "termination_reason");
     EXPECT_TRUE(reason == "user" || reason == "insufficient_funds") << reason;
     EXPECT_EQ(column<std::string>(id, "final_state"), reason == "user" ? "stopped" : "terminated");
-    run("insufficient_funds");
-    as(account.key, "POST", "/api/v1/deployments/" + id + "/stop", "{}");
+    of_funds();
+    of_user();
     EXPECT_EQ(column<std::string>(id, "termination_reason"), reason) << "the first one stays";
     EXPECT_EQ(
         cp.values<std::int64_t>(
