@@ -8,7 +8,7 @@ using Phase = agent_api::WorkloadPhase;
 
 class DeploymentsTest : public DeploymentFixture {};
 
-// covers: S03_DEP_001, S03_DEP_003
+// covers: S03_DEP_003
 TEST_F(DeploymentsTest, ARawWorkloadIsAssignedToTheOneAgent) {
   FakeAgent& agent = agents.add();
   agent.join();
@@ -125,7 +125,6 @@ TEST_F(DeploymentsTest, FundsForAnHourOfEverythingAreNeeded) {
   EXPECT_EQ(deploy(raw()).status, 201);
 }
 
-// covers: S03_DEP_007
 TEST_F(DeploymentsTest, ARepeatedKeyDeploysOnce) {
   agents.add().join();
   agents.add().join();
@@ -309,7 +308,6 @@ TEST_F(DeploymentsTest, MineAreThoseIMadeAndThoseOnMyAgents) {
   EXPECT_EQ(reduced.body.find("env"), std::string::npos);
 }
 
-// covers: S03_DEP_004
 TEST_F(DeploymentsTest, RequestsThatAreWrongAreNamed) {
   const auto code = [&](const std::string& body) { return deploy(body).code(); };
   EXPECT_EQ(code(R"({"service":"web"})"), "workload_source");

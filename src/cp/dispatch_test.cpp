@@ -239,29 +239,64 @@ TEST_F(DispatchTest, WhoeverIsNotTheAgentChangesNothing) {
 }
 
 // covers: S03_DSP_003
-TEST_F(DispatchTest, AnAnswerThatWasLostIsRepeated) {
+TEST_F(DispatchTest, WhatACrashLeftUnwrittenIsAskedAndToldAgain) {
   FakeAgent& agent = join();
-  agent.script.drop_answer = true;
   const std::string id = deploy_one();
+  agent.script.drop_answer = true;  // its 202 is never stored
   reconcile();
-  EXPECT_TRUE(agent.held());
-  EXPECT_EQ(state(id), "assigned");
+  ASSERT_TRUE(agent.held());
+  ASSERT_EQ(state(id), "assigned");
+  // The process ended in its call: its lease stays.
+  cp.execute("UPDATE deployments SET lease_owner='dead', lease_expires_at=:at, next_action_at=:now",
+             {{"at", cp.clock.now() + Seconds(45)}, {"now", cp.clock.now()}});
+  cp.stop();
+  cp.start();
   agent.script.drop_answer = false;
-  cp.clock.advance(Seconds(5));
   reconcile();
+  EXPECT_EQ(agent.requests().size(), 1U) << "somebody else may still be at it";
+  cp.clock.advance(Seconds(46));
+  reconcile();
+  EXPECT_EQ(agent.requests().size(), 2U) << "the same document again, which it has";
   EXPECT_EQ(state(id), "deploying");
+
+  agent.become(Phase::running);  // its report got lost
+  cp.stop();
+  cp.start();
+  ASSERT_EQ(agent.beat().status, 200);
+  EXPECT_EQ(state(id), "running");
+  EXPECT_EQ(agent.held()->assignment_epoch, 1);
   EXPECT_EQ(agent.requests().size(), 2U);
+  EXPECT_EQ(open_segments(id), 1);
+  expect_sound();
 }
 
 // covers: S03_DSP_001
-TEST_F(DispatchTest, AfterARestartWhatWasAssignedIsPushed) {
-  FakeAgent& agent = join();
-  const std::string id = deploy_one();
+TEST_F(DispatchTest, AfterARestartWhatWasAssignedIsPushedOrPulledAndRunsOnce) {
+  join();
+  const std::string pushed = deploy_one("", "pushed");
+  FakeAgent& first = agent_of(pushed);
   cp.stop();
   cp.start();
+  start(pushed);
   reconcile();
-  EXPECT_EQ(state(id), "deploying");
-  EXPECT_EQ(agent.requests().size(), 1U);
+  EXPECT_EQ(first.requests().size(), 1U);
+
+  FakeAgent& second = join();
+  second.script.unreachable = true;
+  const std::string pulled = deploy_one("", "pulled");
+  ASSERT_EQ(column<std::string>(pulled, "agent_id"), second.id());
+  cp.stop();
+  cp.start();
+  ASSERT_EQ(text(body_of(second.beat()).at("desired"), "deployment_id"), pulled);
+  ASSERT_TRUE(second.pull());
+  ASSERT_EQ(second.report(Phase::running).status, 200);
+  EXPECT_EQ(state(pulled), "running");
+  second.script.unreachable = false;
+  cp.clock.advance(Seconds(61));
+  reconcile();
+  EXPECT_TRUE(second.requests().empty()) << "nothing is sent to an agent that runs it";
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM deployments WHERE state='running'").front(), 2);
+  expect_sound();
 }
 
 // covers: S03_FSM_102
@@ -313,7 +348,6 @@ TEST_F(DispatchTest, AStopWorksInEveryStateAndTwice) {
   }
 }
 
-// covers: S03_FSM_103
 TEST_F(DispatchTest, TheFirstReasonStays) {
   join();
   const std::string id = deploy_one();

@@ -182,6 +182,9 @@ std::expected<HttpClientResponse, HttpFailure> FakeAgent::answer(const HttpClien
   } else if (path.starts_with("/.easyenclave/v1/deployment") && request.method == "DELETE") {
     response.status = script.delete_status != 0 ? script.delete_status : script.stops_at_once ? 204 : 202;
     if (response.status == 204) held_.reset();
+  } else if (path.starts_with("/.easyenclave/v1/logs") && !script.logs.empty()) {
+    response.status = 200;
+    response.body = script.logs;
   }
   if (script.drop_answer) return std::unexpected(HttpFailure::timeout);
   return response;

@@ -19,6 +19,7 @@ struct FakeAgentScript {
   bool drop_answer = false;   ///< the effect happens, the answer is lost
   bool anonymous = false;     ///< answers without `X-EE-Agent`, as a workload would
   bool stops_at_once = true;  ///< DELETE: 204; else 202 and it goes on stopping
+  std::string logs = {};      ///< NDJSON that it answers; empty: 404
 };
 
 /// An agent without a VM: registers with emulated evidence, takes documents by push or pull, checks their signature and
@@ -43,6 +44,8 @@ class FakeAgent {
   /// What it would say of what it holds; nothing when it holds nothing.
   std::optional<agent_api::WorkloadReport> workload(agent_api::WorkloadPhase phase) const;
   void drop() { held_.reset(); }
+  /// Moves what it holds to a phase and tells nobody yet.
+  void become(agent_api::WorkloadPhase phase) { phase_ = phase; }
   void reboot();
 
   /// A call of the control plane to this agent.

@@ -137,7 +137,11 @@ Result<AgentRow> Admission::update_existing(db::Transaction& tx, const Admission
   if (!*updated) return fail(ErrorCode::concurrent_update);
   if (auto told = deployments_.apply_agent_report(tx, row, input.request.workload, input.now); !told)
     return std::unexpected(told.error());
-  return row;
+  // The report may have changed the row: the answer and the directory need it as it is now.
+  auto fresh = agents_.get(tx, row.id);
+  if (!fresh) return std::unexpected(fresh.error());
+  if (!*fresh) return fail(ErrorCode::concurrent_update);
+  return std::move(**fresh);
 }
 
 Result<void> Admission::write_records(db::Transaction& tx, const AdmissionInput& input, const AgentRow& row,

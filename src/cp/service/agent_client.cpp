@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "/.easyenclave/v1";
 constexpr std::string_view kAgentHeader = "X-EE-Agent";
+constexpr Milliseconds kDeploymentTimeout{30'000};  // of a push and of a stop: the agent may be at work on either
 
 std::unexpected<Error> unreachable(std::string why) {
   return fail(ErrorCode::agent_unreachable, "the agent cannot be reached: " + std::move(why));
@@ -108,7 +109,8 @@ Result<AgentAnswer> AgentClient::put_deployment(const AgentRow& agent, std::stri
                .body = std::move(document),
                .headers = {{"Content-Type", "application/json"},
                            {"X-EE-Kid", signature.kid},
-                           {"X-EE-Signature", signature.signature}}},
+                           {"X-EE-Signature", signature.signature}},
+               .timeout = kDeploymentTimeout},
               std::move(stop));
 }
 
@@ -117,7 +119,7 @@ Result<AgentAnswer> AgentClient::delete_deployment(const AgentRow& agent, const 
   std::string target = std::string(kPrefix) + "/deployment";
   add_to_query(target, "deployment_id", deployment.str());
   add_to_query(target, "assignment_epoch", std::to_string(epoch));
-  return send(agent, {.method = "DELETE", .target = std::move(target)}, std::move(stop));
+  return send(agent, {.method = "DELETE", .target = std::move(target), .timeout = kDeploymentTimeout}, std::move(stop));
 }
 
 Result<AgentAnswer> AgentClient::get_deployment(const AgentRow& agent, std::stop_token stop) {

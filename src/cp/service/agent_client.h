@@ -34,8 +34,8 @@ struct AgentLogQuery {
 };
 
 /// Calls to an agent's own API (02 section 15.3), each with a fresh control token (15.2) that fits this call only.
-/// Redirects are not followed. Calls block, up to ten seconds, and are made neither from an io thread nor while the
-/// database's writer is held. Thread-safe.
+/// Redirects are not followed. Calls block, up to ten seconds (pushes and stops: thirty), and are made neither from an
+/// io thread nor while the database's writer is held. Thread-safe.
 ///
 /// Errors of all: agent_unreachable (no address, no connection, no answer in time, stopped), agent_bad_response (too
 /// long, a redirect, or without this agent's `X-EE-Agent`: somebody else answered). Every other status is an answer.

@@ -5,6 +5,7 @@
 #include "common/node_size.h"
 #include "cp/service/deploy_order.h"
 #include "cp/store/account_store.h"
+#include "cp/store/assignment_store.h"
 #include "cp/store/audit_log_store.h"
 
 namespace ee::cp {
@@ -375,6 +376,7 @@ Result<void> Deployments::insert_one(db::Transaction& tx, const DeploymentCall& 
                                       .kind = "state",
                                       .to_state = row.state,
                                       .actor = inputs.actor,
+                                      .detail = placed.agent ? AssignmentStore::event_detail(placed.agent->id) : "{}",
                                       .request_id = inputs.request_id});
       !done)
     return done;

@@ -8,6 +8,7 @@
 #include "common/crypto.h"
 #include "common/json.h"
 #include "common/node_size.h"
+#include "cp/service/measurement.h"
 
 namespace ee::cp {
 namespace {
@@ -89,6 +90,20 @@ struct IngressList {
   std::vector<agent_api::IngressRule> items;
 };
 BOOST_DESCRIBE_STRUCT(IngressList, (), (items))
+
+struct MeasuredImages {
+  std::map<std::string, MeasuredImage> items;
+};
+BOOST_DESCRIBE_STRUCT(MeasuredImages, (), (items))
+
+/// The catalogue keeps how each image was measured; a revision keeps what runs: service to pinned reference.
+Result<std::string> pinned_images(const std::string& measured) {
+  const auto read = json::read<MeasuredImages>("{\"items\":" + measured + "}");
+  if (!read) return fail(ErrorCode::internal_error, "a stored measurement is damaged");
+  std::map<std::string, std::string> pinned;
+  for (const auto& [service, image] : read->items) pinned.emplace(service, image.pinned);
+  return json::write(pinned);
+}
 
 }  // namespace
 
@@ -229,6 +244,8 @@ Result<PlannedWorkload> plan_version(const PlannedVersion& version, const Deploy
   if (!checked) return std::unexpected(checked.error());
   if (!variant.resolved_compose || !variant.images || !variant.compose_hash || !variant.workload_hash)
     return fail(ErrorCode::internal_error, "an attested version without its measurement");
+  auto images = pinned_images(*variant.images);
+  if (!images) return std::unexpected(images.error());
   PlannedWorkload out =
       begin_plan(wanted, ingress, wanted.health_path.value_or(variant.health_path.value_or("/health")), *checked);
   out.revision.app_id = version.app.id;
@@ -239,7 +256,7 @@ Result<PlannedWorkload> plan_version(const PlannedVersion& version, const Deploy
   out.revision.resolved_compose = *variant.resolved_compose;
   out.revision.compose_hash = *variant.compose_hash;
   out.revision.workload_hash = *variant.workload_hash;
-  out.revision.images = *variant.images;
+  out.revision.images = std::move(*images);
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "common/redact.h"
 #include "cp/store/account_store.h"
+#include "cp/store/assignment_store.h"
 #include "cp/store/audit_log_store.h"
 
 namespace ee::cp {
@@ -371,6 +372,7 @@ Result<void> DeploymentMachine::record(db::Transaction& tx, const Step& step) co
                            .reason = row.termination_reason,
                            .request_id = step.inputs.request_id};
   if (!event.reason && step.rule.failure) event.reason = std::string(slug(*step.rule.failure));
+  if (row.state == S::assigned && moved && row.agent_id) event.detail = AssignmentStore::event_detail(*row.agent_id);
   if (!moved && step.rule.event == E::report_progress) {
     const auto last = events_.last_progress_at(tx, row.id);
     if (!last) return std::unexpected(last.error());

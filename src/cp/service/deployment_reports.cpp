@@ -8,6 +8,7 @@
 
 #include "common/json.h"
 #include "cp/domain/agent_changes.h"
+#include "cp/store/service_store.h"
 
 namespace ee::cp {
 
@@ -198,7 +199,9 @@ Result<void> DeploymentReports::lose(db::Transaction& tx, const AgentRow& agent,
 }
 
 Result<void> DeploymentReports::agent_attestation_lost(db::Transaction& tx, const AgentRow& agent, UtcTime now) {
-  return lose(tx, agent, E::attestation_lost, now);
+  if (auto lost = lose(tx, agent, E::attestation_lost, now); !lost) return lost;
+  // Whatever state the deployment was in: readers of routes must see the agent's row change.
+  return ServiceStore().raise_route_epoch(tx);
 }
 
 Result<void> DeploymentReports::agent_removed(db::Transaction& tx, const AgentRow& agent, UtcTime now) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cp/store/placement_store.h"
 #include "cp/store/reservation_store.h"
 #include "tests/support/agents.h"
 #include "tests/support/test_database.h"
@@ -10,6 +11,15 @@ namespace ee::cp {
 namespace {
 
 using testing::TestDatabase;
+
+/// A row of SQLite's EXPLAIN QUERY PLAN.
+struct PlanRow {
+  std::int64_t id = 0;
+  std::int64_t parent = 0;
+  std::int64_t notused = 0;
+  std::string detail;
+};
+BOOST_DESCRIBE_STRUCT(PlanRow, (), (id, parent, notused, detail))
 
 class PlacerTest : public ::testing::Test {
  protected:
@@ -52,6 +62,18 @@ TEST_F(PlacerTest, OwnAgentsBeforePublicOnesAndTheLongestIdleFirst) {
   EXPECT_EQ(claim({.datacenters = {"gcp:us-a"}}), y.vm_name);
   EXPECT_EQ(claim({.datacenters = {"gcp:us-a"}}), x.vm_name);
   EXPECT_EQ(claim({.datacenters = {"gcp:us-a"}}), "");
+}
+
+TEST_F(PlacerTest, AProbeIsASeekInTheIndexOfIdleAgents) {
+  for (int i = 1; i <= 50; ++i) add(i, i % 2 == 0 ? "p" : "g:4711", "gcp:us-a", i);
+  db_.execute("ANALYZE");
+  const auto plan =
+      db_.values<PlanRow>("EXPLAIN QUERY PLAN " + PlacementStore::idle_sql(),
+                          {{"key", "p"}, {"size", "tiny"}, {"datacenter", "gcp:us-a"}, {"limit", std::int64_t{1}}});
+  ASSERT_EQ(plan.size(), 1U) << "no step beside it, so no sort";
+  EXPECT_TRUE(plan[0].detail.starts_with("SEARCH agents USING INDEX agents_placement")) << plan[0].detail;
+  EXPECT_NE(plan[0].detail.find("placement_key=? AND node_size=? AND datacenter=?"), std::string::npos)
+      << plan[0].detail;
 }
 
 // covers: S03_ASG_004

@@ -1,0 +1,121 @@
+// Deployments when many callers come at once, and what the database itself refuses.
+#include <thread>
+
+#include "cp/deployment_fixture.h"
+
+namespace ee::testing {
+namespace {
+
+class DeploymentRacesTest : public DeploymentFixture {
+ protected:
+  /// One call of each, all at once.
+  static void at_once(const std::vector<std::function<void()>>& calls) {
+    std::atomic<bool> go = false;
+    std::vector<std::jthread> threads;
+    for (const auto& call : calls)
+      threads.emplace_back([&] {
+        while (!go) std::this_thread::yield();
+        call();
+      });
+    go = true;
+  }
+};
+
+TEST_F(DeploymentRacesTest, SixtyFourDeploysShareTenAgents) {
+  for (int i = 0; i < 10; ++i) agents.add().join();
+  std::vector<Made> accounts;  // four, so that none is slowed down by its rate limit
+  for (int i = 0; i < 4; ++i) {
+    accounts.push_back(make("racer-" + std::to_string(i)));
+    fund(accounts.back(), 1'000'000'000);
+  }
+  std::vector<std::string> outcomes(64);
+  std::vector<std::function<void()>> calls;
+  for (std::size_t i = 0; i < outcomes.size(); ++i)
+    calls.emplace_back([&, i] {
+      const TestAnswer answer = as(accounts[i % 4].key, "POST", "/api/v1/deploy", raw("", "s" + std::to_string(i)));
+      outcomes[i] = answer.status == 201 ? "placed" : answer.code();
+    });
+  at_once(calls);
+  EXPECT_EQ(std::ranges::count(outcomes, "placed"), 10);
+  EXPECT_EQ(std::ranges::count(outcomes, "no_capacity"), 54);
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM deployments WHERE slot_held=1").front(), 10);
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(DISTINCT agent_id) FROM deployments").front(), 10);
+  expect_sound();
+}
+
+// covers: S03_ASG_007
+TEST_F(DeploymentRacesTest, TheDatabaseHoldsNoSecondDeploymentOfAnAgent) {
+  FakeAgent& agent = agents.add();
+  agent.join();
+  const std::string id = deploy_one();
+  const auto insert = [&](const std::string& other, int slot_held) {
+    cp.execute(
+        "INSERT INTO deployments (id, group_id, account_id, service_id, state, agent_id, slot_held, assignment_epoch,"
+        " current_revision, target_revision, auth_method, node_size, datacenter_policy, created_at, updated_at)"
+        " SELECT :other, :other, account_id, service_id, 'assigned', agent_id, :held, 2, 1, 1, 'api_key', 'tiny', '{}',"
+        " 0, 0 FROM deployments WHERE id=:id",
+        {{"other", other}, {"held", slot_held}, {"id", id}});
+  };
+  EXPECT_ANY_THROW(insert("second", 1));
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM deployments").front(), 1);
+  EXPECT_NO_THROW(insert("second", 0)) << "it is the slot that is refused";
+}
+
+// covers: S03_DEP_007
+TEST_F(DeploymentRacesTest, OneKeyManyTimesAtOnceDeploysOnce) {
+  for (int i = 0; i < 4; ++i) agents.add().join();
+  std::vector<TestAnswer> answers(12);
+  std::vector<std::function<void()>> calls;
+  for (TestAnswer& answer : answers)
+    calls.emplace_back([&] { answer = as(account.key, "POST", "/api/v1/deploy", raw(), {{"Idempotency-Key", "k"}}); });
+  at_once(calls);
+  int first = 0;
+  for (const TestAnswer& answer : answers) {
+    EXPECT_EQ(answer.status, 201) << answer.body;
+    EXPECT_EQ(answer.body, answers.front().body);
+    if (answer.header("Idempotent-Replayed").empty()) ++first;
+  }
+  EXPECT_EQ(first, 1);
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM deployments").front(), 1);
+  const TestAnswer other = as(account.key, "POST", "/api/v1/deploy", raw("", "other"), {{"Idempotency-Key", "k"}});
+  EXPECT_EQ(other.status, 409);
+  EXPECT_EQ(other.code(), "idempotency_key_reused");
+  expect_sound();
+}
+
+// covers: S03_FSM_103
+TEST_F(DeploymentRacesTest, TheFirstOfTwoStopsGivesTheReason) {
+  agents.add().join();
+  for (int round = 0; round < 6; ++round) {
+    SCOPED_TRACE(round);
+    account = make("payer-" + std::to_string(round));
+    fund(account, 1'000'000'000);
+    const std::string id = deploy_one("", "s" + std::to_string(round));
+    start(id);
+    fund(account, 0);
+    cp.execute("UPDATE account_balances SET billing_state='exhausted' WHERE account_id=:id", {{"id", account.id}});
+    const auto of_funds = [&] { run("insufficient_funds"); };
+    const auto of_user = [&] { as(account.key, "POST", "/api/v1/deployments/" + id + "/stop", "{}"); };
+    if (round == 0) of_funds();  // so both do stop it when they are alone
+    if (round == 1) of_user();
+    at_once({of_funds, of_user});
+    if (round < 2) EXPECT_EQ(column<std::string>(id, "termination_reason"), round == 0 ? "insufficient_funds" : "user");
+    const std::string reason = column<std::string>(id, "termination_reason");
+    EXPECT_TRUE(reason == "user" || reason == "insufficient_funds") << reason;
+    EXPECT_EQ(column<std::string>(id, "final_state"), reason == "user" ? "stopped" : "terminated");
+    of_funds();
+    of_user();
+    EXPECT_EQ(column<std::string>(id, "termination_reason"), reason) << "the first one stays";
+    EXPECT_EQ(
+        cp.values<std::int64_t>(
+              "SELECT COUNT(*) FROM deployment_events WHERE deployment_id=:id AND to_state='stopping'", {{"id", id}})
+            .front(),
+        1);
+    reconcile();
+    EXPECT_EQ(state(id), reason == "user" ? "stopped" : "terminated");
+    expect_sound();
+  }
+}
+
+}  // namespace
+}  // namespace ee::testing
