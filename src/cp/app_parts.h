@@ -43,7 +43,6 @@
 #include "cp/service/account_money.h"
 #include "cp/service/accounts.h"
 #include "cp/service/admin_sessions.h"
-#include "cp/service/agent_assignments.h"
 #include "cp/service/agent_channel.h"
 #include "cp/service/agent_client.h"
 #include "cp/service/agent_endpoint.h"
@@ -57,6 +56,7 @@
 #include "cp/service/console_access.h"
 #include "cp/service/control_plane_attestation.h"
 #include "cp/service/dependency_errors.h"
+#include "cp/service/deployment_assignments.h"
 #include "cp/service/deployment_channel.h"
 #include "cp/service/deployment_jobs.h"
 #include "cp/service/deployment_money.h"
@@ -169,7 +169,7 @@ struct App::Parts {
   std::unique_ptr<IntelTa> intel_ta;
   std::unique_ptr<ChallengeService> challenges;
   DependencyErrors dependency_errors{world.clock};
-  NoAssignments assignments;
+  DeploymentAssignments assignments;
   PolicySource attestation_policy;
   std::unique_ptr<EvidenceVerifier> verifier;
 

@@ -21,6 +21,7 @@ class DeployTest : public ::testing::Test {
     image_ = engine_->push({.name = "sample"});
     control_plane_.emplace();
     control_plane_->start();
+    admin_ = control_plane_->sign_in();
     user_.emplace(*control_plane_);
     agent_.emplace(*control_plane_, 3,
                    std::map<std::string, std::string>{{"EE_AGENT_CONTAINER_RUNTIME", "docker"},
@@ -41,8 +42,8 @@ class DeployTest : public ::testing::Test {
 
   /// The agent as administrators see it, if it matches; else null.
   boost::json::value agent(const std::string& query) {
-    const auto answer = control_plane_->call("GET", "/api/v1/agents?" + query, "",
-                                             {{"Authorization", "Bearer " + control_plane_->sign_in()}});
+    const auto answer =
+        control_plane_->call("GET", "/api/v1/agents?" + query, "", {{"Authorization", "Bearer " + admin_}});
     const auto list = json::parse(answer.body);
     if (answer.status != 200 || !list) return nullptr;
     boost::system::error_code error;
@@ -101,6 +102,7 @@ volumes: {data: {}}
   std::unique_ptr<RealEngine> engine_;
   std::string image_;
   std::optional<ControlPlaneProcess> control_plane_;
+  std::string admin_;  ///< an administrator's session
   std::optional<Deployer> user_;
   std::optional<AgentProcess> agent_;
 };
@@ -150,8 +152,8 @@ TEST_F(DeployTest, S02_EEA_E2E_001_from_register_to_delete) {
   EXPECT_EQ(text_at(agent("status=undeployed"), "/id"), agent_id);
 
   // Deleted, the agent ends by itself.
-  const auto deleted = control_plane_->call("DELETE", "/api/v1/agents/" + agent_id, "",
-                                            {{"Authorization", "Bearer " + control_plane_->sign_in()}});
+  const auto deleted =
+      control_plane_->call("DELETE", "/api/v1/agents/" + agent_id, "", {{"Authorization", "Bearer " + admin_}});
   EXPECT_EQ(deleted.status, 202) << deleted.body;
   EXPECT_EQ(agent_->process()->wait(60000), 10) << logs();
   EXPECT_TRUE(eventually([&] { return agent("vm_name=dev-agent-3").is_null(); })) << logs();

@@ -42,6 +42,15 @@ Result<std::optional<UtcTime>> DeploymentEventStore::last_progress_at(db::Transa
       {{"id", id}});
 }
 
+Result<bool> DeploymentEventStore::reported_by(db::Transaction& tx, const DeploymentId& id,
+                                               const AgentId& agent) const {
+  const auto found =
+      tx.query_one<std::int64_t>("SELECT 1 FROM deployment_events WHERE deployment_id=:id AND actor=:actor LIMIT 1",
+                                 {{"id", id}, {"actor", "agent:" + agent.str()}});
+  if (!found) return std::unexpected(found.error());
+  return found->has_value();
+}
+
 Result<std::int64_t> DeploymentEventStore::remove_old(db::Transaction& tx, UtcTime ended_before,
                                                       std::int64_t limit) const {
   return tx.execute(

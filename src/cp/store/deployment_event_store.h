@@ -20,6 +20,8 @@ class DeploymentEventStore {
                                                std::int64_t limit) const;
   /// The newest `progress` event, if it is the newest of all.
   Result<std::optional<UtcTime>> last_progress_at(db::Transaction& tx, const DeploymentId& id) const;
+  /// Whether a report of that agent is among them.
+  Result<bool> reported_by(db::Transaction& tx, const DeploymentId& id, const AgentId& agent) const;
   /// Of deployments that ended before `ended_before`; at most `limit`.
   Result<std::int64_t> remove_old(db::Transaction& tx, UtcTime ended_before, std::int64_t limit) const;
 };
