@@ -26,11 +26,11 @@ password=$(head -c 18 /dev/urandom | base64 | tr '+/' 'xy')
 password_hash=$(printf %s "$password" | "$bin/ee-cp" hash-password)
 
 pids=()
-key='' deployment=''
+token='' key='' account=''
 stop() {
   trap - INT TERM EXIT
   echo; echo "stopping ..."
-  [ -z "$deployment" ] || stop_deployment "$deployment" || true
+  [ -z "$account" ] || key='' stop_deployments 2>/dev/null || echo "a deployment did not stop"
   for ((i = ${#pids[@]} - 1; i >= 0; i--)); do kill -TERM "${pids[$i]}" 2>/dev/null || true; done
   local status=0
   for pid in "${pids[@]}"; do wait "$pid" || status=1; done
@@ -96,9 +96,14 @@ await_state() {
   done
   return 1
 }
-stop_deployment() {
-  call POST "/api/v1/deployments/$1/stop" '{}' -o /dev/null
-  await_state "$1" stopped
+# Those of the account that have not ended, whoever made them: their containers must not outlive the agents.
+stop_deployments() {
+  local id state
+  for id in $(call GET "/api/v1/deployments?account_id=$account&limit=20" | grep -oE '"id":"[^"]{36}","group_id"' | cut -d '"' -f 4); do
+    state=$(state_of "$id") || true
+    case $state in stopped | failed | terminated) continue ;; esac
+    call POST "/api/v1/deployments/$id/stop" '{}' -o /dev/null && await_state "$id" stopped || return 1
+  done
 }
 ready_agents() {
   curl -fsS "$url/api/v1/agents?health_status=healthy" -H "Authorization: Bearer $token" |
@@ -118,12 +123,7 @@ if [ -z "$account" ]; then
 fi
 call POST "/api/v1/accounts/$account/credit" '{"amount":"100.000000","reason":"make run"}' \
   -H 'Idempotency-Key: make-run' -o /dev/null
-for old in $(call GET "/api/v1/deployments?service=hello&account_id=$account" | grep -oE '"id":"[^"]{36}"' | cut -d '"' -f 4); do
-  case $(state_of "$old") in
-    stopped | failed | terminated) ;;
-    *) stop_deployment "$old" || fail "the sample of an earlier run does not stop:" "$root/ee-cp.log" ;;
-  esac
-done
+stop_deployments || fail "deployments of an earlier run do not stop:" "$root/ee-cp.log"
 key=$(call POST "/api/v1/accounts/$account/api-keys" '{"name":"make-run-'"$(date +%s)"'","expires_in_seconds":86400,"reason":"make run"}' |
   grep -oE 'ee_live_[a-z2-7]{16}_[0-9A-Za-z]{49}' | head -n 1) || fail "no API key:" "$root/ee-cp.log"
 compose="services: {web: {image: \\\"$image\\\", init: true, ports: [\\\"$sample_port:80\\\"]}}"
