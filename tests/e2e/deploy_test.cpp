@@ -114,7 +114,7 @@ TEST_F(DeployTest, S02_EEA_E2E_001_from_register_to_delete) {
   EXPECT_TRUE(eventually([&] { return user_->state(id) == "deploying"; })) << logs();
   ASSERT_TRUE(user_->reaches(id, "running")) << boost::json::serialize(user_->deployment(id)) << logs();
   EXPECT_EQ(text_at(agent("status=deployed"), "/id"), agent_id);
-  EXPECT_EQ(user_->visit("hello").body, "hello from the workload\n");
+  EXPECT_TRUE(eventually([&] { return user_->visit("hello").body == "hello from the workload\n"; })) << logs();
   EXPECT_EQ(started().size(), 2U);
   const std::string lines = user_->call("GET", "/api/v1/agents/" + agent_id + "/logs").body;
   EXPECT_NE(lines.find("the web server starts"), std::string::npos) << lines;

@@ -50,10 +50,11 @@ TEST(Run, TwoAgentsRegisterHeartbeatAndStopCleanly) {
   const std::string sample = user.deploy(
       "hello", "services: {web: {image: \"" + image + "\", ports: [\"" + std::to_string(port) + ":80\"]}}", port);
   ASSERT_TRUE(user.reaches(sample, "running")) << control_plane.process()->output();
-  EXPECT_EQ(user.visit("hello").body, R"({"service":"web","image":")" + image + "\"}\n");
+  const std::string page = R"({"service":"web","image":")" + image + "\"}\n";
+  EXPECT_TRUE(eventually([&] { return user.visit("hello").body == page; })) << control_plane.process()->output();
   (void)user.need(202, "POST", "/api/v1/deployments/" + sample + "/stop", "{}");
   EXPECT_TRUE(user.reaches(sample, "stopped")) << control_plane.process()->output();
-  EXPECT_EQ(user.visit("hello").status, 503);
+  EXPECT_TRUE(eventually([&] { return user.visit("hello").status == 503; }));
 
   for (auto* agent : {&first, &second}) EXPECT_EQ(agent->stop(), 0) << agent->output();
   EXPECT_EQ(control_plane.stop(), 0) << control_plane.process()->output();
