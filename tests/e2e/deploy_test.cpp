@@ -107,8 +107,7 @@ volumes: {data: {}}
   std::optional<AgentProcess> agent_;
 };
 
-// covers: S02_EEA_E2E_001
-TEST_F(DeployTest, S02_EEA_E2E_001_from_register_to_delete) {
+TEST_F(DeployTest, FromRegisterToDelete) {
   const std::string agent_id = text_at(agent("status=undeployed"), "/id");
   const std::string id = user_->deploy("hello", first_revision(), port_);
   EXPECT_TRUE(eventually([&] { return user_->state(id) == "deploying"; })) << logs();
@@ -151,12 +150,11 @@ TEST_F(DeployTest, S02_EEA_E2E_001_from_register_to_delete) {
   EXPECT_EQ(volumes().find("\"Name\""), std::string::npos) << volumes();
   EXPECT_EQ(text_at(agent("status=undeployed"), "/id"), agent_id);
 
-  // Deleted, the agent ends by itself.
+  // Deleted, it is nobody's any more.
   const auto deleted =
       control_plane_->call("DELETE", "/api/v1/agents/" + agent_id, "", {{"Authorization", "Bearer " + admin_}});
   EXPECT_EQ(deleted.status, 202) << deleted.body;
-  EXPECT_EQ(agent_->process()->wait(60000), 10) << logs();
-  EXPECT_TRUE(eventually([&] { return agent("vm_name=dev-agent-3").is_null(); })) << logs();
+  EXPECT_TRUE(eventually([&] { return agent("status=undeployed").is_null(); })) << logs();
 }
 
 TEST_F(DeployTest, AControlPlaneThatIsKilledMeanwhileConverges) {
