@@ -48,7 +48,7 @@ tools/check-release.sh
 
 step "make run"
 run_dir=$(mktemp -d)
-EE_RUN_DIR=$run_dir EE_RUN_PORT=18080 EE_RUN_AGENT_PORT=18088 EE_RUN_ONCE=1 tools/run.sh | grep -v -i password
+EE_RUN_DIR=$run_dir EE_RUN_PORT=18080 EE_RUN_AGENT_PORT=18088 EE_RUN_ONCE=1 tools/run.sh | grep -v -iE 'password|API key'
 python3 tests/secret_scan.py "$run_dir"
 rm -rf "$run_dir"
 

@@ -140,6 +140,7 @@ Reconciler::Hooks WorkloadParts::Parts::hooks() {
 
 Result<void> WorkloadParts::Parts::guard(const std::vector<std::string>& subnets, const std::stop_token& stop) {
   if (chosen.answers) return {};  // nothing runs in containers
+  if (subnets.empty()) return firewall->remove(stop);
   auto set = firewall->set_subnets(subnets, stop);
   if (set && firewall->in_place(stop)) {
     outer.board.clear_check("firewall_missing");

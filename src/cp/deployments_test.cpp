@@ -1,5 +1,7 @@
 // Deployments over HTTP with fake agents: from the request to the end.
+#include "common/crypto.h"
 #include "cp/deployment_fixture.h"
+#include "cp/service/deployment_assignments.h"
 
 namespace ee::testing {
 namespace {
@@ -70,6 +72,34 @@ TEST_F(DeploymentsTest, AnAgentThatCannotBeReachedPulls) {
   EXPECT_EQ(agent.report(Phase::running).status, 200);
   EXPECT_EQ(state(id), "running");
   expect_sound();
+}
+
+TEST_F(DeploymentsTest, WhatAnAgentMeasuredIsKnownByItsDigest) {
+  FakeAgent& agent = agents.add();
+  agent.join();
+  FakeAgent& other = agents.add();
+  other.join();
+  const std::string id = deploy_one(R"("agent_name":")" + agent.name() + "\"");
+  const auto compose = cp.values<std::string>("SELECT resolved_compose FROM deployment_revisions").front();
+  const std::string digest = to_hex(sha256(bytes_of(compose)));
+  const cp::DeploymentAssignments assignments;
+  const auto assigned = [&](const std::string& who, const std::string& what, const std::string& of) {
+    return cp.app()
+        .database()
+        .read<bool>([&](db::Transaction& tx) { return assignments.was_assigned(tx, AgentId(who), what, of); })
+        .value();
+  };
+  EXPECT_TRUE(assigned(agent.id(), id, digest));
+  EXPECT_FALSE(assigned(other.id(), id, digest));
+  EXPECT_FALSE(assigned(agent.id(), id, std::string(64, 'a')));
+  EXPECT_FALSE(assigned(agent.id(), "0190a000-0000-7000-8000-0000000000d1", digest));
+  EXPECT_FALSE(assigned(agent.id(), "no id", digest));
+  // Over, or moved after the agent had reported it: it may still stand in the agent's log.
+  reconcile();
+  ASSERT_EQ(agent.report(Phase::pulling).status, 200);
+  cp.execute("UPDATE deployments SET agent_id=:other", {{"other", other.id()}});
+  EXPECT_TRUE(assigned(agent.id(), id, digest));
+  EXPECT_TRUE(assigned(other.id(), id, digest));
 }
 
 TEST_F(DeploymentsTest, AStopFreesTheAgentAndEndsBilling) {

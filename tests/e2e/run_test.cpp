@@ -1,30 +1,11 @@
 // The main job with the real programs: a control plane and two agents; what `make run` promises.
 #include <gtest/gtest.h>
-#include <signal.h>
 
-#include "tests/e2e/control_plane_process.h"
+#include "tests/e2e/agent_process.h"
+#include "tests/e2e/deployer.h"
 
 namespace ee::testing {
 namespace {
-
-std::unique_ptr<ChildProcess> start_agent(const ControlPlaneProcess& control_plane, const TempDir& dir, int number) {
-  const std::string n = std::to_string(number);
-  const std::filesystem::path data = dir / ("agent-" + n);
-  std::filesystem::create_directories(data / "run");
-  return std::make_unique<ChildProcess>(
-      std::vector<std::string>{program("ee-agent"), "run"},
-      std::map<std::string, std::string>{{"EE_AGENT_ENV", "dev"},
-                                         {"EE_ALLOW_EMULATED_TDX", "1"},
-                                         {"EE_AGENT_CONTROL_PLANE_URL", control_plane.url()},
-                                         {"EE_AGENT_VM_NAME", "dev-agent-" + n},
-                                         {"EE_AGENT_NODE_SIZE", "tiny"},
-                                         {"EE_AGENT_DATACENTER", "baremetal:local"},
-                                         {"EE_AGENT_CONTAINER_RUNTIME", "fake"},
-                                         {"EE_AGENT_LISTEN", "127.0.1." + n + ":" + std::to_string(free_port())},
-                                         {"EE_AGENT_DATA_DIR", data},
-                                         {"EE_AGENT_RUN_DIR", data / "run"}},
-      dir / ("agent-" + n + ".log"));
-}
 
 std::size_t count(const std::string& text, const std::string& what) {
   std::size_t found = 0;
@@ -36,23 +17,23 @@ std::size_t count(const std::string& text, const std::string& what) {
 TEST(Run, TwoAgentsRegisterHeartbeatAndStopCleanly) {
   ControlPlaneProcess control_plane;
   control_plane.start();
-  TempDir dir;
-  auto first = start_agent(control_plane, dir, 1);
-  auto second = start_agent(control_plane, dir, 2);
+  AgentProcess first(control_plane, 1);
+  AgentProcess second(control_plane, 2);
+  first.start();
+  second.start();
   const std::string token = control_plane.sign_in();
   const auto healthy = [&] {
     return count(control_plane.agents(token, "&status=undeployed&health_status=healthy"), R"("vm_name":"dev-agent-)");
   };
-  ASSERT_TRUE(eventually([&] { return healthy() == 2; }, 60000)) << first->output() << "\n"
-                                                                 << second->output() << "\n"
+  ASSERT_TRUE(eventually([&] { return healthy() == 2; }, 60000)) << first.output() << "\n"
+                                                                 << second.output() << "\n"
                                                                  << control_plane.process()->output();
   EXPECT_EQ(count(control_plane.agents(token), R"("evidence_kind")"), 0U) << "not a member of the agent object";
 
   // A killed agent comes back under its name and its id.
   const std::string before = control_plane.agents(token, "&vm_name=dev-agent-1");
-  first->signal(SIGKILL);
-  ASSERT_TRUE(first->wait(10000));
-  first = start_agent(control_plane, dir, 1);
+  first.kill_hard();
+  first.start();
   const std::string id = before.substr(before.find(R"("id":")") + 6, 36);
   ASSERT_TRUE(eventually(
       [&] {
@@ -60,12 +41,22 @@ TEST(Run, TwoAgentsRegisterHeartbeatAndStopCleanly) {
         return count(now, id) == 1 && now.find(before.substr(before.find("registered_at"), 40)) == std::string::npos;
       },
       60000))
-      << first->output();
+      << first.output();
 
-  for (auto* agent : {first.get(), second.get()}) {
-    agent->signal(SIGTERM);
-    EXPECT_EQ(agent->wait(60000), 0) << agent->output();
-  }
+  // The sample: deployed by API key, it answers through the proxy until it is stopped.
+  Deployer user(control_plane);
+  const std::uint16_t port = free_port();
+  const std::string image = "127.0.0.1:5000/hello@sha256:" + std::string(64, 'a');
+  const std::string sample = user.deploy(
+      "hello", "services: {web: {image: \"" + image + "\", ports: [\"" + std::to_string(port) + ":80\"]}}", port);
+  ASSERT_TRUE(user.reaches(sample, "running")) << control_plane.process()->output();
+  const std::string page = R"({"service":"web","image":")" + image + "\"}\n";
+  EXPECT_TRUE(eventually([&] { return user.visit("hello").body == page; })) << control_plane.process()->output();
+  (void)user.need(202, "POST", "/api/v1/deployments/" + sample + "/stop", "{}");
+  EXPECT_TRUE(user.reaches(sample, "stopped")) << control_plane.process()->output();
+  EXPECT_TRUE(eventually([&] { return user.visit("hello").status == 503; }));
+
+  for (auto* agent : {&first, &second}) EXPECT_EQ(agent->stop(), 0) << agent->output();
   EXPECT_EQ(control_plane.stop(), 0) << control_plane.process()->output();
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 
 #include "agent/workload/reconciler.h"
 #include "common/log.h"
@@ -345,6 +346,7 @@ bool Reconciler::tear_down(const HeldWorkload& held, bool with_volumes, const st
   }
   done = steps_.remove_containers(held.deployment_id, 0, stop) && done;
   done = steps_.remove_networks(held.deployment_id, stop) && done;
+  if (done) std::ignore = guard_networks(stop);  // the rules are for networks that are there
   if (with_volumes) done = steps_.remove_volumes(held.deployment_id, stop) && done;
   secret_files_.keep_only({}, 0);
   watched_.clear();
