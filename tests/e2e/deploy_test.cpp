@@ -90,7 +90,8 @@ volumes: {data: {}}
     std::map<std::string, std::string> all;
     for (const auto& each : containers()) {
       const auto state = json::parse(engine_->call("GET", "/v1.41/containers/" + text_at(each, "/Id") + "/json").body);
-      if (state) all[text_at(each, "/Id")] = text_at(*state, "/State/StartedAt");
+      if (!state || text_at(*state, "/State/Status") == "created") continue;
+      all[text_at(each, "/Id")] = text_at(*state, "/State/StartedAt");
     }
     return all;
   }
