@@ -97,11 +97,18 @@ class FirewallKernelTest : public ::testing::Test {
     runtime_ =
         std::make_unique<EngineRuntime>(EngineOptions{.socket = engine_->socket(), .instance = kInstance}, clock_);
     image_ = engine_->push({.name = "firewall", .keep_local = true});
-    const auto network =
-        runtime_->create_network({.name = "ee-fw", .labels = {{std::string(kInstanceLabel), kInstance}}}, {});
-    ASSERT_TRUE(network.has_value()) << network.error().detail;
-    subnets_ = network->subnets;
-    gateway_ = subnets_.at(0).substr(0, subnets_[0].rfind('.')) + ".1";
+    // A subnet that no engine gives out by itself: rules that a killed agent left behind do not cover it.
+    const auto made =
+        engine_->call("POST", "/networks/create",
+                      R"({"Name":"ee-fw","Driver":"bridge","IPAM":{"Config":[{"Subnet":"10.213.77.0/24"}]},)"
+                      R"("Labels":{"com.easyenclave.instance":"firewall-test-instance"}})");
+    ASSERT_EQ(made.status, 201) << made.body;
+    const auto networks = runtime_->list_networks({});
+    ASSERT_TRUE(networks.has_value()) << networks.error().detail;
+    ASSERT_EQ(networks->size(), 1U);
+    subnets_ = networks->front().subnets;
+    ASSERT_EQ(subnets_, std::vector<std::string>{"10.213.77.0/24"});
+    gateway_ = "10.213.77.1";
   }
   void TearDown() override { (void)firewall_.remove({}); }
 
