@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <fstream>
 
+#include "common/credential.h"
 #include "common/sealed_box.h"
+#include "tests/support/registered_agent.h"
 #include "tests/support/test_control_plane.h"
 
 namespace ee::testing {
@@ -226,6 +228,31 @@ TEST_F(ApiTable, ADeletedAgentIsGoneAndItsCredentialSaysSo) {
   EXPECT_EQ(cp.admin("GET", path).code(), "agent_not_found");
   EXPECT_EQ(cp.values<std::string>("SELECT status FROM agents"), std::vector<std::string>{"deleted"});
   EXPECT_EQ(cp.register_agent(EmulatedAgent("tdx-agent-001", random)).status, 201) << "the name is free";
+}
+
+// covers: S02_AGT_HB_011
+TEST_F(ApiTable, TheCredentialOfADeletedAgentIsToldSoAndAnyOtherIsNot) {
+  const RegisteredAgent agent(cp, "tdx-agent-001");
+  const auto beat = [&](const std::string& credential) {
+    return cp.call("POST", agent.path("/heartbeat"), "{}", {{"Authorization", "Bearer " + credential}});
+  };
+  ASSERT_EQ(cp.admin("DELETE", agent.path("")).status, 202);
+  for (const char* when : {"while it is being deleted", "afterwards"}) {
+    const TestAnswer told = beat(agent.credential());
+    EXPECT_EQ(told.status, 410) << when << told.body;
+    EXPECT_EQ(told.code(), "agent_deleted");
+    EXPECT_NE(told.body.find("admin"), std::string::npos) << "why: " << told.body;
+    ASSERT_TRUE(cp.app().run_job("tunnel_worker"));
+  }
+  EXPECT_EQ(beat(new_credential(CredentialKind::agent, random).value().text.reveal()).code(), "invalid_credential");
+
+  // One that was only replaced is no more than invalid.
+  RegisteredAgent other(cp, "tdx-agent-002");
+  const std::string before = other.credential();
+  cp.clock.advance(Seconds(200));
+  other.register_at(cp);
+  EXPECT_EQ(cp.call("POST", other.path("/heartbeat"), "{}", {{"Authorization", "Bearer " + before}}).code(),
+            "invalid_credential");
 }
 
 // covers: S05_OPS_02 (text and closed labels)

@@ -11,6 +11,7 @@
 #include "cp/service/session_rules.h"
 #include "cp/service/session_token.h"
 #include "cp/store/account_store.h"
+#include "cp/store/agent_store.h"
 #include "cp/store/api_key_store.h"
 #include "cp/store/credential_store.h"
 #include "cp/store/session_store.h"
@@ -98,7 +99,7 @@ struct Authenticator::Impl {
              {"result",
               {"ok", "invalid_request", "invalid_credential", "session_expired", "csrf_failed", "rate_limited",
                "auth_unavailable", "oidc_disabled", "oidc_invalid", "github_owner_not_linked", "account_suspended",
-               "oidc_policy_refused", "repository_not_allowed"}}})),
+               "oidc_policy_refused", "repository_not_allowed", "agent_deleted"}}})),
         cache_uses(metrics.counter("ee_auth_cache_total", "Look-ups in the cache of verified credentials.",
                                    {{"result", {"hit", "miss"}}})) {}
 
@@ -129,6 +130,7 @@ struct Authenticator::Impl {
   Result<Principal> by_cookie(std::string_view token, const Credentials& credentials);
   Result<Principal> by_agent_credential(const Credential& credential, const Credentials& credentials);
   Result<std::optional<AgentCredential>> agent_credential(std::string_view lookup);
+  std::optional<Error> deleted_agent(const CredentialRow& row, const Credential& credential);
   Result<Principal> by_api_key(const Credential& credential, const Credentials& credentials);
   Result<Principal> by_jwt(std::string_view jwt, const Credentials& credentials);
   Result<KnownSession> by_session_token(const Credential& credential, const Credentials& credentials);
@@ -270,8 +272,12 @@ Result<Principal> Authenticator::Impl::by_agent_credential(const Credential& cre
   const std::uint64_t generation = cache.generation();
   const auto found = agent_credential(credential.lookup);
   if (!found) return std::unexpected(found.error());
-  if (!*found || !is_usable((*found)->row, at.utc)) return refuse(credentials);
+  if (!*found) return refuse(credentials);
   const CredentialRow& row = (*found)->row;
+  if (!is_usable(row, at.utc)) {
+    if (auto gone = deleted_agent(row, credential)) return std::unexpected(std::move(*gone));
+    return refuse(credentials);
+  }
   if (auto fits = check_hash(row.secret_hash, credential); !fits)
     return fits.error().code == ErrorCode::invalid_credential ? refuse(credentials) : std::unexpected(fits.error());
   note_agent_use(**found);
@@ -296,6 +302,18 @@ Result<std::optional<AgentCredential>> Authenticator::Impl::agent_credential(std
     }
     return std::optional(std::move(found));
   });
+}
+
+/// The holder of a deleted agent's credential is told so, and why: it need not come back. Nothing for anybody else.
+std::optional<Error> Authenticator::Impl::deleted_agent(const CredentialRow& row, const Credential& credential) {
+  if (row.state != CredentialState::revoked || !check_hash(row.secret_hash, credential)) return std::nullopt;
+  const auto agent = database.read<std::optional<DirectoryRow>>(
+      [&](db::Transaction& tx) { return AgentStore().directory_row(tx, row.agent_id); });
+  if (!agent || !*agent) return std::nullopt;
+  const DirectoryRow& found = **agent;
+  if (found.status != AgentStatus::deleting && found.status != AgentStatus::deleted) return std::nullopt;
+  return Error{.code = ErrorCode::agent_deleted,
+               .detail = std::string(name_of(found.delete_reason.value_or(DeleteReason::admin)))};
 }
 
 /// The first use of an active credential ends the one that it replaced; and a use is noted once a day.

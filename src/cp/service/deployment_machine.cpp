@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include <boost/json/value.hpp>
+
 #include "common/json.h"
 #include "common/redact.h"
 #include "cp/store/account_store.h"
