@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <boost/json/value.hpp>
 
 #include "agent/runtime/engine_answers.h"
 #include "agent/runtime/engine_client.h"

@@ -1,5 +1,7 @@
 #include "attestation/verify/json_fields.h"
 
+#include <boost/json/value.hpp>
+
 namespace ee::attestation {
 
 Fields::Fields(const boost::json::value& value, std::string_view name, FieldProblem& problem)

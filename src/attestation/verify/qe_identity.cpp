@@ -1,6 +1,7 @@
 #include "attestation/verify/qe_identity.h"
 
 #include <algorithm>
+#include <boost/json/value.hpp>
 #include <limits>
 
 #include "attestation/quote/layout.h"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json/value.hpp>
 #include <limits>
 #include <tuple>
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <boost/json/value.hpp>
 
 #include "common/compose/compose.h"
 #include "common/compose/measure_form.h"

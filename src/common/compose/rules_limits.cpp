@@ -1,4 +1,6 @@
+#include <boost/json/value.hpp>
 #include "common/compose/rules.h"
+
 #include "common/compose/values.h"
 
 namespace ee::compose {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <boost/json/value.hpp>
 #include <ranges>
 
 #include "common/compose/rules.h"

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <boost/json/value.hpp>
 
 #include "common/compose/rules.h"
 #include "common/compose/values.h"

@@ -1,6 +1,7 @@
 #include "common/compose/values.h"
 
 #include <algorithm>
+#include <boost/json/value.hpp>
 #include <charconv>
 #include <limits>
 #include <utility>

@@ -1,6 +1,7 @@
 #include "common/compose/yaml_scalar.h"
 
 #include <algorithm>
+#include <boost/json/value.hpp>
 #include <charconv>
 #include <cmath>
 #include <string>

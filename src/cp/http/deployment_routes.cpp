@@ -1,5 +1,6 @@
 #include "cp/http/deployment_routes.h"
 
+#include <boost/json/value.hpp>
 #include <charconv>
 
 #include "cp/http/admin.h"

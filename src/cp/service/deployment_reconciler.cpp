@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <boost/json/value.hpp>
 #include <thread>
 
 #include "common/json.h"

@@ -1,5 +1,7 @@
 // A quote judged step by step for an administrator, without nonce and without effect.
+#include <boost/json/value.hpp>
 #include "attestation/event_log.h"
+
 #include "attestation/validate/policy.h"
 #include "common/deadline_stop.h"
 #include "cp/service/attestation_admin.h"
