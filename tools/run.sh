@@ -96,13 +96,21 @@ await_state() {
   done
   return 1
 }
+# An administrator's stop ends as `terminated`, the owner's as `stopped`.
+await_end() {
+  for _ in $(seq 200); do
+    case $(state_of "$1") in stopped | failed | terminated) return 0 ;; esac
+    sleep 0.1
+  done
+  return 1
+}
 # Those of the account that have not ended, whoever made them: their containers must not outlive the agents.
 stop_deployments() {
   local id state
   for id in $(call GET "/api/v1/deployments?account_id=$account&limit=20" | grep -oE '"id":"[^"]{36}","group_id"' | cut -d '"' -f 4); do
     state=$(state_of "$id") || true
     case $state in stopped | failed | terminated) continue ;; esac
-    call POST "/api/v1/deployments/$id/stop" '{}' -o /dev/null && await_state "$id" stopped || return 1
+    call POST "/api/v1/deployments/$id/stop" '{}' -o /dev/null && await_end "$id" || return 1
   done
 }
 ready_agents() {
