@@ -5,6 +5,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
+#include "agent/signed_token.h"
 #include "common/jose.h"
 
 namespace ee::agent {
@@ -14,7 +15,6 @@ constexpr std::string_view kScheme = "Bearer ";
 constexpr std::string_view kType = "ee-console+jwt";
 constexpr std::int64_t kMostLifetimeSeconds = 3600;
 constexpr Seconds kSkew{30};
-constexpr std::size_t kMaxTokenBytes = 8192;
 constexpr std::size_t kMaxText = 256;
 constexpr std::size_t kMaxScopes = 16;
 constexpr std::int64_t kFarthest = 253402300799;  // end of the year 9999
@@ -63,18 +63,8 @@ Result<ConsoleGrant> ConsoleTokens::check(std::string_view authorization, std::s
 Result<ConsoleGrant> ConsoleTokens::check_token(std::string_view authorization) const {
   const auto session = board_.session();
   if (!session) return invalid("not registered");
-  if (!authorization.starts_with(kScheme)) return invalid("no console token");
-  const auto token =
-      jose::UnverifiedToken::parse(authorization.substr(kScheme.size()), {.algorithms = {jose::Algorithm::eddsa},
-                                                                          .types = {std::string(kType)},
-                                                                          .max_bytes = kMaxTokenBytes,
-                                                                          .max_members = 32});
-  if (!token) return invalid(to_string(token.error()));
-  if (jose::text_member(token->header(), "typ") != kType) return invalid("typ is missing");
-  const ByteArray<32>* key = session->signers.find(token->kid());
-  if (key == nullptr) return invalid("unknown key");
-  const auto verified = token->verify(jose::PublicKey::from_ed25519(*key));
-  if (!verified) return invalid(to_string(verified.error()));
+  const auto verified = verified_token(authorization, kScheme, kType, *session);
+  if (!verified) return std::unexpected(verified.error());
 
   const boost::json::object& claims = verified->claims();
   const auto text = [&](std::string_view name) { return jose::text_member(claims, name).value_or(""); };

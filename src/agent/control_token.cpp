@@ -3,6 +3,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
+#include "agent/signed_token.h"
 #include "common/bytes.h"
 #include "common/crypto.h"
 #include "common/jose.h"
@@ -17,7 +18,6 @@ constexpr std::string_view kType = "ee-control+jwt";
 constexpr std::string_view kIssuer = "easyenclave-cp";
 constexpr std::int64_t kMostLifetimeSeconds = 60;
 constexpr Milliseconds kSkew = 30s;
-constexpr std::size_t kMaxTokenBytes = 8192;
 constexpr std::size_t kMaxJti = 128;
 
 std::unexpected<Error> invalid(std::string_view why) { return fail(ErrorCode::invalid_token, std::string(why)); }
@@ -58,18 +58,8 @@ Result<void> ControlTokens::check(std::string_view authorization, const ControlC
 Result<void> ControlTokens::check_token(std::string_view authorization, const ControlCall& call) {
   const auto session = board_.session();
   if (!session) return invalid("not registered");
-  if (!authorization.starts_with(kScheme)) return invalid("no control token");
-  const auto token =
-      jose::UnverifiedToken::parse(authorization.substr(kScheme.size()), {.algorithms = {jose::Algorithm::eddsa},
-                                                                          .types = {std::string(kType)},
-                                                                          .max_bytes = kMaxTokenBytes,
-                                                                          .max_members = 32});
-  if (!token) return invalid(to_string(token.error()));
-  if (jose::text_member(token->header(), "typ") != kType) return invalid("typ is missing");
-  const ByteArray<32>* key = session->signers.find(token->kid());
-  if (key == nullptr) return invalid("unknown key");
-  const auto verified = token->verify(jose::PublicKey::from_ed25519(*key));
-  if (!verified) return invalid(to_string(verified.error()));
+  const auto verified = verified_token(authorization, kScheme, kType, *session);
+  if (!verified) return std::unexpected(verified.error());
 
   const auto claims = read_claims(verified->claims());
   if (!claims) return invalid("claims are missing");

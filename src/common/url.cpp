@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/url/ipv4_address.hpp>
-#include <boost/url/ipv6_address.hpp>
 #include <boost/url/parse.hpp>
+
+#include "common/ip_address.h"
 
 namespace ee {
 namespace {
@@ -21,39 +21,6 @@ std::string lower(std::string_view text) {
 }
 
 std::uint16_t own_port(std::string_view scheme) { return scheme == "https" ? 443 : 80; }
-
-// RFC 6890 and RFC 6598: what is not reachable from the outside.
-bool is_private_v4(std::uint32_t address) {
-  struct Range {
-    std::uint32_t base;
-    int bits;
-  };
-  constexpr std::array<Range, 8> kRanges = {{{0x00000000, 8},     // 0.0.0.0/8
-                                             {0x0A000000, 8},     // 10/8
-                                             {0x64400000, 10},    // 100.64/10
-                                             {0x7F000000, 8},     // 127/8
-                                             {0xA9FE0000, 16},    // 169.254/16
-                                             {0xAC100000, 12},    // 172.16/12
-                                             {0xC0000000, 24},    // 192.0.0/24
-                                             {0xC0A80000, 16}}};  // 192.168/16
-  return std::ranges::any_of(
-      kRanges, [&](const Range& range) { return (address >> (32 - range.bits)) == (range.base >> (32 - range.bits)); });
-}
-
-bool is_private_v6(const bu::ipv6_address& address) {
-  const auto bytes = address.to_bytes();
-  const bool leading_zero = std::all_of(bytes.begin(), bytes.begin() + 10, [](unsigned char b) { return b == 0; });
-  const bool mapped = leading_zero && bytes[10] == 0xff && bytes[11] == 0xff;
-  const bool compatible = leading_zero && bytes[10] == 0 && bytes[11] == 0;  // also :: and ::1
-  if (mapped || compatible) {
-    const std::uint32_t v4 = (std::uint32_t{bytes[12]} << 24) | (std::uint32_t{bytes[13]} << 16) |
-                             (std::uint32_t{bytes[14]} << 8) | bytes[15];
-    return is_private_v4(v4);
-  }
-  const bool unique_local = (bytes[0] & 0xfe) == 0xfc;
-  const bool link_local = bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
-  return unique_local || link_local;
-}
 
 }  // namespace
 
@@ -86,11 +53,9 @@ std::optional<Url> parse_url(std::string_view text) {
 bool is_private_host(std::string_view host) {
   std::string name = lower(host);
   while (name.ends_with('.')) name.pop_back();
-  if (name.starts_with('[') && name.ends_with(']')) {
-    const auto v6 = bu::parse_ipv6_address(bu::string_view(name.data() + 1, name.size() - 2));
-    return !v6 || is_private_v6(*v6);
-  }
-  if (const auto v4 = bu::parse_ipv4_address(name)) return is_private_v4(v4->to_uint());
+  if (name.starts_with('[') && name.ends_with(']'))
+    return !is_public_address(std::string_view(name).substr(1, name.size() - 2));
+  if (bu::parse_ipv4_address(name)) return !is_public_address(name);
   if (name.find('.') == std::string::npos) return true;
   // The system's resolver reads 127.1, 0x7f.1 and 2130706433 as addresses, so a last label that starts with a digit
   // is not taken for a public name.

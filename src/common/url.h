@@ -27,8 +27,8 @@ std::optional<Url> parse_url(std::string_view text);
 std::string percent_encode(std::string_view text);
 
 /// Whether a URL's host is this machine or inside a private network: localhost and names under it, loopback, private,
-/// link-local, shared and unspecified addresses of both families (also IPv4 inside IPv6), `.internal`, `.local`, and
-/// names without a dot. Looks at the text only; a public name may still resolve to a private address.
+/// link-local and every other address that is not public (ip_address.h), `.internal`, `.local`, and names without a
+/// dot. Looks at the text only; a public name may still resolve to a private address.
 bool is_private_host(std::string_view host);
 
 }  // namespace ee

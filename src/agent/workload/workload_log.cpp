@@ -8,20 +8,11 @@
 
 #include "agent/files.h"
 #include "attestation/tsm/emulated_tdx.h"
-#include "common/crypto.h"
 #include "common/json.h"
 #include "common/log.h"
 
 namespace ee::agent {
 namespace {
-
-struct MeasuredEvent {
-  std::string app;
-  std::string compose_sha256;
-  std::string deployment_id;
-  std::string op;
-};
-BOOST_DESCRIBE_STRUCT(MeasuredEvent, (), (app, compose_sha256, deployment_id, op))
 
 struct LogFile {
   std::vector<agent_api::WorkloadLogEntry> entries;
@@ -31,10 +22,12 @@ constexpr auto json_rules(json::For<LogFile>) {
   return std::array{json::field("entries").items(0, WorkloadLog::kMaxEntries)};
 }
 
-ByteArray<48> extended(const ByteArray<48>& value, const ByteArray<48>& digest) {
-  ByteVector both(value.begin(), value.end());
-  append(both, digest);
-  return sha384(both);
+/// The register after these entries.
+ByteArray<48> replayed(const std::vector<agent_api::WorkloadLogEntry>& entries) {
+  std::vector<std::string_view> payloads;
+  payloads.reserve(entries.size());
+  for (const agent_api::WorkloadLogEntry& entry : entries) payloads.push_back(entry.payload);
+  return attestation::replay_workload_log(payloads);
 }
 
 class KernelRegister final : public RuntimeRegister {
@@ -86,26 +79,11 @@ std::unique_ptr<RuntimeRegister> emulated_register([[maybe_unused]] attestation:
   return nullptr;
 }
 
-std::string workload_payload(bool deploy, const agent_api::DeploymentDocument& document) {
-  const MeasuredEvent event{.app = document.app.value_or(document.service),
-                            .compose_sha256 = document.compose_sha256,
-                            .deployment_id = document.deployment_id,
-                            .op = deploy ? "deploy" : "undeploy"};
-  return json::canonical_of(event).value_or("");  // texts only: it always has a canonical form
-}
-
-ByteArray<48> workload_digest(std::string_view payload) {
-  ByteVector input;
-  append(input, "easyenclave.workload.1");
-  input.push_back(0);
-  append(input, payload);
-  return sha384(input);
-}
-
-ByteArray<48> fold_workload_log(const std::vector<agent_api::WorkloadLogEntry>& entries) {
-  ByteArray<48> out{};
-  for (const agent_api::WorkloadLogEntry& entry : entries) out = extended(out, workload_digest(entry.payload));
-  return out;
+attestation::WorkloadEvent measured_event(bool deploy, const agent_api::DeploymentDocument& document) {
+  return {.app = document.app.value_or(document.service),
+          .compose_sha256 = document.compose_sha256,
+          .deployment_id = document.deployment_id,
+          .op = deploy ? attestation::WorkloadOp::deploy : attestation::WorkloadOp::undeploy};
 }
 
 WorkloadLog::WorkloadLog(std::unique_ptr<RuntimeRegister> rtmr3, std::string path, Board& board)
@@ -121,11 +99,11 @@ void WorkloadLog::load() {
     board_.fail_check("workload_log", slug(value.error().code));
     return;
   }
-  if (fold_workload_log(entries_) == *value) return;
+  if (replayed(entries_) == *value) return;
   // The process ended between writing the last entry and extending the register.
   auto without_last = entries_;
   if (!without_last.empty()) without_last.pop_back();
-  if (fold_workload_log(without_last) == *value) {
+  if (replayed(without_last) == *value) {
     entries_ = std::move(without_last);
     return;
   }
@@ -145,9 +123,10 @@ Result<void> WorkloadLog::measure(bool deploy, const agent_api::DeploymentDocume
     return fail(ErrorCode::internal_error, "the workload log is full; a reboot is required");
   }
   auto next = entries_;
-  next.push_back({.op = deploy ? "deploy" : "undeploy", .payload = workload_payload(deploy, document)});
+  next.push_back({.op = deploy ? "deploy" : "undeploy",
+                  .payload = attestation::workload_payload(measured_event(deploy, document))});
   if (auto saved = save(next); !saved) return saved;
-  if (auto done = rtmr3_->extend(workload_digest(next.back().payload)); !done) return done;
+  if (auto done = rtmr3_->extend(attestation::workload_digest(next.back().payload)); !done) return done;
   entries_ = std::move(next);
   if (entries_.size() >= kMaxEntries) board_.fail_check("reboot_required", "workload_log_full");
   return {};

@@ -7,6 +7,7 @@
 
 #include "agent/board.h"
 #include "attestation/tsm/quote_source.h"
+#include "attestation/workload_log.h"
 #include "common/agent_api.h"
 #include "common/bytes.h"
 #include "common/deployment_document.h"
@@ -31,13 +32,9 @@ inline constexpr std::string_view kKernelRegisterPath = "sys/class/misc/tdx_gues
 /// That of the emulator, if `quotes` is one; else null. `quotes` outlives it.
 std::unique_ptr<RuntimeRegister> emulated_register(attestation::QuoteSource& quotes);
 
-/// The text that is measured: RFC 8785 of `{"app","compose_sha256","deployment_id","op"}`. A deployment without an app
-/// is named by its service.
-std::string workload_payload(bool deploy, const agent_api::DeploymentDocument& document);
-/// SHA-384("easyenclave.workload.1" || 00 || payload).
-ByteArray<48> workload_digest(std::string_view payload);
-/// The register after these entries, from zero.
-ByteArray<48> fold_workload_log(const std::vector<agent_api::WorkloadLogEntry>& entries);
+/// What is measured of a document (attestation/workload_log.h has its text and digest). A deployment without an app is
+/// named by its service.
+attestation::WorkloadEvent measured_event(bool deploy, const agent_api::DeploymentDocument& document);
 
 /// What was measured into RTMR3 since the boot, 01 section 12.4. The entry is on tmpfs before the register changes, so
 /// that after a crash in between the two can be brought together again. Thread-safe.

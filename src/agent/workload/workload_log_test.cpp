@@ -12,6 +12,12 @@ namespace ee::agent {
 namespace {
 
 /// A register in memory, which can be switched off.
+ByteArray<48> replayed(const std::vector<agent_api::WorkloadLogEntry>& entries) {
+  std::vector<std::string_view> payloads;
+  for (const auto& entry : entries) payloads.emplace_back(entry.payload);
+  return attestation::replay_workload_log(payloads);
+}
+
 class FakeRegister final : public RuntimeRegister {
  public:
   explicit FakeRegister(ByteArray<48>& value, const bool& broken) : value_(value), broken_(broken) {}
@@ -50,9 +56,9 @@ class WorkloadLogTest : public ::testing::Test {
 };
 
 TEST_F(WorkloadLogTest, S01_ELOG_005_the_worked_vector_is_what_is_measured) {
-  const std::string payload = workload_payload(true, document());
+  const std::string payload = attestation::workload_payload(measured_event(true, document()));
   EXPECT_EQ(payload.size(), 168U);
-  EXPECT_EQ(to_hex(workload_digest(payload)),
+  EXPECT_EQ(to_hex(attestation::workload_digest(payload)),
             "f48c0b5d4e45c6f71b4f872114e44924c67b563ccce5d5568e2f9c9344df5742a54a58cfbc4154c38ebb2851621e0f67");
   const auto log = open();
   ASSERT_TRUE(log->measure(true, document()));
@@ -66,7 +72,7 @@ TEST_F(WorkloadLogTest, goes_on_after_a_restart) {
   const auto log = open();
   ASSERT_TRUE(log->measure(false, document()));
   EXPECT_EQ(log->entries().size(), 2U);
-  EXPECT_EQ(fold_workload_log(log->entries()), value_);
+  EXPECT_EQ(replayed(log->entries()), value_);
   EXPECT_TRUE(board_.health().checks.empty());
 }
 
@@ -77,7 +83,7 @@ TEST_F(WorkloadLogTest, an_entry_that_was_not_extended_is_taken_back) {
   broken_ = false;
   const auto log = open();
   EXPECT_EQ(log->entries().size(), 1U);
-  EXPECT_EQ(fold_workload_log(log->entries()), value_);
+  EXPECT_EQ(replayed(log->entries()), value_);
 }
 
 TEST_F(WorkloadLogTest, a_log_that_leads_elsewhere_is_told) {

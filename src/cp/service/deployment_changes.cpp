@@ -31,13 +31,7 @@ bool changes_nothing(const UpgradeRequest& request) {
 Result<IdempotentAnswer> Deployments::change(
     const DeploymentCall& call, const DeploymentId& id, std::string action,
     const std::function<Result<std::int64_t>(db::Transaction&, const DeploymentRow&)>& make) {
-  const auto account = parts_.database.read<AccountId>([&](db::Transaction& tx) -> Result<AccountId> {
-    auto row = owned(tx, call.principal, id);
-    if (!row) return std::unexpected(row.error());
-    return row->account_id;
-  });
-  if (!account) return std::unexpected(account.error());
-  const auto key = call.idempotent ? call.idempotent(*account) : Result<std::optional<IdempotentRequest>>();
+  const auto key = request_key(call, id);
   if (!key) return std::unexpected(key.error());
   std::optional<AgentId> agent;
   auto answer = idempotency_.run(*key, [&](db::Transaction& tx) -> Result<EffectAnswer> {

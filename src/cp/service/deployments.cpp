@@ -170,17 +170,22 @@ Result<DeploymentObject> Deployments::patch(const DeploymentCall& call, const De
   }
 }
 
-Result<IdempotentAnswer> Deployments::stop(const DeploymentCall& call, const DeploymentId& id,
-                                           const StopRequest& request) {
-  const bool admin = call.principal.kind == PrincipalKind::session && call.principal.is_admin;
-  if (request.force.value_or(false) && !admin) return fail(ErrorCode::admin_required);
+Result<std::optional<IdempotentRequest>> Deployments::request_key(const DeploymentCall& call, const DeploymentId& id) {
   const auto account = parts_.database.read<AccountId>([&](db::Transaction& tx) -> Result<AccountId> {
     auto row = owned(tx, call.principal, id);
     if (!row) return std::unexpected(row.error());
     return row->account_id;
   });
   if (!account) return std::unexpected(account.error());
-  const auto key = call.idempotent ? call.idempotent(*account) : Result<std::optional<IdempotentRequest>>();
+  if (!call.idempotent) return std::optional<IdempotentRequest>();
+  return call.idempotent(*account);
+}
+
+Result<IdempotentAnswer> Deployments::stop(const DeploymentCall& call, const DeploymentId& id,
+                                           const StopRequest& request) {
+  const bool admin = call.principal.kind == PrincipalKind::session && call.principal.is_admin;
+  if (request.force.value_or(false) && !admin) return fail(ErrorCode::admin_required);
+  const auto key = request_key(call, id);
   if (!key) return std::unexpected(key.error());
   std::optional<AgentId> agent;
   auto answer = idempotency_.run(*key, [&](db::Transaction& tx) -> Result<EffectAnswer> {

@@ -100,6 +100,8 @@ class Deployments {
 
   /// A change of the running revision.
   struct Change;
+  /// The request's idempotency key, of the account whose deployment it is. Errors: deployment_not_found, of the key.
+  Result<std::optional<IdempotentRequest>> request_key(const DeploymentCall& call, const DeploymentId& id);
   Result<IdempotentAnswer> change(
       const DeploymentCall& call, const DeploymentId& id, std::string action,
       const std::function<Result<std::int64_t>(db::Transaction&, const DeploymentRow&)>& make);
