@@ -98,7 +98,8 @@ struct LogRequest {
 };
 
 Result<LogRequest> read_log_request(std::string_view text, UtcTime now) {
-  const auto query = read_query(text, {"container", "since", "until", "tail", "stream", "q", "follow"});
+  const auto query =
+      read_query(text, {"deployment_id", "container", "since", "until", "tail", "stream", "q", "follow"});
   if (!query) return fail(query.error());
   const auto value = [&](const char* name) -> const std::string* {
     const auto found = query->find(name);
@@ -106,6 +107,10 @@ Result<LogRequest> read_log_request(std::string_view text, UtcTime now) {
   };
   LogRequest out;
   out.query.tail = kDefaultTail;
+  if (const auto* deployment = value("deployment_id")) {
+    if (!is_uuid(*deployment)) return invalid("deployment_id");
+    out.query.deployment_id = *deployment;
+  }
   if (const auto* container = value("container")) {
     out.agent = *container == kAgentContainer;
     if (!out.agent && !is_dns_label(*container)) return invalid("container");

@@ -186,11 +186,17 @@ TEST_F(WorkloadApiTest, logs_are_filtered_bounded_and_end_with_a_record) {
   const std::string all = call("GET", "logs").body;
   EXPECT_NE(all.find("other"), std::string::npos);
   EXPECT_EQ(call("GET", "logs", "", "Bearer logs").body.find("other"), std::string::npos) << "another deployment's";
+  const std::string of_e = call("GET", "logs", std::string("deployment_id=") + kDeploymentE).body;
+  EXPECT_NE(of_e.find("other"), std::string::npos);
+  EXPECT_EQ(of_e.find("hello"), std::string::npos) << "lines of a deployment that ran here before";
+  EXPECT_EQ(call("GET", "logs", std::string("deployment_id=") + kDeploymentE, "Bearer logs").body.find("other"),
+            std::string::npos)
+      << "a token names the deployment, not its holder";
   EXPECT_NE(call("GET", "logs", "container=_agent").body.find("agent line"), std::string::npos);
   EXPECT_EQ(call("GET", "logs", "container=_agent", "Bearer logs").status, 403);
   EXPECT_EQ(call("GET", "logs", "q=hel%6Co&since=5m&tail=1").body.find("hello") != std::string::npos, true);
-  for (const char* bad : {"tail=0", "tail=10001", "stream=x", "since=yesterday", "follow=maybe", "x=1", "tail=1&tail=2",
-                          "container=..%2f", "q=%zz"})
+  for (const char* bad : {"deployment_id=x", "tail=0", "tail=10001", "stream=x", "since=yesterday", "follow=maybe",
+                          "x=1", "tail=1&tail=2", "container=..%2f", "q=%zz"})
     EXPECT_EQ(call("GET", "logs", bad).status, 400) << bad;
 }
 

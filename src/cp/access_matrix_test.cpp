@@ -122,6 +122,7 @@ constexpr Expected kExpected[] = {
     {"GET /api/v1/deployments/{deployment_id}", "-syy-y"},
     {"GET /api/v1/deployments/{deployment_id}/revisions", "-syy-y"},
     {"GET /api/v1/deployments/{deployment_id}/events", "-syy-y"},
+    {"GET /api/v1/deployments/{deployment_id}/logs", "-syy-y"},
     {"PATCH /api/v1/deployments/{deployment_id}", "-syy-y", Scope::deploy},
     {"POST /api/v1/deployments/{deployment_id}/stop", "-syy-y", Scope::deploy},
     {"POST /api/v1/deployments/{deployment_id}/upgrade", "-syy-y", Scope::deploy},

@@ -88,6 +88,42 @@ TEST_F(DeploymentAgentsTest, TheTenantReadsItsLinesAndTheOperatorDoesNot) {
   EXPECT_EQ(console.status, 201) << console.body;
 }
 
+TEST_F(DeploymentAgentsTest, TheOwnerReadsTheLinesOfADeploymentAndTheEndOfOneThatFailed) {
+  FakeAgent& agent = join();
+  const Made other = make("other");
+  const std::string id = deploy_one();
+  start(id);
+  agent.script.logs = R"({"at":"2026-01-01T00:00:00.000Z","container":"web","stream":"stdout","line":"one"})"
+                      "\n"
+                      R"({"end":true,"dropped":2})"
+                      "\n";
+  const std::string path = "/api/v1/deployments/" + id + "/logs";
+  const TestAnswer lines = as(account.key, "GET", path + "?tail=5");
+  ASSERT_EQ(lines.status, 200) << lines.body;
+  EXPECT_EQ(lines.body, R"({"items":[{"at":"2026-01-01T00:00:00.000Z","agent_id":")" + agent.id() +
+                            R"(","deployment_id":")" + id +
+                            R"(","container":"web","stream":"stdout","line":"one","truncated":false}],)"
+                            R"("truncated":false,"dropped":2})");
+  EXPECT_EQ(as(other.key, "GET", path).code(), "deployment_not_found");
+  EXPECT_EQ(as(account.key, "GET", path + "?tail=0").code(), "invalid_request");
+  agent.script.unreachable = true;
+  EXPECT_EQ(as(account.key, "GET", path).code(), "agent_unreachable");
+  agent.script.unreachable = false;
+
+  ASSERT_EQ(agent.report(agent_api::WorkloadPhase::failed, "container_exited").status, 200);
+  reconcile();
+  ASSERT_EQ(state(id), "failed");
+  EXPECT_EQ(as(account.key, "GET", path).status, 410) << "nothing was kept";
+  cp.execute("UPDATE deployments SET log_tail=:tail WHERE id=:id",
+             {{"tail", to_base64(bytes_of(std::string_view("web: it: broke\nweb: bye\n")))}, {"id", id}});
+  const auto kept = body_of(as(account.key, "GET", path));
+  ASSERT_EQ(kept.at("items").as_array().size(), 2U);
+  EXPECT_EQ(text(kept.at("items").at(0), "line"), "it: broke");
+  EXPECT_EQ(text(kept.at("items").at(0), "container"), "web");
+  EXPECT_TRUE(kept.at("truncated").as_bool());
+  EXPECT_EQ(as(other.key, "GET", path).code(), "deployment_not_found");
+}
+
 TEST_F(DeploymentAgentsTest, ARegistrationAnswersWhatItsReportMadeOfTheAgent) {
   FakeAgent& agent = join();
   const std::string id = deploy_one();

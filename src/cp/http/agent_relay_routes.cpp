@@ -64,6 +64,35 @@ net::Response get_logs(AgentRelayRoutes& context, const Call& call, bool mine) {
                    call.request.request_id);
 }
 
+net::Response get_deployment_logs(AgentRelayRoutes& context, const Call& call) {
+  const std::string& request_id = call.request.request_id;
+  const auto wanted = logs_wanted(call.request);
+  if (!wanted) return error_answer(wanted.error(), request_id);
+  const DeploymentId id{std::string(call.request.param("deployment_id"))};
+  const auto row = context.deployments.row(call.principal, id);
+  if (!row) return error_answer(row.error(), request_id);
+  if (is_final(row->state)) {
+    const auto kept = row->log_tail ? parse_log_tail(*row->log_tail, id.str()) : std::nullopt;
+    if (!kept) return error_answer(Error{.code = ErrorCode::logs_gone}, request_id);
+    return json_answer(200, *kept);
+  }
+  DeploymentLogs out;
+  if (!row->agent_id) return json_answer(200, out);
+  auto lines = context.relay.deployment_logs(*row->agent_id, id, *wanted, call.request.stop);
+  if (!lines) return error_answer(lines.error(), request_id);
+  out.truncated = lines->truncated;
+  out.dropped = lines->dropped;
+  for (AgentLogLine& line : lines->items)
+    out.items.push_back({.at = std::move(line.at),
+                         .agent_id = row->agent_id->str(),
+                         .deployment_id = id.str(),
+                         .container = std::move(line.container),
+                         .stream = std::move(line.stream),
+                         .line = std::move(line.line),
+                         .truncated = line.truncated});
+  return json_answer(200, out);
+}
+
 net::Response get_stats(AgentRelayRoutes& context, const Call& call, bool mine) {
   const auto query = Query::parse(call.request.query, {"live"});
   if (!query) return error_answer(query.error(), call.request.request_id);
@@ -121,15 +150,22 @@ void add_agent_relay_routes(std::vector<Route>& table, AgentRelayRoutes& context
     }
   };
   const std::string text = R"({"type":"string"})";
+  const std::vector<QueryParameter> which = {
+      {"container", text, "One container; `_agent`: the agent itself."},
+      {"since", text, "A time, or a span such as `5m`."},
+      {"tail", R"({"type":"integer","minimum":1,"maximum":5000,"default":200})", "The newest lines."},
+      {"max_bytes", R"({"type":"integer","minimum":1,"maximum":1048576,"default":1048576})",
+       "Older lines that do not fit are left out."}};
   add("/api/v1/agents/{agent_id}/logs", "/api/v1/me/agents/{agent_id}/logs",
       read("Lines of what the agent runs, for the account of the deployment; of the agent itself for administrators.",
-           {{"container", text, "One container; `_agent`: the agent itself."},
-            {"since", text, "A time, or a span such as `5m`."},
-            {"tail", R"({"type":"integer","minimum":1,"maximum":5000,"default":200})", "The newest lines."},
-            {"max_bytes", R"({"type":"integer","minimum":1,"maximum":1048576,"default":1048576})",
-             "Older lines that do not fit are left out."}},
-           {200, "The lines, the oldest first.", answer_schema<AgentLogs>()}),
+           which, {200, "The lines, the oldest first.", answer_schema<AgentLogs>()}),
       get_logs);
+  Route of_deployment = read("What a deployment writes; of one that failed, the end of it.", which,
+                             {200, "The lines, the oldest first.", answer_schema<DeploymentLogs>()});
+  of_deployment.pattern = "/api/v1/deployments/{deployment_id}/logs";
+  of_deployment.doc.tag = "deployments";
+  of_deployment.handle = [&context](const Call& call) { return get_deployment_logs(context, call); };
+  table.push_back(std::move(of_deployment));
   add("/api/v1/agents/{agent_id}/stats", "/api/v1/me/agents/{agent_id}/stats",
       read("The agent's last statistics, or what it says now.",
            {{"live", R"({"type":"boolean","default":false})", "Asks the agent."}},

@@ -135,6 +135,7 @@ Result<AgentAnswer> AgentClient::logs(const AgentRow& agent, const AgentLogQuery
   std::optional<std::int64_t> tail = query.tail;
   for (bool shortened = false;; shortened = true) {
     std::string target = std::string(kPrefix) + "/logs";
+    add_to_query(target, "deployment_id", query.deployment_id);
     add_to_query(target, "container", query.container);
     add_to_query(target, "since", query.since);
     add_to_query(target, "until", query.until);

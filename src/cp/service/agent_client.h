@@ -25,8 +25,9 @@ struct AgentAnswer {
 
 /// Which lines of a container's log are asked for (02 section 15.3). Empty members are left out.
 struct AgentLogQuery {
-  std::string container = {};  ///< `_agent`: the agent's own lines
-  std::string since = {};      ///< RFC 3339, or a span such as `5m`
+  std::string deployment_id = {};  ///< its lines alone: an agent keeps those of earlier ones for an hour
+  std::string container = {};      ///< `_agent`: the agent's own lines
+  std::string since = {};          ///< RFC 3339, or a span such as `5m`
   std::string until = {};
   std::optional<std::int64_t> tail = {};  ///< 1..10000
   std::string stream = {};                ///< `stdout` or `stderr`

@@ -5,7 +5,9 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
+#include "common/bytes.h"
 #include "common/jose.h"
+#include "common/utf8.h"
 
 namespace ee::cp {
 namespace {
@@ -96,6 +98,30 @@ Result<AgentLogs> parse_agent_logs(std::string_view ndjson, std::size_t max_byte
   return logs;
 }
 
+std::optional<DeploymentLogs> parse_log_tail(std::string_view log_tail, const std::string& deployment_id) {
+  const auto bytes = from_base64(log_tail);
+  if (!bytes) return std::nullopt;
+  const std::string text(bytes->begin(), bytes->end());
+  if (!is_utf8(text)) return std::nullopt;
+  DeploymentLogs out{.items = {}, .truncated = true};
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const std::size_t colon = line.find(": ");
+    const std::string_view container = colon == std::string_view::npos ? std::string_view() : line.substr(0, colon);
+    if (colon != std::string_view::npos) line.remove_prefix(colon + 2);
+    out.items.push_back({.at = {},
+                         .agent_id = {},
+                         .deployment_id = deployment_id,
+                         .container = std::string(container),
+                         .stream = {},
+                         .line = std::string(line)});
+  }
+  return out;
+}
+
 Result<AgentStanding> AgentRelay::standing(const AgentScope& scope, const AgentId& id) {
   return parts_.database.read<AgentStanding>(
       [&](db::Transaction& tx) { return standing_of(tx, parts_.deployments, scope, id); });
@@ -108,12 +134,29 @@ Result<AgentLogs> AgentRelay::logs(const AgentScope& scope, const AgentId& id, c
   // Whoever only owns the machine learns nothing of what runs on it, not even that there are lines.
   if (!scope.all && !found->tenant) return fail(ErrorCode::agent_not_found);
   if (!scope.all && wanted.container == kAgentLines) return fail(ErrorCode::admin_required);
+  if (scope.all) return ask(found->agent, "", wanted, std::move(stop));
+  auto logs = ask(found->agent, found->agent.current_deployment_id->str(), wanted, std::move(stop));
+  if (logs) std::erase_if(logs->items, [](const AgentLogLine& l) { return l.container == kAgentLines; });
+  return logs;
+}
+
+Result<AgentLogs> AgentRelay::deployment_logs(const AgentId& id, const DeploymentId& deployment,
+                                              const AgentLogsWanted& wanted, std::stop_token stop) {
+  const auto agent =
+      parts_.database.read<std::optional<AgentRow>>([&](db::Transaction& tx) { return AgentStore().get(tx, id); });
+  if (!agent) return std::unexpected(agent.error());
+  if (!*agent) return fail(ErrorCode::agent_unreachable);
+  return ask(**agent, deployment.str(), wanted, std::move(stop));
+}
+
+Result<AgentLogs> AgentRelay::ask(const AgentRow& agent, const std::string& deployment, const AgentLogsWanted& wanted,
+                                  std::stop_token stop) {
   const auto answer = parts_.client.logs(
-      found->agent, {.container = wanted.container, .since = wanted.since, .tail = wanted.tail}, std::move(stop));
+      agent, {.deployment_id = deployment, .container = wanted.container, .since = wanted.since, .tail = wanted.tail},
+      std::move(stop));
   if (!answer) return std::unexpected(answer.error());
   if (answer->status != 200) return fail(refusal_of(answer->status));
   auto logs = parse_agent_logs(answer->body, wanted.max_bytes);
-  if (logs && !scope.all) std::erase_if(logs->items, [](const AgentLogLine& l) { return l.container == kAgentLines; });
   if (logs && answer->shortened) logs->truncated = true;
   return logs;
 }

@@ -109,6 +109,9 @@ TEST_F(AgentRelayTest, S02_OWN_007_the_operator_sees_no_tenants_lines) {
 
   const auto logs = relay_.logs(of(kTenant), agent_.id, {}, {});
   ASSERT_TRUE(logs) << logs.error().detail;
+  ASSERT_EQ(agent_http_.calls().size(), 1U);
+  EXPECT_NE(agent_http_.calls()[0].url.find("deployment_id=" + agent_.current_deployment_id->str()), std::string::npos)
+      << "lines of an earlier tenant are still kept there: " << agent_http_.calls()[0].url;
   EXPECT_EQ(logs->items.size(), 2U);
   EXPECT_EQ(logs->items[1].line, "two");
   EXPECT_TRUE(logs->items[1].truncated);

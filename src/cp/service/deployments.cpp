@@ -138,6 +138,10 @@ Result<std::vector<RevisionObject>> Deployments::revisions(const Principal& prin
       });
 }
 
+Result<DeploymentRow> Deployments::row(const Principal& principal, const DeploymentId& id) {
+  return parts_.database.read<DeploymentRow>([&](db::Transaction& tx) { return owned(tx, principal, id); });
+}
+
 Result<std::vector<DeploymentEventRow>> Deployments::events(const Principal& principal, const DeploymentId& id,
                                                             std::int64_t after_seq, std::int64_t limit) {
   return parts_.database.read<std::vector<DeploymentEventRow>>(

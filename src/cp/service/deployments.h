@@ -62,6 +62,8 @@ class Deployments {
   };
   Result<Page<Mine>> mine(const Principal& principal, const std::optional<std::string>& relation,
                           const PageRequest& page);
+  /// The row, for what looks at more than its object. Errors: `deployment_not_found`.
+  Result<DeploymentRow> row(const Principal& principal, const DeploymentId& id);
   Result<std::vector<RevisionObject>> revisions(const Principal& principal, const DeploymentId& id);
   Result<std::vector<DeploymentEventRow>> events(const Principal& principal, const DeploymentId& id,
                                                  std::int64_t after_seq, std::int64_t limit);
