@@ -4,6 +4,7 @@
 #include <boost/json/object.hpp>
 
 #include "agent/proc_text.h"
+#include "agent/signed_token.h"
 #include "common/bytes.h"
 #include "common/crypto.h"
 #include "common/jose.h"
@@ -61,14 +62,7 @@ bool ProxyAssertions::accepts(std::string_view token, const ServedWorkload& serv
 bool ProxyAssertions::verify(std::string_view text, Good& good) const {
   const auto session = board_.session();
   if (!session) return false;
-  const auto token = jose::UnverifiedToken::parse(text, {.algorithms = {jose::Algorithm::eddsa},
-                                                         .types = {std::string(kType)},
-                                                         .max_bytes = kMaxTokenBytes,
-                                                         .max_members = 32});
-  if (!token || jose::text_member(token->header(), "typ") != kType) return false;
-  const ByteArray<32>* key = session->signers.find(token->kid());
-  if (key == nullptr) return false;
-  const auto verified = token->verify(jose::PublicKey::from_ed25519(*key));
+  const auto verified = verified_token(text, "", kType, *session);
   if (!verified) return false;
   const auto& claims = verified->claims();
   const auto audience = jose::text_member(claims, "aud");
