@@ -148,9 +148,7 @@ Result<void> DeploymentReports::hear_own(db::Transaction& tx, const DeploymentRo
   };
   if (deployment.state == S::stopping) {
     if (report.phase == Phase::stopped) return only(E::stop_confirmed);
-    DeploymentRow after = deployment;  // it still runs: ask again
-    after.next_action_at = std::min(after.next_action_at.value_or(now), now + Seconds(15));
-    return {};
+    return {};  // it still runs: the reconciler asks again by itself
   }
   inputs.of_target = report.revision == deployment.target_revision;
   if (report.revision > deployment.target_revision || (!inputs.of_target && deployment.state != S::updating)) {
