@@ -82,8 +82,8 @@ void make_contexts(App::Parts& parts) {
                                                                    return parts.snapshot()->flag(
                                                                        Setting::agents_destructive_requires_oidc);
                                                                  }});
-  parts.agent_relay_routes = std::make_unique<AgentRelayRoutes>(AgentRelayRoutes{
-      .relay = *parts.agent_relay, .console = *parts.console_access});
+  parts.agent_relay_routes = std::make_unique<AgentRelayRoutes>(
+      AgentRelayRoutes{.relay = *parts.agent_relay, .console = *parts.console_access});
   parts.deployment_routes = std::make_unique<DeploymentRoutes>(DeploymentRoutes{.deployments = *parts.deployments,
                                                                                 .jobs = *parts.deployment_jobs,
                                                                                 .channel = *parts.deployment_channel,

@@ -44,7 +44,7 @@ Result<std::vector<std::string>> setting_objects(App::Parts& parts) {
 
 void add_metrics(App::Parts& parts) {
   const auto bytes = parts.metrics.gauge("ee_log_buffer_bytes", "Kept log records, in bytes.");
-  const auto dropped = parts.metrics.gauge("ee_log_buffer_dropped_total", "Log records that are no longer kept.");
+  const auto dropped = parts.metrics.gauge("ee_log_buffer_dropped", "Log records that are no longer kept.");
   const auto followers = parts.metrics.gauge("ee_log_followers", "Event streams that are open.",
                                              {{.name = "stream", .values = {"control_plane", "deployments"}}});
   const auto exports = parts.metrics.gauge("ee_log_exports_running", "Exports under way.");
@@ -61,23 +61,24 @@ void add_metrics(App::Parts& parts) {
 
 void build_logs(App::Parts& parts) {
   AppWorld& world = parts.world;
-  parts.logs = world.logs ? world.logs
-                          : std::make_shared<LogBuffer>(static_cast<std::size_t>(parts.config.log_buffer_lines));
+  parts.logs =
+      world.logs ? world.logs : std::make_shared<LogBuffer>(static_cast<std::size_t>(parts.config.log_buffer_lines));
   if (world.streams == nullptr) parts.agent_streams = std::make_unique<net::CurlHttpStreams>();
   parts.container_logs = std::make_unique<ContainerLogs>(ContainerLogs::Parts{.database = *parts.database,
                                                                               .deployments = *parts.deployments,
                                                                               .services = *parts.services,
                                                                               .client = *parts.agent_client});
-  parts.log_export = std::make_unique<LogExport>(LogExport::Parts{.database = *parts.database,
-                                                                  .buffer = *parts.logs,
-                                                                  .containers = *parts.container_logs,
-                                                                  .agents = *parts.agents,
-                                                                  .jobs = [&parts] { return job_objects(parts); },
-                                                                  .settings = [&parts] { return setting_objects(parts); },
-                                                                  .clock = world.clock,
-                                                                  .random = world.random,
-                                                                  .replica = parts.boot_id,
-                                                                  .version = std::string(kProgramVersion)});
+  parts.log_export =
+      std::make_unique<LogExport>(LogExport::Parts{.database = *parts.database,
+                                                   .buffer = *parts.logs,
+                                                   .containers = *parts.container_logs,
+                                                   .agents = *parts.agents,
+                                                   .jobs = [&parts] { return job_objects(parts); },
+                                                   .settings = [&parts] { return setting_objects(parts); },
+                                                   .clock = world.clock,
+                                                   .random = world.random,
+                                                   .replica = parts.boot_id,
+                                                   .version = std::string(kProgramVersion)});
   parts.log_streams = std::make_unique<EventStreams>(
       world.clock, EventStreams::Limits{.total = kLogFollowers, .longest = kLongestFollow});
   parts.logs->listen(parts.log_streams->waker());

@@ -11,18 +11,19 @@ namespace ee::testing {
 namespace {
 
 std::string line_of(const std::string& at, const std::string& text, const std::string& container = "web") {
-  return R"({"at":"2026-01-01T00:00:)" + at + R"(Z","container":")" + container +
-         R"(","stream":"stdout","line":")" + text + "\"}\n";
+  return R"({"at":"2026-01-01T00:00:)" + at + R"(Z","container":")" + container + R"(","stream":"stdout","line":")" +
+         text + "\"}\n";
 }
 const std::string kEnd = "{\"end\":true,\"dropped\":0}\n";
 
 class ContainerLogsTest : public DeploymentFixture {
  protected:
-  ContainerLogsTest() : DeploymentFixture([this] {
-        auto wanted = options();
-        wanted.streams = &streams;
-        return wanted;
-      }()) {}
+  ContainerLogsTest()
+      : DeploymentFixture([this] {
+          auto wanted = options();
+          wanted.streams = &streams;
+          return wanted;
+        }()) {}
 
   FakeAgent& join() {
     FakeAgent& agent = agents.add();
@@ -64,8 +65,8 @@ class ContainerLogsTest : public DeploymentFixture {
     auto call = next_call(index);
     EXPECT_TRUE(call) << index;
     if (call)
-      EXPECT_TRUE(FakeHttpStreams::head(*call, 200,
-                                        {{"X-EE-Agent", agent.id()}, {"Content-Type", "application/x-ndjson"}}));
+      EXPECT_TRUE(
+          FakeHttpStreams::head(*call, 200, {{"X-EE-Agent", agent.id()}, {"Content-Type", "application/x-ndjson"}}));
     return call;
   }
 
@@ -205,7 +206,8 @@ TEST_F(ContainerLogsTest, S03_LOG_002_credentials_in_lines_are_masked) {
   const std::string id = deploy_one();
   start(id);
   const std::string secret = "ee_live_abcdefghijklmnop_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefg2pz6nI";
-  agent.script.logs = line_of("01.000", "key " + secret + " used") + line_of("02.000", "\\u001b[31mred\\r\\nnext") + kEnd;
+  agent.script.logs =
+      line_of("01.000", "key " + secret + " used") + line_of("02.000", "\\u001b[31mred\\r\\nnext") + kEnd;
   for (const char* format : {"json", "ndjson", "text"}) {
     const TestAnswer answer = read("deployment_id=" + id + "&format=" + format);
     ASSERT_EQ(answer.status, 200);
@@ -367,8 +369,8 @@ TEST_F(ContainerLogsTest, OfWhatHasEndedTheEndIsKept) {
 TEST(AgentFeed, KeepsABoundedNumberOfLinesAndCountsTheRest) {
   const AgentId agent("0190a000-0000-7000-8000-0000000000a1");
   cp::AgentFeed feed(agent, [] {});
-  ASSERT_TRUE(feed.head({.status = 200,
-                         .headers = {{"x-ee-agent", agent.str()}, {"content-type", "application/x-ndjson; charset=x"}}}));
+  ASSERT_TRUE(feed.head(
+      {.status = 200, .headers = {{"x-ee-agent", agent.str()}, {"content-type", "application/x-ndjson; charset=x"}}}));
   for (int i = 0; i < 2500; ++i) ASSERT_TRUE(feed.bytes(line_of("01.000", std::to_string(i))));
   auto taken = feed.take();
   EXPECT_EQ(taken.lines.size(), 1000U);

@@ -57,12 +57,13 @@ std::map<std::string, std::string> members_of(const std::string& tar) {
 
 class LogExportTest : public DeploymentFixture {
  protected:
-  LogExportTest() : DeploymentFixture([this] {
-        auto wanted = options();
-        wanted.environment["STRIPE_SECRET_KEY"] = "sk_test_51HCOXXAaYYbbiuYYuu990011";
-        wanted.logs = buffer;
-        return wanted;
-      }()) {
+  LogExportTest()
+      : DeploymentFixture([this] {
+          auto wanted = options();
+          wanted.environment["STRIPE_SECRET_KEY"] = "sk_test_51HCOXXAaYYbbiuYYuu990011";
+          wanted.logs = buffer;
+          return wanted;
+        }()) {
     token = cp.admin_token();
   }
   static std::string request(const std::string& path, const std::string& key) {
@@ -98,8 +99,8 @@ TEST_F(LogExportTest, S03_LOG_006_an_archive_of_everything_in_which_an_agent_die
   agent_of(two).script.logs = line_of("it breaks off here");  // no end: it died in the middle
   write("something happened", {{"deployment_id", one}, {"key", kSecret}});
 
-  const RawResponse answer = fetch(
-      "/api/v1/logs/export?since=7d&include=control_plane,containers,deployments,agents,jobs,settings", token);
+  const RawResponse answer =
+      fetch("/api/v1/logs/export?since=7d&include=control_plane,containers,deployments,agents,jobs,settings", token);
   ASSERT_EQ(answer.status, 200) << answer.body;
   EXPECT_EQ(answer.header("Content-Type"), "application/gzip");
   EXPECT_EQ(answer.header("Transfer-Encoding"), "chunked");
@@ -222,10 +223,10 @@ TEST_F(LogExportTest, AnOwnerExportsItsDeploymentAlone) {
 TEST_F(LogExportTest, ParametersAreChecked) {
   const std::string id = "0190a000-0000-7000-8000-0000000000d1";
   std::string many;
-  for (int i = 0; i < 21; ++i)
-    many += "&deployment_id=0190a000-0000-7000-8000-0000000000" + std::to_string(10 + i);
-  for (const std::string& bad : {std::string("include=secrets"), std::string("format=zip"), std::string("since=x"),
-                                 std::string("min_level=x"), std::string("deployment_id=7"), std::string("tail=5"), many})
+  for (int i = 0; i < 21; ++i) many += "&deployment_id=0190a000-0000-7000-8000-0000000000" + std::to_string(10 + i);
+  for (const std::string& bad :
+       {std::string("include=secrets"), std::string("format=zip"), std::string("since=x"), std::string("min_level=x"),
+        std::string("deployment_id=7"), std::string("tail=5"), many})
     EXPECT_EQ(as(token, "GET", "/api/v1/logs/export?" + bad).code(), "invalid_request") << bad;
   EXPECT_EQ(audited("logs_exported"), 0);
   const RawResponse none = fetch("/api/v1/logs/export?format=ndjson&include=deployments&deployment_id=" + id, token);

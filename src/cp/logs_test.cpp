@@ -37,11 +37,12 @@ struct KeptLogsFirst {
 
 class LogsTest : public KeptLogsFirst, public DeploymentFixture {
  protected:
-  LogsTest() : DeploymentFixture([this] {
-        auto wanted = options();
-        wanted.logs = kept.buffer;
-        return wanted;
-      }()) {
+  LogsTest()
+      : DeploymentFixture([this] {
+          auto wanted = options();
+          wanted.logs = kept.buffer;
+          return wanted;
+        }()) {
     token = cp.admin_token();
   }
   static constexpr const char* kPath = "/api/v1/logs/control-plane";
@@ -108,9 +109,9 @@ TEST_F(LogsTest, S03_LOG_001_lists_by_filter_and_page) {
   EXPECT_EQ(list("?order=desc&cursor=" + cursor).code(), "invalid_cursor") << "of the other direction";
   EXPECT_TRUE(page(mine + "&limit=3").at("next_cursor").is_null());
 
-  for (const char* bad : {"?min_level=loud", "?since=yesterday", "?until=5", "?since=-5m", "?since=99999999d", "?limit=0",
-                          "?limit=1001", "?limit=x", "?order=up", "?agent_id=7", "?deployment_id=..", "?level=info",
-                          "?follow=maybe", "?q=%zz"}) {
+  for (const char* bad :
+       {"?min_level=loud", "?since=yesterday", "?until=5", "?since=-5m", "?since=99999999d", "?limit=0", "?limit=1001",
+        "?limit=x", "?order=up", "?agent_id=7", "?deployment_id=..", "?level=info", "?follow=maybe", "?q=%zz"}) {
     EXPECT_EQ(list(bad).status, 400) << bad;
     EXPECT_EQ(list(bad).code(), "invalid_request") << bad;
   }
@@ -196,7 +197,8 @@ TEST_F(LogsTest, S03_LOG_003_a_slow_reader_gets_a_gap_and_the_newest) {
   std::string out;
   EXPECT_EQ(source.pull(out, 1000), cp::EventSource::State::waiting);
   for (int i = 1; i <= 2500; ++i)
-    buffer.write({.at = from_unix_ms(0), .level = log::Level::info, .component = "c", .message = std::to_string(i)}, "");
+    buffer.write({.at = from_unix_ms(0), .level = log::Level::info, .component = "c", .message = std::to_string(i)},
+                 "");
   std::size_t events = 0;
   for (auto state = cp::EventSource::State::more; state == cp::EventSource::State::more;) {
     out.clear();

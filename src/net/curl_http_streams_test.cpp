@@ -88,9 +88,7 @@ class CurlHttpStreamsTest : public ::testing::Test {
     server_ = Server::start({}, application_, clock_, random_).value();
   }
   ~CurlHttpStreamsTest() override { gate_.open(); }
-  HttpClientRequest get(const std::string& path) {
-    return {.url = server_->url() + path, .total_timeout = 60s};
-  }
+  HttpClientRequest get(const std::string& path) { return {.url = server_->url() + path, .total_timeout = 60s}; }
 
   FakeClock clock_;
   FakeRandom random_;

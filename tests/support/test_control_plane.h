@@ -49,7 +49,7 @@ class TestControlPlane {
     std::function<void()> before_deposit_post = {};
     std::shared_ptr<cp::LogBuffer> logs = {};  ///< a logger's sink; else an empty one
     HttpStreams* streams = nullptr;            ///< agents' logs that are followed
-    bool run_jobs = false;  ///< as they are in a process; else a test calls single passes
+    bool run_jobs = false;                     ///< as they are in a process; else a test calls single passes
   };
   TestControlPlane() : TestControlPlane(Options()) {}
   explicit TestControlPlane(Options options) : options_(std::move(options)) { start(); }

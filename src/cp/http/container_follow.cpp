@@ -152,11 +152,10 @@ void ContainerFollow::open(Agent& agent) {
   if (!request) return agent.feed->end(HttpFailure::connect);
   request->total_timeout = kStreamLife;
   const std::shared_ptr<AgentFeed> feed = agent.feed;
-  agent.stream = parts_.streams.open(
-      std::move(*request), kFirstByte,
-      {.on_head = [feed](const HttpClientResponse& head) { return feed->head(head); },
-       .on_bytes = [feed](std::string_view bytes) { return feed->bytes(bytes); },
-       .on_end = [feed](std::optional<HttpFailure> failure) { feed->end(failure); }});
+  agent.stream = parts_.streams.open(std::move(*request), kFirstByte,
+                                     {.on_head = [feed](const HttpClientResponse& head) { return feed->head(head); },
+                                      .on_bytes = [feed](std::string_view bytes) { return feed->bytes(bytes); },
+                                      .on_end = [feed](std::optional<HttpFailure> failure) { feed->end(failure); }});
   if (!agent.stream) feed->end(HttpFailure::connect);
 }
 

@@ -75,8 +75,8 @@ class RepeatFilter {
 
 /// Followed container logs as events (03 section 10.2): a message per line, `error` for an agent that cannot be read
 /// (once, until it can be read again), `gap` for lines that the reader was too slow for. Each agent's stream lasts five
-/// minutes at most and is opened again where it was; a deployment that moves is followed to its new agent. Ends when all
-/// that was selected is final.
+/// minutes at most and is opened again where it was; a deployment that moves is followed to its new agent. Ends when
+/// all that was selected is final.
 class ContainerFollow final : public EventSource {
  public:
   static constexpr Milliseconds kLook{2'000};

@@ -10,8 +10,8 @@ namespace ee::cp {
 
 DeploymentEventObject event_object(const DeploymentEventRow& row);
 
-/// What happens to a deployment as events (03 section 3.1): the id is the event's number, and the stream ends behind the
-/// final one.
+/// What happens to a deployment as events (03 section 3.1): the id is the event's number, and the stream ends behind
+/// the final one.
 class DeploymentEventsSource final : public EventSource {
  public:
   static constexpr std::int64_t kBatch = 100;

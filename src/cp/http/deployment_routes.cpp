@@ -296,11 +296,12 @@ void add_deployment_routes(std::vector<Route>& table, DeploymentRoutes& context)
            {.summary = "What it ran and runs, oldest first.",
             .tag = tag,
             .answers = {{200, "All of them.", answer_schema<RevisionPage>()}}});
-  add_read("/api/v1/deployments/{deployment_id}/events", bound(get_events),
-           {.summary = "What happened to it, oldest first; as events with `Accept: text/event-stream`, until it is final.",
-            .tag = tag,
-            .query = {{"after_seq", R"({"type":"integer","minimum":0,"default":0})", "Those after this number."}},
-            .answers = {{200, "At most 1000.", answer_schema<EventPage>()}}});
+  add_read(
+      "/api/v1/deployments/{deployment_id}/events", bound(get_events),
+      {.summary = "What happened to it, oldest first; as events with `Accept: text/event-stream`, until it is final.",
+       .tag = tag,
+       .query = {{"after_seq", R"({"type":"integer","minimum":0,"default":0})", "Those after this number."}},
+       .answers = {{200, "At most 1000.", answer_schema<EventPage>()}}});
   table.back().also_answers = "text/event-stream";
   add_write("PATCH", "/api/v1/deployments/{deployment_id}", bound(patch_deployment),
             {.summary = "Changes when it ends and what happens when its agent is lost.",

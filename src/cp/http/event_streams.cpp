@@ -115,11 +115,10 @@ Result<net::Response> EventStreams::open(Wanted wanted) {
   follower->last_sent = now;
   follower->ends_at = now + limits_.longest;
   follower->check_at = now + kRecheck;
-  net::Response response{.status = 200,
-                         .headers = {{"Content-Type", "text/event-stream"},
-                                     {"Cache-Control", "no-store"},
-                                     {"X-Accel-Buffering", "no"}},
-                         .stream = follower->stream.body()};
+  net::Response response{
+      .status = 200,
+      .headers = {{"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store"}, {"X-Accel-Buffering", "no"}},
+      .stream = follower->stream.body()};
   response.sensitive = true;  // never compressed
   {
     const std::lock_guard lock(mutex_);

@@ -77,8 +77,7 @@ Result<std::string> uuid_text_of(const Query& query, std::string_view name) {
 Result<log::Level> level_of(const Query& query, std::string_view name, log::Level otherwise) {
   const auto text = query.text(name);
   if (!text) return otherwise;
-  for (const auto level :
-       {log::Level::trace, log::Level::debug, log::Level::info, log::Level::warn, log::Level::error})
+  for (const auto level : {log::Level::trace, log::Level::debug, log::Level::info, log::Level::warn, log::Level::error})
     if (log::to_string(level) == *text) return level;
   return fail(bad_query(name, "not_in_enum", "trace, debug, info, warn or error"));
 }
@@ -95,7 +94,7 @@ Result<LogFilter> log_filter_of(const Query& query, UtcTime now) {
   }
   struct Text {
     const char* name;
-    std::string LogFilter::*to;
+    std::string LogFilter::* to;
     std::size_t most;
   };
   for (const Text& text : {Text{"component", &LogFilter::component, 64}, Text{"request_id", &LogFilter::request_id, 64},
@@ -150,15 +149,16 @@ std::vector<QueryParameter> log_filter_parameters() {
 }
 
 std::vector<QueryParameter> container_log_parameters() {
-  return {{"container", kText, "One service of the compose document."},
-          {"since", kText, "From then on: a time, or how long ago, such as `5m`, which is the default."},
-          {"until", kText, "Before then."},
-          {"tail", R"({"type":"integer","minimum":1,"maximum":10000,"default":200})", "The newest lines."},
-          {"stream", R"({"type":"string","enum":["stdout","stderr","both"],"default":"both"})", "Of this stream."},
-          {"q", R"({"type":"string","maxLength":200})", "A text that stands in the line."},
-          {"follow", R"({"type":"boolean","default":false})",
-           "Events instead, as they come; so does `Accept: text/event-stream`."},
-          {"format", R"({"type":"string","enum":["json","ndjson","text"],"default":"json"})", "How lines are written."}};
+  return {
+      {"container", kText, "One service of the compose document."},
+      {"since", kText, "From then on: a time, or how long ago, such as `5m`, which is the default."},
+      {"until", kText, "Before then."},
+      {"tail", R"({"type":"integer","minimum":1,"maximum":10000,"default":200})", "The newest lines."},
+      {"stream", R"({"type":"string","enum":["stdout","stderr","both"],"default":"both"})", "Of this stream."},
+      {"q", R"({"type":"string","maxLength":200})", "A text that stands in the line."},
+      {"follow", R"({"type":"boolean","default":false})",
+       "Events instead, as they come; so does `Accept: text/event-stream`."},
+      {"format", R"({"type":"string","enum":["json","ndjson","text"],"default":"json"})", "How lines are written."}};
 }
 
 }  // namespace ee::cp

@@ -80,9 +80,9 @@ net::Response get_control_plane(LogRoutes& context, const Call& call) {
                        .dropped = static_cast<std::int64_t>(context.buffer.dropped())};
   for (const LogEntryPtr& entry : page.items) answer.items.push_back(object_of(*entry));
   if (page.more)
-    answer.next_cursor = context.cursors.encode(
-        cursor_scope(context, ascending),
-        PagePosition{.at = page.items.back()->at, .id = std::to_string(page.items.back()->seq)});
+    answer.next_cursor =
+        context.cursors.encode(cursor_scope(context, ascending),
+                               PagePosition{.at = page.items.back()->at, .id = std::to_string(page.items.back()->seq)});
   return json_answer(200, answer);
 }
 
@@ -107,8 +107,7 @@ net::Response written_as(const ContainerLogPage& page, const std::string& format
   if (format == "ndjson") {
     response.headers.push_back({"Content-Type", "application/x-ndjson"});
     for (const ContainerLogLine& line : page.items) response.body += json::write(line) + "\n";
-    ContainerLogPage end{
-        .items = {}, .truncated = page.truncated, .dropped = page.dropped, .errors = page.errors};
+    ContainerLogPage end{.items = {}, .truncated = page.truncated, .dropped = page.dropped, .errors = page.errors};
     std::string last = json::write(end);
     response.body += "{\"end\":true," + last.substr(last.find("\"truncated\"")) + "\n";
     return response;
@@ -136,10 +135,10 @@ net::Response follow_containers(LogRoutes& context, const Call& call, const LogS
   const auto allowed = [&context, selection, container = wanted.container](const Principal& principal) {
     const auto found = context.containers.find(principal, selection, container);
     // The database's moods end no stream.
-    return found || (found.error().code != ErrorCode::deployment_not_found &&
-                     found.error().code != ErrorCode::service_not_found &&
-                     found.error().code != ErrorCode::agent_not_found &&
-                     found.error().code != ErrorCode::admin_required);
+    return found ||
+           (found.error().code != ErrorCode::deployment_not_found &&
+            found.error().code != ErrorCode::service_not_found && found.error().code != ErrorCode::agent_not_found &&
+            found.error().code != ErrorCode::admin_required);
   };
   std::vector<std::string> groups = targets.deployments;
   if (selection.agent) groups.push_back(selection.agent->str());
@@ -151,11 +150,11 @@ net::Response follow_containers(LogRoutes& context, const Call& call, const LogS
                                                                          .clock = context.clock,
                                                                          .wake = context.container_streams.waker()},
                                                   std::move(wanted), find);
-  auto opened = context.container_streams.open({.source = std::move(source),
-                                                .groups = std::move(groups),
-                                                .most_in_group = kFollowersPerDeployment,
-                                                .still_allowed = still_allowed(context.authenticator, call, kOwner,
-                                                                               allowed)});
+  auto opened =
+      context.container_streams.open({.source = std::move(source),
+                                      .groups = std::move(groups),
+                                      .most_in_group = kFollowersPerDeployment,
+                                      .still_allowed = still_allowed(context.authenticator, call, kOwner, allowed)});
   return opened ? std::move(*opened) : error_of(opened.error(), call);
 }
 
@@ -177,8 +176,8 @@ net::Response answer_containers(LogRoutes& context, const Call& call, const Quer
 }
 
 net::Response get_deployment_logs(LogRoutes& context, const Call& call) {
-  const auto query = Query::parse(call.request.query,
-                                  {"container", "since", "until", "tail", "stream", "q", "follow", "format"});
+  const auto query =
+      Query::parse(call.request.query, {"container", "since", "until", "tail", "stream", "q", "follow", "format"});
   if (!query) return error_of(query.error(), call);
   return answer_containers(context, call, *query,
                            {.deployment = DeploymentId(std::string(call.request.param("deployment_id")))});

@@ -25,10 +25,10 @@ struct LogRoutes {
   LogExport& exports;
   AgentClient& agents;
   HttpStreams& streams;
-  EventStreams& log_streams;         ///< of the control plane's log
-  EventStreams& container_streams;   ///< of containers' logs; may wait for the database
-  ExportStreams& export_streams;     ///< for administrators
-  ExportStreams& tenant_exports;     ///< for everybody else
+  EventStreams& log_streams;        ///< of the control plane's log
+  EventStreams& container_streams;  ///< of containers' logs; may wait for the database
+  ExportStreams& export_streams;    ///< for administrators
+  ExportStreams& tenant_exports;    ///< for everybody else
   Authenticator& authenticator;
   const CursorCodec& cursors;
   Clock& clock;

@@ -158,7 +158,8 @@ void add_proxy_routes(std::vector<Route>& table, ProxyRoutes& context) {
        .access = Access::open,
        .rate = RateClass::evidence,
        .handle = bound(get_evidence),
-       .doc = {.summary = "Fresh evidence of an agent behind the service, over the caller's nonce, as the agent gave it.",
+       .doc = {.summary =
+                   "Fresh evidence of an agent behind the service, over the caller's nonce, as the agent gave it.",
                .tag = tag,
                .query = {{"nonce", R"({"type":"string","pattern":"^[0-9a-f]{64}$"})", "32 random bytes in hex."},
                          {"deployment_id", R"({"type":"string","format":"uuid"})", "Of the agent that runs this one."}},

@@ -167,8 +167,8 @@ Result<AgentAnswer> AgentClient::logs(const AgentRow& agent, const AgentLogQuery
     if (left <= Milliseconds(0)) return unreachable("no answer in time");
     bool too_long = false;
     auto answer =
-        send(agent, {.method = "GET", .target = std::move(target), .max_answer = query.max_answer, .timeout = left}, stop,
-             &too_long);
+        send(agent, {.method = "GET", .target = std::move(target), .max_answer = query.max_answer, .timeout = left},
+             stop, &too_long);
     if (answer) answer->shortened = shortened;
     if (!too_long || !tail || *tail <= 1) return answer;
     tail = std::max<std::int64_t>(1, *tail / 8);

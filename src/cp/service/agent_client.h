@@ -19,7 +19,7 @@ struct AgentAnswer {
   int status = 0;
   std::string body = {};
   std::string content_type = {};  ///< as it was sent
-  bool shortened = false;  ///< logs: fewer lines were asked for, since all of them were too long
+  bool shortened = false;         ///< logs: fewer lines were asked for, since all of them were too long
 
   bool ok() const { return status >= 200 && status < 300; }
 };

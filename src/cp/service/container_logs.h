@@ -42,10 +42,10 @@ struct LogTarget {
 
 struct LogTargets {
   std::vector<LogTarget> live = {};
-  std::vector<std::string> deployments = {};     ///< not final ones that were selected, placed or not
-  bool over = false;                             ///< all that was selected is final
-  bool cut = false;                              ///< more agents than are asked
-  std::optional<DeploymentRow> ended = {};       ///< a single deployment that is final
+  std::vector<std::string> deployments = {};  ///< not final ones that were selected, placed or not
+  bool over = false;                          ///< all that was selected is final
+  bool cut = false;                           ///< more agents than are asked
+  std::optional<DeploymentRow> ended = {};    ///< a single deployment that is final
 };
 
 /// A line of a container. Of a deployment that has ended only the end of what it wrote is kept, without times and
@@ -102,7 +102,8 @@ class ContainerLogs {
   Result<LogTargets> find(const Principal& principal, const LogSelection& selection, std::string_view container) const;
   /// The lines of all targets by time and agent. Errors: logs_gone (a final deployment of which nothing was kept);
   /// agent_unreachable, agent_bad_response when nobody answered.
-  Result<ContainerLogPage> read(const LogTargets& targets, const ContainerLogsWanted& wanted, std::stop_token stop) const;
+  Result<ContainerLogPage> read(const LogTargets& targets, const ContainerLogsWanted& wanted,
+                                std::stop_token stop) const;
   /// One agent's answer, judged. Errors: agent_unreachable, agent_bad_response. `shortened`: older lines are missing.
   Result<AgentLogAnswer> ask(const LogTarget& target, const ContainerLogsWanted& wanted, std::size_t max_bytes,
                              const std::stop_token& stop, bool& shortened) const;

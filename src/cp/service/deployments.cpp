@@ -144,9 +144,8 @@ Result<DeploymentRow> Deployments::row(const Principal& principal, const Deploym
 
 Result<std::vector<DeploymentRow>> Deployments::rows(const Principal& principal, DeploymentFilter filter) {
   if (!(principal.kind == PrincipalKind::session && principal.is_admin)) filter.accounts = accounts_of(principal);
-  auto page = parts_.database.read<Page<DeploymentRow>>([&](db::Transaction& tx) {
-    return rows_.list(tx, filter, PageRequest{.limit = PageRequest::kMaxLimit});
-  });
+  auto page = parts_.database.read<Page<DeploymentRow>>(
+      [&](db::Transaction& tx) { return rows_.list(tx, filter, PageRequest{.limit = PageRequest::kMaxLimit}); });
   if (!page) return std::unexpected(page.error());
   return std::move(page->items);
 }

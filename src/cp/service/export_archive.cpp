@@ -147,8 +147,9 @@ class ArchiveWriter final : public ExportWriter {
   void put_end(const std::string& about) override {
     begin("");
     const bool complete = stopped() == ExportStop::none;
-    std::string manifest = fmt::format(R"({{"format":1,"complete":{},"stopped_by":{},"lines":{},"about":{},"members":[)",
-                                       complete, complete ? "null" : json::quote(to_string(stopped())), lines(), about);
+    std::string manifest =
+        fmt::format(R"({{"format":1,"complete":{},"stopped_by":{},"lines":{},"about":{},"members":[)", complete,
+                    complete ? "null" : json::quote(to_string(stopped())), lines(), about);
     for (std::size_t i = 0; i < members_.size(); ++i) {
       const Member& member = members_[i];
       manifest += fmt::format(R"({}{{"path":{},"bytes":{},"lines":{},"sha256":"{}"}})", i == 0 ? "" : ",",
@@ -178,10 +179,8 @@ class ArchiveWriter final : public ExportWriter {
     gzip_.write(content);
     const std::size_t over = content.size() % kBlock;
     if (over > 0) gzip_.write(std::string(kBlock - over, '\0'));
-    members_.push_back({.path = path,
-                        .bytes = content.size(),
-                        .lines = line_count,
-                        .sha256 = to_hex(sha256(bytes_of(content)))});
+    members_.push_back(
+        {.path = path, .bytes = content.size(), .lines = line_count, .sha256 = to_hex(sha256(bytes_of(content)))});
   }
 
   GzipStream gzip_;

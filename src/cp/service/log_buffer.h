@@ -50,8 +50,8 @@ struct LogFilter {
   bool matches(const LogEntry& entry) const;
 };
 
-/// The newest log records of this process, in bounded memory: the oldest go first and are counted. Readers copy in small
-/// steps, so that the log's writer does not wait long for them. Thread-safe.
+/// The newest log records of this process, in bounded memory: the oldest go first and are counted. Readers copy in
+/// small steps, so that the log's writer does not wait long for them. Thread-safe.
 class LogBuffer final : public log::Sink {
  public:
   static constexpr std::size_t kMaxBytes = 32UL * 1024 * 1024;

@@ -164,8 +164,8 @@ TEST_F(LogBufferTest, S03_LOG_002_no_secret_is_kept) {
     write(Level::error, secret, "failed with " + secret,
           {{"header", secret}, {"deployment_id", secret}, {"agent_id", secret}, {secret, 1}});
   }
-  for (const char* name : {"authorization", "token", "secret", "password", "api_key", "cookie", "private_key", "jwt",
-                           "nonce"})
+  for (const char* name :
+       {"authorization", "token", "secret", "password", "api_key", "cookie", "private_key", "jwt", "nonce"})
     write(Level::info, "c", "m", {{name, tail}});
   const auto page = buffer_->page({.min_level = Level::trace}, std::nullopt, 1000, true);
   EXPECT_EQ(page.items.size(), secrets.size() + 9);

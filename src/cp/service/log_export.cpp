@@ -145,10 +145,9 @@ std::string ExportWanted::json() const {
                   .include = {},
                   .format = archive ? "tar.gz" : "ndjson"};
   for (const DeploymentId& id : deployments) view.deployment_ids.push_back(id.str());
-  for (const auto& [wanted, name] :
-       {std::pair(control_plane, "control_plane"), std::pair(containers, "containers"),
-        std::pair(deployment_rows, "deployments"), std::pair(agents, "agents"), std::pair(jobs, "jobs"),
-        std::pair(settings, "settings")})
+  for (const auto& [wanted, name] : {std::pair(control_plane, "control_plane"), std::pair(containers, "containers"),
+                                     std::pair(deployment_rows, "deployments"), std::pair(agents, "agents"),
+                                     std::pair(jobs, "jobs"), std::pair(settings, "settings")})
     if (wanted) view.include.emplace_back(name);
   return json::write(view);
 }
@@ -222,8 +221,8 @@ bool LogExport::each_deployment(Run& run, const DeploymentFilter& filter,
                                 const std::function<bool(const DeploymentRow&)>& use) const {
   if (!run.wanted.deployments.empty()) {
     for (const DeploymentId& id : run.wanted.deployments) {
-      const auto row = parts_.database.read<std::optional<DeploymentRow>>(
-          [&](db::Transaction& tx) { return rows_.get(tx, id); });
+      const auto row =
+          parts_.database.read<std::optional<DeploymentRow>>([&](db::Transaction& tx) { return rows_.get(tx, id); });
       if (!row)
         run.error("deployments", row.error(), id.str());
       else if (*row && !use(**row))
@@ -317,8 +316,7 @@ bool LogExport::container_lines(Run& run, const DeploymentRow& row) const {
       run.error("containers", answer.error(), row.id.str(), row.agent_id->str());
       return run.going();
     }
-    if (shortened)
-      run.error("containers", Error{.code = ErrorCode::body_too_large}, row.id.str(), row.agent_id->str());
+    if (shortened) run.error("containers", Error{.code = ErrorCode::body_too_large}, row.id.str(), row.agent_id->str());
     for (AgentLogRecord& record : answer->records) {
       std::string container = record.line.container;
       lines[std::move(container)].push_back(shown_line(std::move(record), target));

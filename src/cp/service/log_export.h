@@ -37,8 +37,8 @@ struct ExportWanted {
   std::string json() const;
 };
 
-/// Writes logs and what belongs to them out, piece by piece: nothing but one part of an archive's member, or one agent's
-/// lines, is in memory. Thread-safe; `run` blocks for as long as it takes.
+/// Writes logs and what belongs to them out, piece by piece: nothing but one part of an archive's member, or one
+/// agent's lines, is in memory. Thread-safe; `run` blocks for as long as it takes.
 class LogExport {
  public:
   static constexpr Seconds kLongest{600};
