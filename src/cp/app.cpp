@@ -257,6 +257,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
                                                            .boot_id = parts->boot_id},
                                            health_sources(*parts), parts->world.clock);
   if (auto built = build_proxy(*parts); !built) return std::unexpected(std::move(built.error()));
+  build_logs(*parts);
   build_http(*parts);
   parts->metrics.add_process_metrics();
   if (auto listening = listen(*parts); !listening) return std::unexpected(listening.error());

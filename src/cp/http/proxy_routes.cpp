@@ -1,5 +1,6 @@
 #include "cp/http/proxy_routes.h"
 
+#include "common/id.h"
 #include "common/json.h"
 #include "cp/http/admin.h"
 #include "cp/http/answers.h"
@@ -110,6 +111,20 @@ net::Response delete_token(ProxyRoutes& context, const Call& call) {
   return no_content();
 }
 
+net::Response get_evidence(ProxyRoutes& context, const Call& call) {
+  const std::string& request_id = call.request.request_id;
+  const auto query = Query::parse(call.request.query, {"nonce", "deployment_id"});
+  if (!query) return error_answer(query.error(), request_id);
+  const auto deployment = query->text("deployment_id");
+  if (deployment && !is_uuid(*deployment))
+    return error_answer(bad_query("deployment_id", "bad_format", "a UUID"), request_id);
+  auto evidence =
+      context.evidence.fetch(name_of(call), deployment ? std::optional(DeploymentId(*deployment)) : std::nullopt,
+                             query->text("nonce").value_or(""), call.request.stop);
+  if (!evidence) return error_answer(evidence.error(), request_id);
+  return json_text(200, std::move(*evidence));
+}
+
 }  // namespace
 
 void add_proxy_routes(std::vector<Route>& table, ProxyRoutes& context) {
@@ -137,6 +152,20 @@ void add_proxy_routes(std::vector<Route>& table, ProxyRoutes& context) {
                    .doc = {.summary = "Where workloads are reached, and the bounds of it.",
                            .tag = tag,
                            .answers = {{200, "The proxy.", answer_schema<ProxyView>()}}}});
+  table.push_back(
+      {.method = "GET",
+       .pattern = "/api/v1/services/{name}/evidence",
+       .access = Access::open,
+       .rate = RateClass::evidence,
+       .handle = bound(get_evidence),
+       .doc = {.summary =
+                   "Fresh evidence of an agent behind the service, over the caller's nonce, as the agent gave it.",
+               .tag = tag,
+               .query = {{"nonce", R"({"type":"string","pattern":"^[0-9a-f]{64}$"})", "32 random bytes in hex."},
+                         {"deployment_id", R"({"type":"string","format":"uuid"})", "Of the agent that runs this one."}},
+               .answers = {{200, "The agent's answer, unchanged.",
+                            [](json::SchemaSet&) { return std::string(R"({"type":"object"})"); }}}},
+       .outside = true});
   add("GET", "/api/v1/services", get_services,
       {.summary = "Own services; administrators see all.",
        .tag = tag,

@@ -8,6 +8,7 @@
 #include "cp/domain/cursor.h"
 #include "cp/http/proxy.h"
 #include "cp/http/route.h"
+#include "cp/service/service_evidence.h"
 #include "cp/service/services.h"
 
 namespace ee::cp {
@@ -18,6 +19,7 @@ struct ProxyRoutes {
   const CursorCodec& cursors;
   std::function<ProxySettings()> settings;
   std::string public_url;
+  ServiceEvidence& evidence;
 };
 
 void add_proxy_routes(std::vector<Route>& table, ProxyRoutes& context);

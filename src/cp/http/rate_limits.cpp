@@ -21,7 +21,8 @@ struct RateLimits::Buckets {
         sign_in({.count = 20, .period = Seconds(600), .burst = 20}, clock),
         webhook({.count = 100, .period = Seconds(1), .burst = 200}, clock),
         deploy({.count = 30, .period = Seconds(60), .burst = 30}, clock),
-        preflight({.count = 60, .period = Seconds(60), .burst = 60}, clock) {}
+        preflight({.count = 60, .period = Seconds(60), .burst = 60}, clock),
+        evidence({.count = 6, .period = Seconds(60), .burst = 6}, clock) {}
 
   net::RateLimiter challenge;
   net::RateLimiter challenges_in_all;
@@ -36,6 +37,7 @@ struct RateLimits::Buckets {
   net::RateLimiter webhook;
   net::RateLimiter deploy;
   net::RateLimiter preflight;
+  net::RateLimiter evidence;
 
   net::RateLimiter* of(RateClass rate) {
     switch (rate) {
@@ -52,12 +54,13 @@ struct RateLimits::Buckets {
       case RateClass::webhook: return &webhook;
       case RateClass::deploy: return &deploy;
       case RateClass::preflight: return &preflight;
+      case RateClass::evidence: return &evidence;
     }
     std::abort();
   }
   void scale(std::int64_t percent) {
     for (net::RateLimiter* limiter : {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &agent_relay,
-                                      &read, &write, &admin, &sign_in, &webhook, &deploy, &preflight})
+                                      &read, &write, &admin, &sign_in, &webhook, &deploy, &preflight, &evidence})
       limiter->set_scale_percent(percent);
   }
 };
@@ -98,6 +101,7 @@ std::string_view to_string(RateClass rate) {
     case RateClass::webhook: return "webhook";
     case RateClass::deploy: return "deploy";
     case RateClass::preflight: return "preflight";
+    case RateClass::evidence: return "evidence";
   }
   std::abort();
 }

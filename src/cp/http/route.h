@@ -27,7 +27,8 @@ enum class RateClass : std::uint8_t {
   sign_in,
   webhook,
   deploy,
-  preflight
+  preflight,
+  evidence
 };
 
 /// One request on its way to a handler, who is behind it known.

@@ -64,6 +64,8 @@ class Deployments {
                           const PageRequest& page);
   /// The row, for what looks at more than its object. Errors: `deployment_not_found`.
   Result<DeploymentRow> row(const Principal& principal, const DeploymentId& id);
+  /// The newest rows that match, of own deployments; administrators: of all. At most PageRequest::kMaxLimit.
+  Result<std::vector<DeploymentRow>> rows(const Principal& principal, DeploymentFilter filter);
   Result<std::vector<RevisionObject>> revisions(const Principal& principal, const DeploymentId& id);
   Result<std::vector<DeploymentEventRow>> events(const Principal& principal, const DeploymentId& id,
                                                  std::int64_t after_seq, std::int64_t limit);
