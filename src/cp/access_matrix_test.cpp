@@ -39,6 +39,7 @@ constexpr Expected kExpected[] = {
     {"GET /api/v1/trusted-mrtds", "yyyyyy"},
     {"GET /api/v1/billing/rates", "yyyyyy"},
     {"GET /api/v1/proxy", "yyyyyy"},
+    {"GET /api/v1/services/{name}/evidence", "yyyyyy"},
     {"POST /api/v1/billing/estimate", "yyyyyy"},
     {"POST /api/v1/agents/challenge", "yyyyyy"},
     {"POST /api/v1/agents/register", "yyyyyy"},

@@ -101,6 +101,7 @@ void make_contexts(App::Parts& parts) {
                                                                        .cursors = *parts.cursors});
   parts.proxy_routes = std::make_unique<ProxyRoutes>(
       ProxyRoutes{.services = *parts.services,
+                  .evidence = *parts.service_evidence,
                   .cursors = *parts.cursors,
                   .settings = [&parts] { return views::proxy(parts.snapshot()->resolved().values); },
                   .public_url = parts.config.public_url});

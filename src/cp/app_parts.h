@@ -83,6 +83,7 @@
 #include "cp/service/settings.h"
 #include "cp/service/stripe_admin.h"
 #include "cp/service/stripe_webhook.h"
+#include "cp/service/target_audit.h"
 #include "cp/service/trust_service.h"
 #include "cp/service/tunnel_service.h"
 #include "cp/service/verification.h"
@@ -233,6 +234,8 @@ struct App::Parts {
   std::unique_ptr<ProxyAssertions> proxy_assertions;
   std::unique_ptr<BackendAddresses> backend_addresses;
   std::unique_ptr<Services> services;
+  std::unique_ptr<ServiceEvidence> service_evidence;
+  std::unique_ptr<TargetAudit> target_audit;
   std::unique_ptr<Proxy> proxy;
 
   // HTTP

@@ -158,6 +158,12 @@ Result<AgentAnswer> AgentClient::stats(const AgentRow& agent, std::stop_token st
   return send(agent, {.method = "GET", .target = std::string(kPrefix) + "/stats"}, std::move(stop));
 }
 
+Result<AgentAnswer> AgentClient::evidence(const AgentRow& agent, std::string_view nonce, std::stop_token stop) {
+  std::string target = std::string(kPrefix) + "/evidence";
+  add_to_query(target, "nonce", nonce);
+  return send(agent, {.method = "GET", .target = std::move(target), .max_answer = kMaxEvidenceAnswer}, std::move(stop));
+}
+
 Result<AgentAnswer> AgentClient::reattest(const AgentRow& agent, std::stop_token stop) {
   return send(agent, {.method = "POST", .target = std::string(kPrefix) + "/reattest"}, std::move(stop));
 }

@@ -44,6 +44,7 @@ class AgentClient {
  public:
   static constexpr std::size_t kMaxAnswer = 64UL * 1024;
   static constexpr std::size_t kMaxLogAnswer = 1024UL * 1024;
+  static constexpr std::size_t kMaxEvidenceAnswer = 256UL * 1024;
   static constexpr Milliseconds kTimeout{10'000};
   static constexpr Seconds kTokenLife{60};
 
@@ -68,6 +69,8 @@ class AgentClient {
   /// NDJSON. An answer that is too long is asked for again with a shorter tail.
   Result<AgentAnswer> logs(const AgentRow& agent, const AgentLogQuery& query, std::stop_token stop = {});
   Result<AgentAnswer> stats(const AgentRow& agent, std::stop_token stop = {});
+  /// Evidence over a nonce (64 hex digits) for whoever asked for it (02 section 15.5).
+  Result<AgentAnswer> evidence(const AgentRow& agent, std::string_view nonce, std::stop_token stop = {});
   /// Fresh evidence now.
   Result<AgentAnswer> reattest(const AgentRow& agent, std::stop_token stop = {});
 
