@@ -104,10 +104,10 @@ void make_contexts(App::Parts& parts) {
                                                                        .cursors = *parts.cursors});
   parts.proxy_routes = std::make_unique<ProxyRoutes>(
       ProxyRoutes{.services = *parts.services,
+                  .evidence = *parts.service_evidence,
                   .cursors = *parts.cursors,
                   .settings = [&parts] { return views::proxy(parts.snapshot()->resolved().values); },
-                  .public_url = parts.config.public_url,
-                  .evidence = *parts.service_evidence});
+                  .public_url = parts.config.public_url});
   parts.log_routes = std::make_unique<LogRoutes>(
       LogRoutes{.buffer = *parts.logs,
                 .containers = *parts.container_logs,

@@ -84,6 +84,7 @@
 #include "cp/service/settings.h"
 #include "cp/service/stripe_admin.h"
 #include "cp/service/stripe_webhook.h"
+#include "cp/service/target_audit.h"
 #include "cp/service/trust_service.h"
 #include "cp/service/tunnel_service.h"
 #include "cp/service/verification.h"
@@ -245,6 +246,7 @@ struct App::Parts {
   std::unique_ptr<BackendAddresses> backend_addresses;
   std::unique_ptr<Services> services;
   std::unique_ptr<ServiceEvidence> service_evidence;
+  std::unique_ptr<TargetAudit> target_audit;
   std::unique_ptr<Proxy> proxy;
 
   // HTTP
