@@ -110,6 +110,7 @@ struct DeploymentRow {
   std::int64_t reboots = 0;                      ///< since `reboots_since_at`
   std::optional<UtcTime> reboots_since_at = {};
   std::optional<std::int64_t> rollback_revision = {};  ///< the target, when it is an automatic rollback
+  std::optional<UtcTime> migrate_next_at = {};         ///< its agent is drained: when another one is tried
   std::optional<UtcTime> billable_from_at = {};
   std::optional<UtcTime> billable_to_at = {};
   UtcTime created_at = {};
@@ -130,8 +131,8 @@ BOOST_DESCRIBE_STRUCT(DeploymentRow, (),
                        vcpus, memory_mib, gpu_count, sla_class, hourly_micros, health, health_changed_at, on_agent_lost,
                        replaces_deployment_id, expires_at, wait_ends_at, state_deadline_at, next_action_at,
                        action_attempts, lease_owner, lease_expires_at, phase, progress, log_tail, workload_gone_at,
-                       reboots, reboots_since_at, rollback_revision, billable_from_at, billable_to_at, created_at,
-                       updated_at, started_at, running_since_at, ended_at, row_version))
+                       reboots, reboots_since_at, rollback_revision, migrate_next_at, billable_from_at, billable_to_at,
+                       created_at, updated_at, started_at, running_since_at, ended_at, row_version))
 
 /// A row of `deployment_revisions`: what a deployment is to run. Only `outcome` ever changes.
 struct RevisionRow {

@@ -1,5 +1,6 @@
 #include "cp/service/agent_slots.h"
 
+#include "common/log.h"
 #include "cp/domain/agent_changes.h"
 #include "cp/domain/placement.h"
 
@@ -32,28 +33,42 @@ Result<std::optional<AgentRow>> AgentSlots::claim(db::Transaction& tx, const Age
   return std::optional(std::move(after));
 }
 
+Error AgentSlots::conflict(const AgentId& agent, const DeploymentId& deployment, std::string_view what) const {
+  counters_.slot_conflicts.increment();
+  log::error("deployments", "an agent is not as its deployment says",
+             {{"agent_id", agent.str()}, {"deployment_id", deployment.str()}, {"what", what}});
+  return Error{.code = ErrorCode::internal_error, .detail = "an agent is not as its deployment says"};
+}
+
+Result<AgentRow> AgentSlots::held(db::Transaction& tx, const AgentId& agent, const DeploymentId& deployment) const {
+  auto row = agents_.get(tx, agent);
+  if (!row) return std::unexpected(row.error());
+  if (!*row) return fail(conflict(agent, deployment, "there is no such agent"));
+  if ((*row)->current_deployment_id != deployment)
+    return fail(conflict(agent, deployment, "it has another deployment"));
+  return std::move(**row);
+}
+
 Result<void> AgentSlots::move(db::Transaction& tx, const AgentId& agent, const DeploymentId& deployment,
                               AgentEvent event, UtcTime now, std::optional<std::string> deployed_app) const {
-  const auto before = agents_.get(tx, agent);
+  const auto before = held(tx, agent, deployment);
   if (!before) return std::unexpected(before.error());
-  if (!*before || (*before)->current_deployment_id != deployment) return {};
-  AgentRow after = **before;
-  if (!change_state(after, event, facts_of(**before), now, {.deployed_app = std::move(deployed_app)})) return {};
-  return write(tx, **before, after, now);
+  AgentRow after = *before;
+  const auto moved = change_state(after, event, facts_of(*before), now, {.deployed_app = std::move(deployed_app)});
+  if (!moved) return fail(conflict(agent, deployment, moved.error().detail));
+  return write(tx, *before, after, now);
 }
 
 Result<void> AgentSlots::free(db::Transaction& tx, const AgentId& agent, const DeploymentId& deployment,
                               UtcTime now) const {
-  const auto before = agents_.get(tx, agent);
+  const auto before = held(tx, agent, deployment);
   if (!before) return std::unexpected(before.error());
-  if (!*before || (*before)->current_deployment_id != deployment) return {};
-  AgentRow after = **before;
-  if (after.status == AgentStatus::deployed && !change_state(after, AgentEvent::stop_requested, facts_of(after), now))
-    return {};
+  AgentRow after = *before;
   const AgentEvent event =
-      after.status == AgentStatus::deploying ? AgentEvent::push_refused : AgentEvent::workload_stopped;
-  if (!change_state(after, event, facts_of(after), now)) return {};
-  return write(tx, **before, after, now);
+      before->status == AgentStatus::deploying ? AgentEvent::push_refused : AgentEvent::workload_stopped;
+  const auto freed = change_state(after, event, facts_of(*before), now);
+  if (!freed) return fail(conflict(agent, deployment, freed.error().detail));
+  return write(tx, *before, after, now);
 }
 
 Result<void> AgentSlots::release(db::Transaction& tx, const DeploymentId& deployment, bool agent_ready,

@@ -6,10 +6,10 @@
 
 #include "common/agent_api.h"
 #include "common/clock.h"
-#include "common/metrics.h"
 #include "cp/domain/deployment_state.h"
 #include "cp/service/agent_slots.h"
 #include "cp/service/billing.h"
+#include "cp/service/deployment_counters.h"
 #include "cp/service/deployment_settings.h"
 #include "cp/service/placer.h"
 #include "cp/service/revisions.h"
@@ -38,15 +38,6 @@ struct EventInputs {
 struct Applied {
   DeploymentRow row = {};
   bool changed = false;
-};
-
-/// How often something happened; all handles thread-safe.
-struct DeploymentCounters {
-  explicit DeploymentCounters(metrics::Registry& registry);
-  metrics::Counter stale_reports;
-  metrics::Family<metrics::Counter> terminations;  ///< reason
-  metrics::Counter placement_repairs;
-  metrics::Counter claim_losses;
 };
 
 /// Moves deployments by the state table: deployment, agent, reservation, segment, revision outcomes, event, audit and

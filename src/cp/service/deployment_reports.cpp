@@ -218,15 +218,18 @@ Result<bool> DeploymentReports::request_stop(db::Transaction& tx, const AgentRow
   return done->changed;
 }
 
-/// Moving a running deployment needs a second one beside it, which only its owner may pay for: it is noted, and goes
-/// on.
-Result<bool> DeploymentReports::request_migration(db::Transaction& tx, const AgentRow& agent, UtcTime /*now*/) {
+Result<bool> DeploymentReports::request_migration(db::Transaction& tx, const AgentRow& agent, UtcTime now) {
   const auto held = held_by(tx, agent);
   if (!held) return std::unexpected(held.error());
-  if (!*held || (*held)->state != S::running || (*held)->is_pinned()) return false;
-  if (auto noted = parts_.machine.note(tx, **held, "migration_waiting", "{}", {.actor = "system:drain"}); !noted)
+  if (!*held || !is_to_run((*held)->state) || (*held)->is_pinned() || (*held)->migrate_next_at) return false;
+  DeploymentRow after = **held;
+  after.migrate_next_at = now;
+  const auto written = rows_.update(tx, **held, after, now);
+  if (!written) return std::unexpected(written.error());
+  if (!*written) return fail(ErrorCode::concurrent_update);
+  if (auto noted = parts_.machine.note(tx, after, "migration_asked", "{}", {.actor = "system:drain"}); !noted)
     return std::unexpected(noted.error());
-  return false;
+  return true;
 }
 
 Result<std::optional<AccountId>> DeploymentReports::account_of_deployment(db::Transaction& tx, const AgentRow& agent) {

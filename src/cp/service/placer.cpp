@@ -87,7 +87,9 @@ Result<std::optional<AgentRow>> Placer::claim(db::Transaction& tx, const Placeme
     auto claimed = slots_.claim(tx, row.id, deployment, now);
     if (!claimed) return std::unexpected(claimed.error());
     won = std::move(*claimed);
-    return won.has_value() || ++losses >= kMostLosses;
+    if (won) return true;
+    counters_.claim_losses.increment();
+    return ++losses >= kMostLosses;
   });
   if (!found) return std::unexpected(found.error());
   return won;

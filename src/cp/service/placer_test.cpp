@@ -47,8 +47,10 @@ class PlacerTest : public ::testing::Test {
 
   TestDatabase db_;
   SystemRandom random_;
-  AgentSlots slots_{random_};
-  Placer placer_{slots_};
+  metrics::Registry metrics_;
+  DeploymentCounters counters_{metrics_};
+  AgentSlots slots_{random_, counters_};
+  Placer placer_{slots_, counters_};
   PlacementCaller caller_{.account = AccountId("A"), .github_owners = {4711}};
   int claims_ = 0;
 };

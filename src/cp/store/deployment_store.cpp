@@ -202,6 +202,30 @@ Result<std::vector<DeploymentRow>> DeploymentStore::replacing(db::Transaction& t
   return tx.query<DeploymentRow>(sql, {{"before", healthy_before}, {"limit", limit}});
 }
 
+Result<std::vector<DeploymentRow>> DeploymentStore::migrating(db::Transaction& tx, UtcTime now,
+                                                              std::int64_t limit) const {
+  static const std::string sql =
+      select_deployments() +
+      " WHERE migrate_next_at IS NOT NULL AND migrate_next_at<=:now ORDER BY migrate_next_at LIMIT :limit";
+  return tx.query<DeploymentRow>(sql, {{"now", now}, {"limit", limit}});
+}
+
+Result<ReplacementCount> DeploymentStore::replacements(db::Transaction& tx, const DeploymentId& id) const {
+  const auto found = tx.query_one<ReplacementCount>(
+      "SELECT COUNT(*), COALESCE(SUM(CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END), 0) FROM deployments"
+      " WHERE replaces_deployment_id=:id",
+      {{"id", id}});
+  if (!found) return std::unexpected(found.error());
+  return found->value_or(ReplacementCount());
+}
+
+Result<std::vector<DeploymentId>> DeploymentStore::migrated_from(db::Transaction& tx, const DeploymentRow& row) const {
+  return tx.query<DeploymentId>(
+      "SELECT id FROM deployments WHERE replaces_deployment_id=:id AND group_id=:group"
+      " AND state IN ('pending','assigned','deploying','running','updating')",
+      {{"id", row.id}, {"group", row.group_id}});
+}
+
 Result<std::vector<DeploymentId>> DeploymentStore::running_of(db::Transaction& tx, const AccountId& account,
                                                               std::int64_t limit) const {
   return tx.query<DeploymentId>(
