@@ -1,6 +1,7 @@
 // Composition of deployments: what moves them, what agents say and are told, the work in the background.
 #include <atomic>
 
+#include "common/log.h"
 #include "cp/app_parts.h"
 #include "cp/catalogue_views.h"
 #include "cp/settings_views.h"
@@ -11,6 +12,17 @@ namespace {
 
 DeploymentSettingsSource settings_of(App::Parts& parts) {
   return [&parts] { return views::deployments(parts.snapshot()->resolved().values, parts.config); };
+}
+
+/// What a failed measurement is to who deploys: the file's own fault, or a registry's, which may pass.
+Error not_pinned(const Error& error) {
+  if (error_info(error.code).http_status != 0) return error;
+  const std::string code(slug(error.code));
+  if (!is_transient(error.code))
+    return {.code = ErrorCode::compose_forbidden,
+            .fields = {{.field = "compose", .code = code, .detail = "an image cannot be had"}}};
+  log::warn("deployments", "images could not be looked up", {{"code", code}});
+  return {.code = ErrorCode::overloaded, .retry_after = Seconds(30)};
 }
 
 /// Tags are for development and staging, and looking them up holds a worker: a few at a time.
@@ -29,7 +41,7 @@ std::function<Result<PinnedImages>(const std::string&, const AccountId&)> pinnin
     if (!signing) return std::unexpected(signing.error());
     const auto measured = parts.catalogue->measurer().measure_compose(compose, registry::kPlatform, *signing, account,
                                                                       {}, Milliseconds(30'000));
-    if (!measured) return std::unexpected(measured.error());
+    if (!measured) return fail(not_pinned(measured.error()));
     PinnedImages pinned;
     for (const auto& [service, image] : measured->images) pinned.emplace(service, image.pinned);
     return pinned;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/id.h"
 #include "common/money.h"
@@ -39,6 +40,12 @@ BOOST_DESCRIBE_ENUM(OnAgentLost, fail, redeploy)
 
 enum class DeployAuth : std::uint8_t { api_key, github_oidc, session };
 BOOST_DESCRIBE_ENUM(DeployAuth, api_key, github_oidc, session)
+
+/// `auth_context` of a deployment that somebody signed in through GitHub made: whose private agents it may use.
+struct SessionOwners {
+  std::vector<std::int64_t> github_owners = {};  ///< at most 16, ascending
+};
+BOOST_DESCRIBE_STRUCT(SessionOwners, (), (github_owners))
 
 enum class RevisionOutcome : std::uint8_t { pending, active, superseded, failed, rolled_back };
 BOOST_DESCRIBE_ENUM(RevisionOutcome, pending, active, superseded, failed, rolled_back)

@@ -5,6 +5,16 @@
 #include "cp/domain/placement.h"
 
 namespace ee::cp {
+namespace {
+
+/// Whether the agent could be placed on at once: what a reservation is for (05 section 6.6).
+bool is_ready(const AgentRow& agent) {
+  return agent.status == AgentStatus::undeployed && agent.attestation_state == AttestationState::verified &&
+         agent.health_status == HealthStatus::healthy && !agent.draining && agent.hostname &&
+         agent.placement_scope == PlacementScope::public_;
+}
+
+}  // namespace
 
 Result<void> AgentSlots::write(db::Transaction& tx, const AgentRow& before, AgentRow& after, UtcTime now) const {
   const auto reserved = reservations_.reserved_for(tx, after.id);
@@ -79,6 +89,9 @@ Result<void> AgentSlots::release(db::Transaction& tx, const DeploymentId& deploy
   const auto status = agent_ready ? ReservationStatus::released : ReservationStatus::expired;
   if (auto done = reservations_.end(tx, (*held)->id, status, reason, now); !done) return done;
   if (!agent_ready || !(*held)->target_id) return {};
+  const auto agent = agents_.get(tx, (*held)->agent_id);
+  if (!agent) return std::unexpected(agent.error());
+  if (!*agent || !is_ready(**agent)) return {};  // what fills targets finds it again when it is
   const auto goes_on = reservations_.target_goes_on(tx, *(*held)->target_id, now);
   if (!goes_on) return std::unexpected(goes_on.error());
   if (!*goes_on) return {};

@@ -42,6 +42,14 @@ std::string claims_json(const OidcClaims& claims) {
                                 .actor = claims.actor});
 }
 
+std::string owners_json(const Principal& principal) {
+  SessionOwners out;
+  for (const GithubOwner& owner : principal.github_owners) out.github_owners.push_back(owner.id);
+  std::ranges::sort(out.github_owners);
+  if (out.github_owners.size() > 16) out.github_owners.resize(16);
+  return json::write(out);
+}
+
 /// What an agent of this size costs at least: for admission before an agent is known.
 PricedResources least_of(const NodeSize& size) { return {.vcpus = size.vcpus, .memory_mib = size.memory_mib()}; }
 
@@ -70,6 +78,8 @@ Result<Deployments::Order> Deployments::order_of(const DeploymentCall& call, con
     if (call.principal.oidc_claims) order.auth_context = claims_json(*call.principal.oidc_claims);
   } else if (call.principal.kind == PrincipalKind::session) {
     order.auth_method = DeployAuth::session;
+    // An administrator acts in the account's place, with what the account may see.
+    if (!call.principal.is_admin) order.auth_context = owners_json(call.principal);
   }
   order.question.wants.rules = rules_of(request.placement);
   order.question.agent_name = request.agent_name;

@@ -194,8 +194,15 @@ Result<IdempotentAnswer> Deployments::upgrade(const DeploymentCall& call, const 
 /// A deploy with `replaces`: the old one goes on until the new one is healthy.
 Result<IdempotentAnswer> Deployments::replace(const DeploymentCall& call, const DeploymentId& id,
                                               const UpgradeRequest& request) {
+  const auto key = request_key(call, id);
+  if (!key) return std::unexpected(key.error());
+  if (*key && !request.dry_run.value_or(false)) {  // by now the old one may have ended, as was asked for
+    const auto known = parts_.database.read<std::optional<StoredAnswer>>(
+        [&](db::Transaction& tx) { return IdempotencyStore().find(tx, **key, parts_.clock.now()); });
+    if (!known) return std::unexpected(known.error());
+    if (*known) return IdempotentAnswer{.status = 202, .body = (*known)->body, .replayed = true};
+  }
   DeployRequest wanted;
-  std::optional<SecretValues> kept;
   const auto read = parts_.database.read<bool>([&](db::Transaction& tx) -> Result<bool> {
     const auto row = owned(tx, call.principal, id);
     if (!row) return std::unexpected(row.error());

@@ -92,10 +92,12 @@ Result<void> DeploymentMachine::set_times(db::Transaction& tx, Step& step) const
   switch (row.state) {
     case S::pending: row.next_action_at = row.state_deadline_at = row.wait_ends_at; break;
     case S::assigned:
-    case S::stopping:
-      row.next_action_at = step.before.state == row.state && !step.does(F::place_again) ? step.before.next_action_at
-                                                                                        : std::optional(now);
+    case S::stopping: {
+      const bool stays = step.before.state == row.state && !step.does(F::place_again);
+      const bool replaced = row.state == S::stopping && row.termination_reason == "replaced";
+      row.next_action_at = stays ? step.before.next_action_at : replaced ? now + kUnrouted : now;
       break;
+    }
     case S::deploying:
     case S::updating: {
       const bool dispatch =

@@ -14,6 +14,8 @@ using E = DeploymentEvent;
 
 constexpr std::int64_t kPage = 500;
 constexpr std::int64_t kMassLoss = 10;
+constexpr std::int64_t kWaitingPage = 50;
+constexpr std::int64_t kMostWaiting = 500;
 constexpr Seconds kConfirmationLasts{600};
 constexpr Seconds kHealthyBefore{10};
 constexpr std::string_view kConfirmedKey = "agent_loss_confirmed_at";
@@ -175,41 +177,54 @@ Result<JobSummary> DeploymentJobs::ttl_expiry(const std::stop_token& stop) {
   return summary;
 }
 
+/// Whether it got an agent.
+Result<bool> DeploymentJobs::place_waiting(const DeploymentRow& waiting) {
+  std::optional<AgentId> agent;
+  const auto done = parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
+    const UtcTime now = parts_.clock.now();
+    const auto row = rows_.get(tx, waiting.id);
+    if (!row) return std::unexpected(row.error());
+    if (!*row || (*row)->state != DeploymentState::pending) return false;
+    if ((*row)->wait_ends_at && *(*row)->wait_ends_at <= now) {
+      const auto over = parts_.machine.apply(tx, **row, E::wait_over, {.actor = "system:capacity_waiter"});
+      if (!over) return std::unexpected(over.error());
+      return false;
+    }
+    const auto caller = parts_.machine.caller_of(tx, **row);
+    if (!caller) return std::unexpected(caller.error());
+    auto claimed = parts_.placer.claim(tx, parts_.machine.question_of(**row), *caller, {(*row)->node_size}, (*row)->id,
+                                       DatacenterUse(), now);
+    if (!claimed) return std::unexpected(claimed.error());
+    if (!*claimed) return false;
+    agent = (*claimed)->id;
+    EventInputs inputs{.actor = "system:capacity_waiter"};
+    inputs.claimed = std::move(**claimed);
+    const auto applied = parts_.machine.apply(tx, **row, E::capacity_found, inputs);
+    if (!applied) return std::unexpected(applied.error());
+    return true;
+  });
+  if (done && *done) published(agent);
+  return done;
+}
+
 Result<JobSummary> DeploymentJobs::capacity_waiter(const std::stop_token& stop) {
   JobSummary summary;
-  const auto rows =
-      parts_.database.read<std::vector<DeploymentRow>>([&](db::Transaction& tx) { return rows_.waiting(tx, 50); });
-  if (!rows) return std::unexpected(rows.error());
   std::int64_t placed = 0;
-  for (const DeploymentRow& waiting : *rows) {
-    if (stop.stop_requested()) break;
-    std::optional<AgentId> agent;
-    const auto done = parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
-      const UtcTime now = parts_.clock.now();
-      const auto row = rows_.get(tx, waiting.id);
-      if (!row) return std::unexpected(row.error());
-      if (!*row || (*row)->state != DeploymentState::pending) return false;
-      if ((*row)->wait_ends_at && *(*row)->wait_ends_at <= now) {
-        const auto over = parts_.machine.apply(tx, **row, E::wait_over, {.actor = "system:capacity_waiter"});
-        if (!over) return std::unexpected(over.error());
-        return false;
-      }
-      const auto caller = parts_.machine.caller_of(tx, **row);
-      if (!caller) return std::unexpected(caller.error());
-      auto claimed = parts_.placer.claim(tx, parts_.machine.question_of(**row), *caller, {(*row)->node_size},
-                                         (*row)->id, DatacenterUse(), now);
-      if (!claimed) return std::unexpected(claimed.error());
-      if (!*claimed) return false;
-      agent = (*claimed)->id;
-      EventInputs inputs{.actor = "system:capacity_waiter"};
-      inputs.claimed = std::move(**claimed);
-      const auto applied = parts_.machine.apply(tx, **row, E::capacity_found, inputs);
-      if (!applied) return std::unexpected(applied.error());
-      return true;
-    });
-    if (!done) return std::unexpected(done.error());
-    published(agent);
-    if (*done) ++placed;
+  std::optional<PagePosition> after;
+  // Those that do not fit must not hold up younger ones that would.
+  for (std::int64_t looked_at = 0; looked_at < kMostWaiting && !stop.stop_requested();) {
+    const auto rows = parts_.database.read<std::vector<DeploymentRow>>(
+        [&](db::Transaction& tx) { return rows_.waiting(tx, after, kWaitingPage); });
+    if (!rows) return std::unexpected(rows.error());
+    for (const DeploymentRow& waiting : *rows) {
+      if (stop.stop_requested()) break;
+      after = PagePosition{.at = waiting.created_at, .id = waiting.id.str()};
+      const auto got = place_waiting(waiting);
+      if (!got) return std::unexpected(got.error());
+      if (*got) ++placed;
+    }
+    looked_at += kWaitingPage;
+    if (std::ssize(*rows) < kWaitingPage) break;
   }
   const auto migrated = migration_.run(stop);
   if (!migrated) return std::unexpected(migrated.error());

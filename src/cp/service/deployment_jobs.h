@@ -48,6 +48,7 @@ class DeploymentJobs {
 
  private:
   struct Holder;
+  Result<bool> place_waiting(const DeploymentRow& waiting);
   Result<std::vector<Holder>> silent_holders(std::int64_t& holders, UtcTime now, const std::stop_token& stop);
   Result<bool> loss_confirmed(UtcTime now);
   Result<std::int64_t> mend_agents();

@@ -134,9 +134,8 @@ Result<void> DeploymentMachine::leave_agent(db::Transaction& tx, Step& step) con
                                  : AgentEvent::stop_unconfirmed;
     if (auto done = slots.move(tx, *agent, id, event, step.now); !done) return done;
   }
-  const std::string_view reason = frees                      ? "deployment_final"
-                                  : step.does(F::quarantine) ? "agent_quarantined"
-                                                             : "agent_deleted";
+  const bool removed = step.rule.event == E::agent_removed;
+  const std::string_view reason = frees ? "deployment_final" : removed ? "agent_deleted" : "agent_quarantined";
   return slots.release(tx, id, frees, reason, step.now);
 }
 
@@ -257,6 +256,12 @@ Result<Applied> DeploymentMachine::request_stop(db::Transaction& tx, const Deplo
 
 Result<PlacementCaller> DeploymentMachine::caller_of(db::Transaction& tx, const DeploymentRow& row) const {
   PlacementCaller caller{.account = row.account_id};
+  if (row.auth_method == DeployAuth::session && row.auth_context) {
+    const auto context = json::read<SessionOwners>(*row.auth_context);
+    if (!context) return fail(ErrorCode::internal_error, "a stored context is damaged");
+    caller.github_owners = context->github_owners;
+    return caller;
+  }
   if (row.auth_method == DeployAuth::github_oidc && row.auth_context) {
     const auto context = json::parse(*row.auth_context);
     if (context && context->is_object())

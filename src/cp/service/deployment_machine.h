@@ -59,6 +59,9 @@ class DeploymentMachine {
   static constexpr Seconds kGone{60};  ///< grace before a workload that went away is sent again
   static constexpr Seconds kPlacementsForgotten{24 * 3600};
   static constexpr std::int64_t kMostReboots = 3;
+  /// Between leaving the routes and the agent's stop of one that was replaced: every replica reads routes each second,
+  /// and requests under way end.
+  static constexpr Seconds kUnrouted{5};
   static constexpr Seconds kRedeployWait{3600};  ///< how long one that lost its agent waits for another
 
   /// What `event` does. An agent's event without a rule changes nothing and is counted; a user's is an error.

@@ -3,8 +3,8 @@
 #include <stop_token>
 
 #include "cp/service/billing.h"
-#include "cp/service/deployment_machine.h"
 #include "cp/service/deployment_document.h"
+#include "cp/service/deployment_machine.h"
 #include "cp/service/directory.h"
 
 namespace ee::cp {

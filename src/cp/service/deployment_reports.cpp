@@ -268,14 +268,17 @@ agent_api::Desired DeploymentReports::desired_for(const DirectoryEntry& agent,
     known_.erase(agent.id);
   }
   if (!reported) return nothing_desired();
-  // Of a deployment that this database does not know nobody can say that it may go: it gets time.
-  const auto known = parts_.database.read<bool>([&](db::Transaction& tx) -> Result<bool> {
-    const auto row = rows_.get(tx, DeploymentId(reported->deployment_id));
-    if (!row) return std::unexpected(row.error());
-    return row->has_value();
-  });
+  const auto known = parts_.database.read<std::optional<DeploymentRow>>(
+      [&](db::Transaction& tx) { return rows_.get(tx, DeploymentId(reported->deployment_id)); });
   if (!known) return {.action = agent_api::DesiredAction::keep, .grace_seconds = 0};
-  return nothing_desired(*known ? 0 : kUnknownGrace.count());
+  // Of a deployment that this database does not know nobody can say that it may go: it gets time.
+  if (!*known) return nothing_desired(kUnknownGrace.count());
+  // One that was replaced goes on until it is in nobody's routes.
+  const bool leaves_routes = (*known)->state == S::stopping && (*known)->termination_reason == "replaced" &&
+                             (*known)->next_action_at && *(*known)->next_action_at > parts_.clock.now();
+  if (leaves_routes && (*known)->agent_id && key_of(*(*known)->agent_id) == agent.id)
+    return {.action = agent_api::DesiredAction::keep, .grace_seconds = 0};
+  return nothing_desired();
 }
 
 Result<agent_api::Desired> DeploymentReports::read_desired(const DirectoryEntry& agent) const {

@@ -186,9 +186,14 @@ Result<std::vector<DeploymentRow>> DeploymentStore::expired(db::Transaction& tx,
   return tx.query<DeploymentRow>(sql, {{"now", now}, {"limit", limit}});
 }
 
-Result<std::vector<DeploymentRow>> DeploymentStore::waiting(db::Transaction& tx, std::int64_t limit) const {
-  static const std::string sql = select_deployments() + " WHERE state='pending' ORDER BY created_at, id LIMIT :limit";
-  return tx.query<DeploymentRow>(sql, {{"limit", limit}});
+Result<std::vector<DeploymentRow>> DeploymentStore::waiting(db::Transaction& tx,
+                                                            const std::optional<PagePosition>& after,
+                                                            std::int64_t limit) const {
+  static const std::string sql =
+      select_deployments() +
+      " WHERE state='pending' AND (created_at>:at OR (created_at=:at AND id>:id)) ORDER BY created_at, id LIMIT :limit";
+  const PagePosition from = after.value_or(PagePosition{.at = from_unix_ms(0), .id = ""});
+  return tx.query<DeploymentRow>(sql, {{"at", from.at}, {"id", from.id}, {"limit", limit}});
 }
 
 Result<std::vector<DeploymentRow>> DeploymentStore::replacing(db::Transaction& tx, UtcTime healthy_before,

@@ -62,8 +62,9 @@ class DeploymentStore {
   Result<std::int64_t> release_leases(db::Transaction& tx, const std::string& owner) const;
 
   Result<std::vector<DeploymentRow>> expired(db::Transaction& tx, UtcTime now, std::int64_t limit) const;
-  /// `pending` ones, oldest first.
-  Result<std::vector<DeploymentRow>> waiting(db::Transaction& tx, std::int64_t limit) const;
+  /// `pending` ones, oldest first, after this one.
+  Result<std::vector<DeploymentRow>> waiting(db::Transaction& tx, const std::optional<PagePosition>& after,
+                                             std::int64_t limit) const;
   /// Running ones that stand in for another that is not final, healthy since before `healthy_before`.
   Result<std::vector<DeploymentRow>> replacing(db::Transaction& tx, UtcTime healthy_before, std::int64_t limit) const;
   /// Those that are to go elsewhere and whose next try is due, the longest due first.
