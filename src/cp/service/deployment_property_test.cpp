@@ -172,7 +172,7 @@ class World {
   std::int64_t versions(db::Transaction& tx) {
     return tx
         .query_one<std::int64_t>(
-            "SELECT (SELECT SUM(row_version) FROM deployments WHERE ended_at IS NULL)"
+            "SELECT (SELECT COALESCE(SUM(row_version), 0) FROM deployments WHERE ended_at IS NULL)"
             "+(SELECT SUM(row_version) FROM agents)")
         .value()
         .value_or(0);
