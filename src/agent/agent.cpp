@@ -1,8 +1,6 @@
 #include "agent/agent.h"
 
 #include <fmt/format.h>
-#include <linux/magic.h>
-#include <sys/statfs.h>
 
 #include <atomic>
 #include <optional>
@@ -35,11 +33,6 @@ constexpr Milliseconds kStopWorkloads{35'000};  // of the 60 s that an end may t
 
 std::unexpected<StartFailure> cannot_start(ExitCode code, std::string reason) {
   return std::unexpected(StartFailure{.exit_code = code, .reason = std::move(reason)});
-}
-
-bool is_tmpfs(const std::string& path) {
-  struct statfs info{};
-  return ::statfs(path.c_str(), &info) == 0 && static_cast<unsigned long>(info.f_type) == TMPFS_MAGIC;
 }
 
 }  // namespace
@@ -86,7 +79,7 @@ std::expected<void, StartFailure> Agent::Parts::prepare() {
   for (const std::string& directory : {config.data_dir, config.run_dir})
     if (auto made = make_directories(directory); !made)
       return cannot_start(ExitCode::bad_configuration, made.error().detail);
-  if (!is_tmpfs(config.run_dir)) {
+  if (!is_in_memory(config.run_dir)) {
     if (config.env != Environment::dev)
       return cannot_start(ExitCode::bad_configuration, fmt::format("run_dir {} must be tmpfs", config.run_dir));
     log::warn("agent", "run_dir is not tmpfs", {{"run_dir", config.run_dir}});
@@ -100,7 +93,7 @@ std::expected<void, StartFailure> Agent::Parts::prepare() {
   if (const auto& damaged = state->damaged())
     log::error("agent", "the state file was damaged; starting as new", {{"kept_as", *damaged}});
 
-  auto name = resolve_vm_name(config, std::nullopt, world.host, *state, world.random);
+  auto name = resolve_vm_name(config, config.gce_name, world.host, *state, world.random);
   if (!name) return cannot_start(ExitCode::internal, name.error().detail);
   vm_name = std::move(*name);
   auto boot = world.host.boot_id();

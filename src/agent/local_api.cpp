@@ -15,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxControlBody = 512UL * 1024;
+constexpr const char* kHealthPath = "/.easyenclave/v1/health";
 
 struct HealthAnswer {
   std::string status;
@@ -88,7 +89,7 @@ Route route(Action action, std::string_view method, const char* path, std::strin
 }
 
 const std::array<Route, 10>& routes() {
-  static const std::array<Route, 10> table = {route(Action::health, "GET", "/.easyenclave/v1/health"),
+  static const std::array<Route, 10> table = {route(Action::health, "GET", kHealthPath),
                                               route(Action::status, "GET", "/.easyenclave/v1/status", "status"),
                                               route(Action::put, "PUT", "/.easyenclave/v1/deployment"),
                                               route(Action::remove, "DELETE", "/.easyenclave/v1/deployment"),
@@ -148,6 +149,8 @@ std::shared_ptr<net::StreamHandler> LocalApi::open_stream(const net::RequestHead
 net::Admission LocalApi::admit(const net::RequestHead& head) {
   const ClassifiedPath path = classify_path(head.path);
   if (path.kind == PathKind::evasive) return {.answer = error(ErrorCode::bad_path, "the path", head.request_id)};
+  if (config_.mode == Mode::cp_bootstrap && path.normal != kHealthPath)
+    return {.answer = error(ErrorCode::not_found, "no such route", head.request_id)};
   if (path.kind == PathKind::workload)
     return {.answer = error(ErrorCode::workload_not_running, "no workload runs here", head.request_id)};
   const std::string_view method = head.method == "HEAD" ? "GET" : head.method;
