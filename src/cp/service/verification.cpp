@@ -5,12 +5,12 @@
 #include <future>
 #include <utility>
 
-#include "common/crypto.h"
 #include "common/deadline_stop.h"
 #include "common/ed25519.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/signatures.h"
+#include "cp/service/verification_inputs.h"
 
 namespace ee::cp {
 namespace {
@@ -19,27 +19,6 @@ namespace att = attestation;
 
 /// How long a request waits for one of the verification slots.
 constexpr Milliseconds kSlotWait{2000};
-
-std::string hex(att::FixedBytes<48> bytes) { return to_hex(bytes); }
-
-void describe_quote(const att::Quote& quote, AttestationAttempt& attempt) {
-  attempt.quote_sha256 = to_hex(sha256(quote.bytes()));
-  attempt.mrtd = hex(quote.mrtd());
-  for (std::size_t i = 0; i < 4; ++i) attempt.rtmrs[i] = hex(quote.rtmr(i));
-  ByteArray<8> attributes{};
-  for (std::size_t i = 0; i < 8; ++i) attributes[i] = static_cast<std::uint8_t>(quote.td_attributes() >> (8 * i));
-  attempt.td_attributes = to_hex(attributes);
-}
-
-/// The header with the request's signature, decoded. Errors: invalid_request.
-Result<ByteVector> signature_of(const EvidenceTransport& transport) {
-  auto signature = transport.signature ? from_base64(*transport.signature) : std::nullopt;
-  if (!signature || signature->size() != 64)
-    return fail(
-        Error{.code = ErrorCode::invalid_request,
-              .fields = {{.field = "X-EE-Agent-Signature", .code = "bad_format", .detail = "base64 of 64 bytes"}}});
-  return std::move(*signature);
-}
 
 }  // namespace
 
@@ -81,7 +60,10 @@ class EvidenceVerifier::Run {
     for (const auto& [step, function] : steps) {
       begin(step);
       if (is_late()) return fail(ErrorCode::verifier_timeout);
-      if (auto done = (this->*function)(); !done) return std::unexpected(std::move(done.error()));
+      const SteadyTime begun = parts_.clock.steady_now();
+      auto done = (this->*function)();
+      attempt_.steps.push_back({.name = name_of(step), .took = parts_.clock.steady_now() - begun});
+      if (!done) return std::unexpected(std::move(done.error()));
     }
     if (is_late()) return fail(ErrorCode::verifier_timeout);
     finish();
