@@ -24,7 +24,9 @@
 #include "agent/state_file.h"
 #include "agent/version.h"
 #include "agent/workload_parts.h"
+#include "attestation/verify/intel_ta_client.h"
 #include "common/log.h"
+#include "common/metrics.h"
 
 namespace ee::agent {
 namespace {
@@ -62,6 +64,8 @@ struct Agent::Parts {
   std::optional<ControlPlaneClient> client;
   std::optional<CpQuoteJudge> judge;
   std::optional<ControlPlaneTrust> trust;
+  metrics::Registry metrics;  // nobody reads it; what is shared with the control plane counts
+  std::optional<attestation::IntelTaClient> intel_ta;
   std::optional<EvidenceMaker> evidence;
   std::optional<Registrar> registrar;
   std::optional<CloudflaredSupervisor> cloudflared;
@@ -74,8 +78,6 @@ struct Agent::Parts {
 };
 
 std::expected<void, StartFailure> Agent::Parts::prepare() {
-  if (config.evidence == agent_api::EvidenceKind::ita)
-    return cannot_start(ExitCode::bad_configuration, "evidence ita: this agent cannot mint Intel TA tokens itself");
   for (const std::string& directory : {config.data_dir, config.run_dir})
     if (auto made = make_directories(directory); !made)
       return cannot_start(ExitCode::bad_configuration, made.error().detail);
@@ -170,7 +172,13 @@ void Agent::Parts::connect() {
   judge.emplace(config.trusted_cp_mrtds, emulation_of(config),
                 make_collateral_source(config, world.http, world.clock, world.random));
   trust.emplace(config, *client, *judge, world.clock, world.random);
-  evidence.emplace(config, vm_name, *keys, *quotes, world.host, workloads->log_entries());
+  intel_ta.emplace(world.http, world.clock, world.random, metrics);
+  evidence.emplace(config, vm_name, *keys, *quotes, world.host, workloads->log_entries(),
+                   [this](Bytes quote, Bytes preimage, const std::stop_token& stop) {
+                     return intel_ta->attest(
+                         {.api_url = config.ita_api_url, .api_key = config.ita_api_key.value_or(Secret())}, quote,
+                         preimage, boot_id, stop);
+                   });
   registrar.emplace(config,
                     Registrar::Identity{
                         .vm_name = vm_name, .boot_id = boot_id, .capacity = capacity, .direct_url = config.direct_url},

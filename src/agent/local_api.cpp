@@ -203,8 +203,17 @@ Result<LocalApi::Caller> LocalApi::authenticate(const net::Request& request) {
   return Caller{.control = true};
 }
 
+bool LocalApi::sees_what_runs(const Caller& caller) const {
+  if (caller.control || !caller.console.only_deployment) return true;
+  const auto report = hooks_.workload();
+  return report && report->deployment_id == *caller.console.only_deployment;
+}
+
 Result<net::Response> LocalApi::dispatch(const net::Request& request, const Caller& caller) {
   const Action action = routes().at(request.route).action;
+  // Logs choose by deployment themselves, also those of one that has ended.
+  if (action != Action::logs && !sees_what_runs(caller))
+    return fail(ErrorCode::insufficient_scope, "the token's deployment does not run here");
   switch (action) {
     case Action::status: return status();
     case Action::sync: return sync();
@@ -239,7 +248,7 @@ Result<net::Response> LocalApi::evidence(const net::Request& request) {
     const auto known = authenticate(request);
     if (!known) return fail(known.error());
     control = known->control;
-    caller.may_see_names = !known->control;  // the scope of this route is `status`
+    caller.may_see_names = !known->control && sees_what_runs(*known);  // the scope of this route is `status`
   }
   if (!control) {
     const bool by_tunnel = is_loopback_address(request.peer_address);

@@ -67,6 +67,8 @@ class LocalApi final : public net::Application {
     ConsoleAccess console = {};
   };
   Result<Caller> authenticate(const net::Request& request);
+  /// Whether a caller who may see one deployment only may see what runs now.
+  bool sees_what_runs(const Caller& caller) const;
   Result<net::Response> dispatch(const net::Request& request, const Caller& caller);
   net::Response health(std::string_view request_id);
   net::Response status();

@@ -51,7 +51,7 @@ struct WorkloadParts::Parts {
       : outer(from), own_log(from.world.clock), traffic_served([this] { return served(); }) {}
 
   std::shared_ptr<const ServedWorkload> served() const { return reconciler ? reconciler->served() : nullptr; }
-  Reconciler::Options options(const ByteArray<32>& content_key) const;
+  Reconciler::Options options(const ByteArray<32>& content_key);
   Reconciler::Hooks hooks();
   Result<void> guard(const std::vector<std::string>& subnets, const std::stop_token& stop);
   std::map<std::string, ContainerStats> container_stats();
@@ -61,6 +61,7 @@ struct WorkloadParts::Parts {
   std::string instance;
   NoWorkloads nothing;
   std::optional<WorkloadLog> log;
+  SecretMask mask;  // of what runs
   ChosenRuntime chosen;
   LogRing own_log;  // when the program keeps none of its own
   std::optional<LogRing> logs;
@@ -80,7 +81,7 @@ struct WorkloadParts::Parts {
   std::optional<PublicEvidence> evidence;
 };
 
-Reconciler::Options WorkloadParts::Parts::options(const ByteArray<32>& content_key) const {
+Reconciler::Options WorkloadParts::Parts::options(const ByteArray<32>& content_key) {
   const AgentConfig& config = outer.config;
   const std::int64_t most = std::max<std::int64_t>(outer.capacity.memory_mib - kMemoryOfTheVm, 0);
   Reconciler::Options out{
@@ -93,6 +94,7 @@ Reconciler::Options WorkloadParts::Parts::options(const ByteArray<32>& content_k
       .boot_id = outer.boot_id,
       .content_key = content_key,
       .orphan_grace = config.orphan_grace,
+      .mask = &mask,
       .allow_swap = config.env == Environment::dev};
   for (const int offset : {0, 1})
     if (config.listen.port != 0)
@@ -192,7 +194,7 @@ std::expected<std::unique_ptr<WorkloadParts>, StartFailure> WorkloadParts::make(
   const auto content_key = key_text ? from_hex_exact<32>(*key_text) : std::nullopt;
   if (!content_key) return failed(ExitCode::internal, "the key file in run_dir cannot be used");
 
-  auto chosen = choose_runtime(config, *instance, world.clock, world.random, {});
+  auto chosen = choose_runtime(config, *instance, world.clock, world.random, {}, {}, {}, &parts->mask);
   if (!chosen) return failed(ExitCode::container_engine, chosen.error());
   parts->chosen = std::move(*chosen);
   Parts* const raw = parts.get();

@@ -69,6 +69,7 @@ struct ControlPlaneHost::Parts {
   std::unique_ptr<attestation::QuoteSource> quotes;
   CpEnvironment environment;
   std::stop_source stopping;
+  SecretMask mask;  // the values of cp_env
   ChosenRuntime chosen;
   std::optional<ContainerLauncher> containers;
   std::optional<CpSupervisor> supervisor;
@@ -131,7 +132,8 @@ std::expected<void, StartFailure> ControlPlaneHost::Parts::find_program() {
   }
   const auto instance = own_instance(config.data_dir, world.random);
   if (!instance) return cannot_start(ExitCode::internal, instance.error().detail);
-  auto found = choose_runtime(config, *instance, world.clock, world.random, {});
+  for (const auto& [name, value] : config.cp.env) mask.add(value);
+  auto found = choose_runtime(config, *instance, world.clock, world.random, {}, {}, {}, &mask);
   if (!found) return cannot_start(ExitCode::container_engine, found.error());
   if (!found->runtime) return cannot_start(ExitCode::container_engine, "cp_image needs a container engine");
   chosen = std::move(*found);
