@@ -103,23 +103,9 @@ class EvidenceVerifier::Run {
 
   /// The rest of step 1, which needs the policy: a request that does not answer the challenge leaves no row.
   Result<void> check_form() {
-    auto fits = check_kind();
+    auto fits = check_evidence_kind(claim_.evidence, *policy_);
     if (!fits) attempt_.audited = false;
     return fits;
-  }
-
-  Result<void> check_kind() const {
-    const bool wants_token =
-        policy_->ita_minter.get() == att::ItaMinter::agent && policy_->verifier_mode.get() != att::VerifierMode::dcap;
-    if (wants_token && (!claim_.evidence.intel_ta_token || claim_.evidence.intel_ta_token->empty()))
-      return fail(ErrorCode::ita_token_missing);
-    if (!wants_token && claim_.evidence.intel_ta_token) return fail(ErrorCode::ita_token_not_allowed);
-    if (claim_.evidence.kind != (wants_token ? agent_api::EvidenceKind::ita : agent_api::EvidenceKind::dcap))
-      return fail(
-          Error{.code = ErrorCode::invalid_request,
-                .fields = {
-                    {.field = "evidence.kind", .code = "not_in_enum", .detail = "a kind that the challenge accepts"}}});
-    return {};
   }
 
   Result<void> parse() {
@@ -346,18 +332,6 @@ Result<void> EvidenceVerifier::take_slot(const VerificationLimits& limits, const
   ++in_flight_;
   return {};
 }
-
-namespace {
-
-/// Step 1, as far as no policy is needed. The header with the request's signature, decoded.
-Result<ByteVector> check_complete(const EvidenceClaim& claim, const EvidenceTransport& transport) {
-  if (!claim.challenge || claim.challenge->empty() || !claim.nonce || claim.nonce->empty())
-    return fail(ErrorCode::nonce_missing);
-  if (!claim.evidence.quote || claim.evidence.quote->empty()) return fail(ErrorCode::quote_missing);
-  return signature_of(transport);
-}
-
-}  // namespace
 
 std::optional<Error> EvidenceVerifier::refuse_form(const EvidenceClaim& claim, const EvidenceTransport& transport,
                                                    AttestationAttempt& attempt) const {

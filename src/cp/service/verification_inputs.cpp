@@ -1,5 +1,7 @@
 #include "cp/service/verification_inputs.h"
 
+#include <cstdlib>
+
 #include "common/crypto.h"
 
 namespace ee::cp {
@@ -20,6 +22,27 @@ Result<ByteVector> signature_of(const EvidenceTransport& transport) {
         Error{.code = ErrorCode::invalid_request,
               .fields = {{.field = "X-EE-Agent-Signature", .code = "bad_format", .detail = "base64 of 64 bytes"}}});
   return std::move(*signature);
+}
+
+Result<ByteVector> check_complete(const EvidenceClaim& claim, const EvidenceTransport& transport) {
+  if (!claim.challenge || claim.challenge->empty() || !claim.nonce || claim.nonce->empty())
+    return fail(ErrorCode::nonce_missing);
+  if (!claim.evidence.quote || claim.evidence.quote->empty()) return fail(ErrorCode::quote_missing);
+  return signature_of(transport);
+}
+
+Result<void> check_evidence_kind(const agent_api::Evidence& evidence, const attestation::PolicySnapshot& policy) {
+  namespace att = attestation;
+  const bool wants_token =
+      policy.ita_minter.get() == att::ItaMinter::agent && policy.verifier_mode.get() != att::VerifierMode::dcap;
+  if (wants_token && (!evidence.intel_ta_token || evidence.intel_ta_token->empty()))
+    return fail(ErrorCode::ita_token_missing);
+  if (!wants_token && evidence.intel_ta_token) return fail(ErrorCode::ita_token_not_allowed);
+  if (evidence.kind != (wants_token ? agent_api::EvidenceKind::ita : agent_api::EvidenceKind::dcap))
+    return fail(Error{
+        .code = ErrorCode::invalid_request,
+        .fields = {{.field = "evidence.kind", .code = "not_in_enum", .detail = "a kind that the challenge accepts"}}});
+  return {};
 }
 
 std::string_view name_of(VerificationStep step) {
