@@ -73,6 +73,7 @@ void make_contexts(App::Parts& parts) {
       .limits = *parts.limits,
       .channel = *parts.channel,
       .refresh = *parts.refresh,
+      .rotation = *parts.rotation,
       .clock = parts.world.clock,
       .challenge_issued = [&parts](std::string_view purpose) { parts.counters->nonce_issued(purpose); }});
   parts.agent_routes = std::make_unique<AgentRoutes>(AgentRoutes{.agents = *parts.agents,

@@ -140,12 +140,14 @@ TEST_F(DispatchTest, AfterARebootItIsSentAgainThreeTimes) {
   expect_sound();
 }
 
-// covers: S03_DSP_008
+// covers: S03_DSP_008, S02_AGT_DS_006
 TEST_F(DispatchTest, AnotherDigestThanTheDocumentsEndsIt) {
   FakeAgent& agent = join();
   const std::string id = deploy_one();
   reconcile();
-  EXPECT_EQ(agent.deployed({{"web", "sha256:" + std::string(64, '2')}}).code(), "digest_mismatch");
+  const TestAnswer refused = agent.deployed({{"web", "sha256:" + std::string(64, '2')}});
+  EXPECT_EQ(refused.code(), "digest_mismatch");
+  EXPECT_EQ(refused.status, 409);
   EXPECT_EQ(text(get(id), "termination_reason"), "digest_mismatch");
   reconcile();
   EXPECT_EQ(state(id), "failed");
