@@ -23,8 +23,10 @@ std::string text_at(const boost::json::value& from, std::string_view pointer) {
   return found != nullptr && found->is_string() ? std::string(found->as_string()) : std::string();
 }
 
-Deployer::Deployer(ControlPlaneProcess& control_plane, const std::string& name) : control_plane_(control_plane) {
-  const HttpHeader admin{"Authorization", "Bearer " + control_plane.sign_in()};
+Deployer::Deployer(ControlPlaneProcess& control_plane, const std::string& name, std::string session)
+    : control_plane_(control_plane) {
+  if (session.empty()) session = control_plane.sign_in();
+  const HttpHeader admin{"Authorization", "Bearer " + session};
   const auto account = body_of(control_plane.call("POST", "/api/v1/accounts",
                                                   R"({"account_type":"deployer","name":")" + name + R"("})", {admin}),
                                201, "account");

@@ -9,11 +9,11 @@ namespace ee::testing {
 /// What is at that JSON pointer, as text; empty when it is missing, null or no text.
 std::string text_at(const boost::json::value& from, std::string_view pointer);
 
-/// Somebody who deploys by API key: an account of type `deployer` with money, made by the administrator. Throws when
-/// the control plane answers something else than it should.
+/// Somebody who deploys by API key: an account of type `deployer` with money, made by the administrator, who signs in
+/// when there is no `session` yet. Throws when the control plane answers something else than it should.
 class Deployer {
  public:
-  explicit Deployer(ControlPlaneProcess& control_plane, const std::string& name = "dev");
+  explicit Deployer(ControlPlaneProcess& control_plane, const std::string& name = "dev", std::string session = "");
   /// The same account by another credential.
   Deployer with(std::string credential) const;
 

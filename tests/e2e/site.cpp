@@ -149,7 +149,8 @@ bool Site::stop() {
 }
 
 std::string TwoServices::text() const {
-  const std::string store = broken ? "exit 3" : "rm -f /tmp/ready; echo the store waits; while true; do sleep 1; done";
+  const std::string store =
+      broken ? "sleep 1; exit 3" : "rm -f /tmp/ready; echo the store waits; while true; do sleep 1; done";
   std::string out = R"(services:
   store:
     image: )" + image +
