@@ -248,6 +248,15 @@ void RealEngine::restart() {
 void RealEngine::kill_hard() {
   daemon_->signal(SIGKILL);
   (void)daemon_->wait(10'000);
+  // Its containerd ends with it, a little later. A new dockerd would wait in vain for one that it finds dying, or dead
+  // and not yet reaped.
+  const fs::path pid_file = root_ / "exec" / "containerd" / "containerd.pid";
+  const std::string stat = "/proc/" + read_file(pid_file) + "/stat";
+  (void)eventually([&] {
+    const std::string text = read_file(stat);
+    return text.empty() || text.contains(") Z ");
+  });
+  fs::remove(pid_file);
 }
 
 void RealEngine::start_again() {
