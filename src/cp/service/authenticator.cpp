@@ -285,7 +285,7 @@ Result<Principal> Authenticator::Impl::by_agent_credential(const Credential& cre
   const VerifiedCredential verified{.subject = subject_of(row.agent_id),
                                     .expires_at = std::min(row.expires_at, retires_at),
                                     .kind = CredentialKind::agent};
-  cache.insert(credential.text.reveal(), verified, generation, at);
+  cache.insert(credential.text.reveal(), verified, generation, at, row.secret_hash);
   return agent_principal(verified);
 }
 
@@ -295,7 +295,8 @@ Result<std::optional<AgentCredential>> Authenticator::Impl::agent_credential(std
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return std::optional<AgentCredential>{};
     AgentCredential found{.row = std::move(**row)};
-    if (found.row.state == CredentialState::active) {
+    // Its first use is noted in the transaction that ends the other one: later there is nothing to look for.
+    if (found.row.state == CredentialState::active && !found.row.last_used_at) {
       const auto retiring = agents.has_retiring(tx, found.row.agent_id);
       if (!retiring) return std::unexpected(retiring.error());
       found.replaces_another = *retiring;
@@ -371,7 +372,7 @@ Result<Principal> Authenticator::Impl::by_api_key(const Credential& credential, 
                                     .kind = CredentialKind::live,
                                     .account_type = static_cast<std::uint8_t>(account.account_type),
                                     .account_status = static_cast<std::uint8_t>(account.status)};
-  cache.insert(credential.text.reveal(), verified, generation, at);
+  cache.insert(credential.text.reveal(), verified, generation, at, key.secret_hash);
   key_uses.note(key.id, credentials.client_address, at.utc);
   return key_principal(verified);
 }
@@ -432,7 +433,7 @@ Result<KnownSession> Authenticator::Impl::verified_session(const Credential& cre
   if (auto fits = check_hash(row.secret_hash, credential); !fits) return std::unexpected(fits.error());
   const VerifiedCredential verified{
       .subject = subject_of(row.id), .expires_at = row.expires_at, .kind = CredentialKind::sess};
-  cache.insert(credential.text.reveal(), verified, generation, now());
+  cache.insert(credential.text.reveal(), verified, generation, now(), row.secret_hash);
   return std::move(**session);
 }
 
@@ -457,6 +458,7 @@ void Authenticator::Impl::note_session_use(const SessionRow& row) {
 }
 
 Result<void> Authenticator::Impl::check_hash(std::string_view hash, const Credential& credential) const {
+  if (cache.fitted(credential.text.reveal(), hash)) return {};
   switch (verify_hash(hash, credential.text)) {
     case HashMatch::match: return {};
     case HashMatch::mismatch: return invalid();

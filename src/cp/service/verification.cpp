@@ -64,6 +64,12 @@ class EvidenceVerifier::Run {
     return freeze_policy();
   }
 
+  /// Steps 2 and 3.
+  Result<void> check_form_only() {
+    if (auto frozen = freeze_policy(); !frozen) return frozen;
+    return parse();
+  }
+
   Result<AcceptedEvidence> run() {
     using enum VerificationStep;
     using Step = Result<void> (Run::*)();
@@ -359,12 +365,35 @@ Result<void> EvidenceVerifier::take_slot(const VerificationLimits& limits, const
   return {};
 }
 
-Result<AcceptedEvidence> EvidenceVerifier::verify(const EvidenceClaim& claim, const EvidenceTransport& transport,
-                                                  AttestationAttempt& attempt) {
+namespace {
+
+/// Step 1, as far as no policy is needed. The header with the request's signature, decoded.
+Result<ByteVector> check_complete(const EvidenceClaim& claim, const EvidenceTransport& transport) {
   if (!claim.challenge || claim.challenge->empty() || !claim.nonce || claim.nonce->empty())
     return fail(ErrorCode::nonce_missing);
   if (!claim.evidence.quote || claim.evidence.quote->empty()) return fail(ErrorCode::quote_missing);
-  auto signature = signature_of(transport);
+  return signature_of(transport);
+}
+
+}  // namespace
+
+std::optional<Error> EvidenceVerifier::refuse_form(const EvidenceClaim& claim, const EvidenceTransport& transport,
+                                                   AttestationAttempt& attempt) const {
+  auto signature = check_complete(claim, transport);
+  if (!signature) return std::move(signature.error());
+  const VerificationLimits limits = parts_.limits();
+  attempt.audited = true;
+  try {
+    Run attempted(parts_, limits, claim, transport, std::move(*signature), attempt);
+    if (auto fits = attempted.check_form_only(); !fits) return std::move(fits.error());
+  } catch (const std::exception&) {  // whoever runs the whole pipeline finds out
+  }
+  return std::nullopt;
+}
+
+Result<AcceptedEvidence> EvidenceVerifier::verify(const EvidenceClaim& claim, const EvidenceTransport& transport,
+                                                  AttestationAttempt& attempt) {
+  auto signature = check_complete(claim, transport);
   if (!signature) return std::unexpected(std::move(signature.error()));
   const VerificationLimits limits = parts_.limits();
   attempt.audited = true;
