@@ -215,6 +215,8 @@ Result<ServiceRow> Deployments::service_for(db::Transaction& tx, const Order& or
                    .created_at = now,
                    .updated_at = now};
     if (auto done = services_.insert(tx, row); !done) return std::unexpected(done.error());
+    // From now on its callers hear that it has no backend yet, not that there is no such service.
+    if (auto done = services_.raise_route_epoch(tx); !done) return std::unexpected(done.error());
     return row;
   }
   ServiceRow row = std::move(**known);
@@ -222,6 +224,7 @@ Result<ServiceRow> Deployments::service_for(db::Transaction& tx, const Order& or
   const ServiceAccess access = wanted.value_or(row.access);
   if (row.deleted_at) {
     if (auto done = services_.restore(tx, row.id, access, now); !done) return std::unexpected(done.error());
+    if (auto done = services_.raise_route_epoch(tx); !done) return std::unexpected(done.error());
   } else if (access != row.access) {
     if (auto done = services_.set_access(tx, row.id, access, now); !done) return std::unexpected(done.error());
     if (auto done = services_.raise_route_epoch(tx); !done) return std::unexpected(done.error());
