@@ -287,6 +287,8 @@ bool App::stop(Seconds grace) {
   parts_->server->drain();
   if (parts_->metrics_server) parts_->metrics_server->drain();
   const bool jobs_ended = parts_->jobs->stop(left());
+  if (const auto freed = parts_->reconciler->release(); !freed)
+    log::warn("deployments", "leases stay until they end", {{"error", freed.error().detail}});
   const bool requests_ended = parts_->server->wait_drained(deadline);
   if (parts_->metrics_server) parts_->metrics_server->wait_drained(deadline);
   parts_->server.reset();
