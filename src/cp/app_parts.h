@@ -27,6 +27,7 @@
 #include "cp/http/deposit_routes.h"
 #include "cp/http/github_routes.h"
 #include "cp/http/ledger_routes.h"
+#include "cp/http/log_routes.h"
 #include "cp/http/ops_routes.h"
 #include "cp/http/proxy.h"
 #include "cp/http/proxy_routes.h"
@@ -85,6 +86,7 @@
 #include "cp/service/settings.h"
 #include "cp/service/stripe_admin.h"
 #include "cp/service/stripe_webhook.h"
+#include "cp/service/target_audit.h"
 #include "cp/service/trust_service.h"
 #include "cp/service/tunnel_service.h"
 #include "cp/service/verification.h"
@@ -231,12 +233,24 @@ struct App::Parts {
   std::unique_ptr<AuditListing> audit_listing;
   std::unique_ptr<Health> health;
 
+  // logs; what serves their followers ends behind the server
+  std::shared_ptr<LogBuffer> logs;
+  std::unique_ptr<HttpStreams> agent_streams;
+  std::unique_ptr<ContainerLogs> container_logs;
+  std::unique_ptr<LogExport> log_export;
+  std::unique_ptr<EventStreams> log_streams;
+  std::unique_ptr<EventStreams> container_streams;
+  std::unique_ptr<ExportStreams> export_streams;
+  std::unique_ptr<ExportStreams> tenant_exports;
+
   // the way to workloads
   std::unique_ptr<RouteSnapshots> routes;
   std::unique_ptr<ProxyAccess> proxy_access;
   std::unique_ptr<ProxyAssertions> proxy_assertions;
   std::unique_ptr<BackendAddresses> backend_addresses;
   std::unique_ptr<Services> services;
+  std::unique_ptr<ServiceEvidence> service_evidence;
+  std::unique_ptr<TargetAudit> target_audit;
   std::unique_ptr<Proxy> proxy;
 
   // HTTP
@@ -253,6 +267,7 @@ struct App::Parts {
   std::unique_ptr<TrustRoutes> trust_routes;
   std::unique_ptr<AttestationAdminRoutes> attestation_admin_routes;
   std::unique_ptr<AdminRoutes> admin_routes;
+  std::unique_ptr<LogRoutes> log_routes;
   std::unique_ptr<LedgerRoutes> ledger_routes;
   std::unique_ptr<BillingRoutes> billing_routes;
   std::unique_ptr<DepositRoutes> deposit_routes;
@@ -284,6 +299,7 @@ void build_deployment_work(App::Parts& parts);
 std::expected<void, StartFailure> build_stripe(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);
 std::expected<void, StartFailure> build_proxy(App::Parts& parts);
+void build_logs(App::Parts& parts);
 void build_http(App::Parts& parts);
 
 }  // namespace ee::cp

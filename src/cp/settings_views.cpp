@@ -96,6 +96,7 @@ ProxySettings proxy(const SettingValues& values) {
   out.max_in_flight_backend = values.integer(proxy_max_inflight_backend);
   out.max_service_rps = values.integer(proxy_max_service_rps);
   out.drain = Seconds(values.integer(proxy_drain_seconds));
+  out.rate_scale_percent = values.integer(ops_rate_limit_scale_percent);
   return out;
 }
 

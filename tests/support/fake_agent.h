@@ -20,6 +20,9 @@ struct FakeAgentScript {
   bool anonymous = false;     ///< answers without `X-EE-Agent`, as a workload would
   bool stops_at_once = true;  ///< DELETE: 204; else 202 and it goes on stopping
   std::string logs = {};      ///< NDJSON that it answers; empty: 404
+  std::string logs_type = "application/x-ndjson";
+  int evidence_status = 200;
+  std::string evidence = {};  ///< JSON that it answers; empty: 404
 };
 
 /// An agent without a VM: registers with emulated evidence, takes documents by push or pull, checks their signature and

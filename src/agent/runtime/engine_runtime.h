@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -51,6 +52,7 @@ class EngineRuntime final : public ContainerRuntime {
   RuntimeResult<LogsEnd> logs(const std::string& id, EngineTime since, const OnContainerLogLine& on_line,
                               const std::stop_token& stop) override;
   RuntimeResult<ContainerCounters> stats(const std::string& id, const std::stop_token& stop) override;
+  std::int64_t interruptions() const override { return interruptions_; }
   bool reachable() const override { return client_.reachable(); }
 
  private:
@@ -78,6 +80,7 @@ class EngineRuntime final : public ContainerRuntime {
 
   const EngineOptions options_;
   EngineClient client_;
+  std::atomic<std::int64_t> interruptions_ = 0;
   mutable std::mutex mutex_;
   RuntimeInfo info_;                          ///< of the last probe
   std::map<std::string, LogMark> log_marks_;  ///< by container, until it is removed
