@@ -6,6 +6,7 @@
 
 #include "agent/runtime/container_runtime.h"
 #include "agent/runtime/engine_client.h"
+#include "agent/secret_mask.h"
 
 namespace ee::agent {
 
@@ -16,6 +17,8 @@ struct EngineOptions {
   Milliseconds reopen_pause{1'000};  ///< before a stream of logs or events is opened again
   /// Free bytes of the file system of a path; nothing when unknown. Default: statvfs.
   std::function<std::optional<std::int64_t>(const std::string& path)> free_bytes = {};
+  /// Taken out of the engine's messages, which may quote what it was sent; null: nothing. Must outlive the runtime.
+  const SecretMask* mask = nullptr;
 };
 
 /// Docker Engine API 1.41 over a unix socket; docker.io 20.10 and podman 4.3 both speak it, and what podman does

@@ -13,6 +13,7 @@
 
 #include "agent/board.h"
 #include "agent/evidence.h"
+#include "agent/secret_mask.h"
 #include "agent/state_file.h"
 #include "agent/waker.h"
 #include "agent/workload/decision.h"
@@ -54,6 +55,7 @@ class Reconciler final : public Workloads {
     std::string boot_id;
     ByteArray<32> content_key{};  ///< of content_hash
     Seconds orphan_grace{600};
+    SecretMask* mask = nullptr;  ///< learns the secrets of what is started; null: nobody wants to know
     bool allow_swap = false;
   };
   struct Hooks {

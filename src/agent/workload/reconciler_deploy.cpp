@@ -44,6 +44,10 @@ StepResult<WorkloadPlan> Reconciler::prepare(Incoming& incoming) {
       return failed(ErrorCode::compose_failed, checked.error().detail);
     return failed(ErrorCode::internal, "the sealed secrets cannot be opened");
   }
+  if (options_.mask != nullptr) {
+    for (const WorkloadSecret& secret : incoming.opened.secrets) options_.mask->add(secret.value);
+    for (const RegistryCredentials& registry : incoming.opened.registries) options_.mask->add(registry.password);
+  }
   auto plan = make_plan(incoming.document, &incoming.opened, options_.place);
   if (!plan) return failed(ErrorCode::compose_failed, plan.error().detail);
   if (!swap_is_off(hooks_.swaps())) {
@@ -325,6 +329,7 @@ void Reconciler::stop_held(const std::stop_token& stop) {
   }
   log::info("workload", "stopped", {{"deployment_id", held.deployment_id}});
   set_held(std::nullopt);
+  if (options_.mask != nullptr) options_.mask->clear();
 }
 
 StepResult<void> Reconciler::guard_networks(const std::stop_token& stop) {

@@ -299,8 +299,10 @@ TEST_F(WorkloadRules, S02_EEA_SEC_001_secrets_are_where_they_belong_and_nowhere_
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(state), {}).find("correct-horse"), std::string::npos);
   EXPECT_EQ(json::write(*reconciler_->report()).find(kValue), std::string::npos);
   for (const std::string& call : runtime_.calls()) EXPECT_EQ(call.find(kValue), std::string::npos);
+  EXPECT_EQ(mask_.mask(std::string("the engine says ") + kValue), "the engine says ***");
   want_none();
   step();
+  EXPECT_EQ(mask_.mask(kValue), kValue) << "forgotten with what used it";
   EXPECT_FALSE(fs::exists(run_dir() + "/secrets/" + kDeploymentD));
 }
 
