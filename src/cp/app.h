@@ -14,7 +14,7 @@
 #include "net/http.h"
 
 namespace ee::db {
-class SqliteDatabase;
+class ServedDatabase;
 }
 
 namespace ee::cp {
@@ -68,7 +68,7 @@ class App {
   const std::vector<Route>& routes() const;
   /// One pass of a job, now. For tests. Errors: `job_unknown`, the job's own.
   Result<JobSummary> run_job(const std::string& name);
-  db::SqliteDatabase& database();
+  db::ServedDatabase& database();
 
   struct Parts;
 

@@ -77,7 +77,7 @@ void build_deployment_work(App::Parts& parts) {
                                   .agents = *parts.agent_client,
                                   .endpoint = *parts.agent_endpoint,
                                   .directory = *parts.directory,
-                                  .clock = world.clock,
+                                  .clock = *parts.shared_clock,
                                   .random = world.random,
                                   .owner = new_uuid_v7(world.clock.now(), world.random).value_or("this process")});
   parts.deployment_jobs =
@@ -88,7 +88,7 @@ void build_deployment_work(App::Parts& parts) {
                                                              .deployments = *parts.deployments,
                                                              .live = *parts.live,
                                                              .directory = *parts.directory,
-                                                             .clock = world.clock,
+                                                             .clock = *parts.shared_clock,
                                                              .random = world.random,
                                                              .settings = settings_of(parts),
                                                              .counters = *parts.deployment_counters,
