@@ -31,9 +31,9 @@ namespace ee::bench {
 namespace {
 
 struct KnownAgent {
-  std::string id;
-  std::string credential;
-  std::string boot_id;
+  std::string id = {};
+  std::string credential = {};
+  std::string boot_id = {};
   std::int64_t seq = 0;
 };
 
@@ -90,9 +90,12 @@ void print(const char* name, const LoadResult& result) {
 }
 
 int heartbeats(const LoadOptions& options, const std::string& file) {
+  // Above what an earlier run sent: else every beat would be a duplicate, which changes nothing.
+  const std::int64_t first_seq = unix_ms(SystemClock().now());
   std::vector<KnownAgent> agents;
   std::ifstream in(file);
-  for (KnownAgent agent; in >> agent.id >> agent.credential >> agent.boot_id;) agents.push_back(agent);
+  for (KnownAgent agent{.seq = first_seq}; in >> agent.id >> agent.credential >> agent.boot_id;)
+    agents.push_back(agent);
   require_ok(!agents.empty(), "no agents in " + file);
   std::size_t next_agent = 0;
   const auto next = [&](int, std::string& out) {

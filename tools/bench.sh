@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # make bench: the speed targets, each beside its peer in the same run; ratios, since machines differ.
 #   P1 DCAP verification    P2 /health beside nginx    P3 heartbeats of 100,000 agents    P4 a page of 50 of 100,000
+#   P5 deploys among 100,000 agents
 #   P6 hourly charge of 1,000,000 running deployments
 #   P8 start to /ready and idle memory
 #   P9 registrations        P10 garbage at register (CPU of the server)
@@ -10,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools/install-packages.sh
 cmake --preset bench >/dev/null
-ninja -C build/bench ee-cp agent_load charging_load fleet_load dcap_bench http_server_load | tail -n 1
+ninja -C build/bench ee-cp agent_load charging_load deploy_load fleet_load dcap_bench http_server_load | tail -n 1
 bin=build/bench
 seconds=${BENCH_SECONDS:-5}
 dir=$(mktemp -d)
@@ -22,10 +23,10 @@ url=http://127.0.0.1:$port
 password=benchmark-password
 hash=$(printf %s "$password" | "$bin/ee-cp" hash-password)
 
-start() {  # start NAME: ee-cp on $dir/NAME.db
+start() {  # start NAME [VARIABLE=VALUE]...: ee-cp on $dir/NAME.db
   env -i PATH="$PATH" EE_ENV=dev EE_CLUSTER_ID=dev EE_ALLOW_EMULATED_TDX=1 EE_BIND="127.0.0.1:$port" EE_PUBLIC_URL="$url" \
     EE_DATABASE_URL="sqlite:$dir/$1.db" EE_TRUSTED_PROXIES=127.0.0.0/8 EE_RATE_LIMIT_SCALE=1000 EE_LOG_LEVEL=error \
-    ADMIN_PASSWORD_HASH="$hash" "$bin/ee-cp" serve >"$dir/$1.log" 2>&1 &
+    ADMIN_PASSWORD_HASH="$hash" "${@:2}" "$bin/ee-cp" serve >"$dir/$1.log" 2>&1 &
   pid=$!
   for _ in $(seq 200); do curl -fsS -o /dev/null "$url/ready" 2>/dev/null && return; sleep 0.1; done
   echo "ee-cp did not start" >&2; tail -n 5 "$dir/$1.log" >&2; exit 1
@@ -72,6 +73,11 @@ start small
 load list --token "$(token)" --connections 1
 stop
 
+echo "== P5: deploys claimed durably among 100,000 agents (target >= 1,000/s, no agent given twice)"
+"$bin/bench/deploy_load" seed --database "$dir/deploys.db" --agents 100000 --out "$dir/deploys.keys"
+start deploys EE_DEPLOY_MAX_ACTIVE=10000
+"$bin/bench/deploy_load" deploy --port "$port" --seconds "$seconds" --connections 64 --keys "$dir/deploys.keys"
+stop
 echo "== P6: hourly charge of 1,000,000 running deployments of 10,000 accounts (target <= 30 s, < 256 MiB, exact)"
 "$bin/bench/charging_load" --segments "${BENCH_SEGMENTS:-1000000}" --dir "$dir"
 echo "== P8: start to /ready with a database, idle memory (target <= 300 ms, <= 64 MiB)"

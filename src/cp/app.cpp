@@ -262,6 +262,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
                                                            .boot_id = parts->boot_id},
                                            health_sources(*parts), parts->world.clock);
   if (auto built = build_proxy(*parts); !built) return std::unexpected(std::move(built.error()));
+  build_logs(*parts);
   build_http(*parts);
   parts->metrics.add_process_metrics();
   if (auto listening = listen(*parts); !listening) return std::unexpected(listening.error());
@@ -291,6 +292,8 @@ bool App::stop(Seconds grace) {
   parts_->server->drain();
   if (parts_->metrics_server) parts_->metrics_server->drain();
   const bool jobs_ended = parts_->jobs->stop(left());
+  if (const auto freed = parts_->reconciler->release(); !freed)
+    log::warn("deployments", "leases stay until they end", {{"error", freed.error().detail}});
   const bool requests_ended = parts_->server->wait_drained(deadline);
   if (parts_->metrics_server) parts_->metrics_server->wait_drained(deadline);
   parts_->server.reset();

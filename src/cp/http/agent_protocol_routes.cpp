@@ -126,6 +126,13 @@ net::Response get_signing_keys(AgentProtocolRoutes& context, const Call& call) {
   return answer_signed(context.channel.signing_keys(*call.principal.agent_id), call.request);
 }
 
+net::Response post_rotate(AgentProtocolRoutes& context, const Call& call) {
+  const net::Request& request = call.request;
+  const auto wanted = json::read<agent_api::RotateRequest>(request.body);
+  if (!wanted) return error_answer(wanted.error(), request.request_id);
+  return answer_signed(context.rotation.rotate(*call.principal.agent_id, *wanted, transport_of(request)), request);
+}
+
 Handler bound(net::Response (*handler)(AgentProtocolRoutes&, const Call&), AgentProtocolRoutes& context) {
   return [handler, &context](const Call& call) { return handler(context, call); };
 }
@@ -202,6 +209,17 @@ void add_agent_protocol_routes(std::vector<Route>& table, AgentProtocolRoutes& c
                    .doc = {.summary = "The agent's tunnel and its token, sealed.",
                            .tag = "agents",
                            .answers = {{200, "Signed.", answer_schema<TunnelAnswer>()}}},
+                   .shed = net::Shed::never});
+  table.push_back({.method = "POST",
+                   .pattern = "/api/v1/agents/{agent_id}/credential/rotate",
+                   .access = Access::own_agent,
+                   .rate = RateClass::agent,
+                   .handle = bound(post_rotate, context),
+                   .doc = {.summary = "A new credential; the request is signed with the instance key.",
+                           .tag = "agents",
+                           .request = request_schema<agent_api::RotateRequest>(),
+                           .answers = {{200, "Sealed and signed.", answer_schema<agent_api::RotateAnswer>()}}},
+                   .max_body_bytes = 4096,
                    .shed = net::Shed::never});
   table.push_back({.method = "GET",
                    .pattern = "/api/v1/agents/{agent_id}/signing-keys",

@@ -15,6 +15,7 @@ struct RateLimits::Buckets {
         own_quote({.count = 60, .period = Seconds(60), .burst = 60}, clock),
         agent({.count = 30, .period = Seconds(60), .burst = 20}, clock, 262144),
         agent_relay({.count = 60, .period = Seconds(60), .burst = 60}, clock),
+        evidence({.count = 6, .period = Seconds(60), .burst = 6}, clock),
         read({.count = 50, .period = Seconds(1), .burst = 100}, clock),
         write({.count = 10, .period = Seconds(1), .burst = 30}, clock),
         admin({.count = 50, .period = Seconds(1), .burst = 100}, clock),
@@ -29,6 +30,7 @@ struct RateLimits::Buckets {
   net::RateLimiter own_quote;
   net::RateLimiter agent;
   net::RateLimiter agent_relay;
+  net::RateLimiter evidence;
   net::RateLimiter read;
   net::RateLimiter write;
   net::RateLimiter admin;
@@ -45,6 +47,7 @@ struct RateLimits::Buckets {
       case RateClass::own_quote: return &own_quote;
       case RateClass::agent: return &agent;
       case RateClass::agent_relay: return &agent_relay;
+      case RateClass::evidence: return &evidence;
       case RateClass::read: return &read;
       case RateClass::write: return &write;
       case RateClass::admin: return &admin;
@@ -57,7 +60,7 @@ struct RateLimits::Buckets {
   }
   void scale(std::int64_t percent) {
     for (net::RateLimiter* limiter : {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &agent_relay,
-                                      &read, &write, &admin, &sign_in, &webhook, &deploy, &preflight})
+                                      &read, &write, &admin, &sign_in, &webhook, &deploy, &preflight, &evidence})
       limiter->set_scale_percent(percent);
   }
 };
@@ -91,6 +94,7 @@ std::string_view to_string(RateClass rate) {
     case RateClass::own_quote: return "own_quote";
     case RateClass::agent: return "agent";
     case RateClass::agent_relay: return "agent_relay";
+    case RateClass::evidence: return "evidence";
     case RateClass::read: return "read";
     case RateClass::write: return "write";
     case RateClass::admin: return "admin";

@@ -21,6 +21,7 @@ enum class RateClass : std::uint8_t {
   own_quote,
   agent,
   agent_relay,
+  evidence,
   read,
   write,
   admin,

@@ -101,7 +101,10 @@ struct Authenticator::Impl {
                "auth_unavailable", "oidc_disabled", "oidc_invalid", "github_owner_not_linked", "account_suspended",
                "oidc_policy_refused", "repository_not_allowed", "agent_deleted"}}})),
         cache_uses(metrics.counter("ee_auth_cache_total", "Look-ups in the cache of verified credentials.",
-                                   {{"result", {"hit", "miss"}}})) {}
+                                   {{"result", {"hit", "miss"}}})),
+        agent_cache_uses(metrics.counter("ee_agent_credential_cache_total",
+                                         "Look-ups of agents' credentials in the cache.",
+                                         {{"hit", {"true", "false"}}})) {}
 
   db::Database& database;
   CredentialCache& cache;
@@ -121,6 +124,7 @@ struct Authenticator::Impl {
   FailureThrottle failures{kFailuresPerMinute, Milliseconds(60'000 / kFailuresPerMinute), kMaxThrottledAddresses};
   metrics::Family<metrics::Counter> requests;
   metrics::Family<metrics::Counter> cache_uses;
+  metrics::Family<metrics::Counter> agent_cache_uses;
 
   CredentialCache::Now now() const { return {clock.now(), clock.steady_now()}; }
   Result<Principal> counted(std::string_view kind, Result<Principal> principal) const;
@@ -185,6 +189,7 @@ std::optional<Principal> Authenticator::authenticate_cached_agent(const Credenti
   const auto hit = impl_->cache.find(*token, impl_->now());
   if (!hit || hit->kind != CredentialKind::agent) return std::nullopt;
   impl_->cache_uses.with({"hit"}).increment();
+  impl_->agent_cache_uses.with({"true"}).increment();
   return *impl_->counted("agent", agent_principal(*hit));
 }
 
@@ -218,6 +223,7 @@ std::optional<VerifiedCredential> Authenticator::Impl::cached(const Credential& 
                                                               const CredentialCache::Now& at) const {
   auto hit = cache.find(credential.text.reveal(), at);
   cache_uses.with({hit ? "hit" : "miss"}).increment();
+  if (credential.kind == CredentialKind::agent) agent_cache_uses.with({hit ? "true" : "false"}).increment();
   return hit;
 }
 
