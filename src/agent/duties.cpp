@@ -165,6 +165,10 @@ ErrandResult Duties::fetch_signing_keys(const std::stop_token& stop) {
     hooks_.keys_untrusted();
     return after_failure(kSigningKeys, is_signed.error());
   }
+  // Signed, but once: whoever keeps a key that was retired must not bring it back with the set that it was in.
+  if (answer->value.version < session->signing_keys_version)
+    return after_failure(kSigningKeys,
+                         CallFailure{.code = "bad_answer", .detail = "an older set of keys", .reason = {}});
   auto keys = SignerSet::from_wire(answer->value);
   if (!keys)
     return after_failure(kSigningKeys, CallFailure{.code = "bad_answer", .detail = keys.error().detail, .reason = {}});
@@ -229,7 +233,7 @@ CallResult<agent_api::RefreshAnswer> Duties::refreshed(const Session& session, c
   if (auto is_signed = check_challenge_signature(session.signers, client_nonce, *challenge); !is_signed)
     return std::unexpected(std::move(is_signed.error()));
   if (auto fits = evidence_.check(challenge->value, "refresh"); !fits) return std::unexpected(std::move(fits.error()));
-  auto evidence = evidence_.make(challenge->value, attestation::Purpose::refresh);
+  auto evidence = evidence_.make(challenge->value, attestation::Purpose::refresh, stop);
   if (!evidence) return std::unexpected(std::move(evidence.error()));
   const agent_api::RefreshRequest request{
       .challenge = challenge->value.challenge, .nonce = challenge->value.nonce, .evidence = std::move(*evidence)};

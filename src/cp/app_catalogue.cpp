@@ -19,7 +19,7 @@ std::string environment_or(const char* name, const char* fallback) {
 }  // namespace
 
 Catalogue::Catalogue(App::Parts& parts)
-    : registries_(parts.world.http, parts.world.clock, parts.world.random),
+    : registries_(parts.outbound.of("registry"), parts.world.clock, parts.world.random),
       cosign_({.launcher = launcher_,
                .clock = parts.world.clock,
                .path = environment_or("PATH", "/usr/local/bin:/usr/bin:/bin"),
@@ -47,8 +47,8 @@ Catalogue::Catalogue(App::Parts& parts)
                      }}),
       measuring_({.database = *parts.database,
                   .measurer = measurer_,
-                  .http = parts.world.http,
-                  .clock = parts.world.clock,
+                  .http = parts.outbound.of("measurer"),
+                  .clock = *parts.shared_clock,
                   .random = parts.world.random,
                   .tokens = tokens_,
                   .metrics = parts.metrics,

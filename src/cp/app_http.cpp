@@ -73,6 +73,7 @@ void make_contexts(App::Parts& parts) {
       .limits = *parts.limits,
       .channel = *parts.channel,
       .refresh = *parts.refresh,
+      .rotation = *parts.rotation,
       .clock = parts.world.clock,
       .challenge_issued = [&parts](std::string_view purpose) { parts.counters->nonce_issued(purpose); }});
   parts.agent_routes = std::make_unique<AgentRoutes>(AgentRoutes{.agents = *parts.agents,
@@ -104,10 +105,10 @@ void make_contexts(App::Parts& parts) {
                                                                        .cursors = *parts.cursors});
   parts.proxy_routes = std::make_unique<ProxyRoutes>(
       ProxyRoutes{.services = *parts.services,
+                  .evidence = *parts.service_evidence,
                   .cursors = *parts.cursors,
                   .settings = [&parts] { return views::proxy(parts.snapshot()->resolved().values); },
-                  .public_url = parts.config.public_url,
-                  .evidence = *parts.service_evidence});
+                  .public_url = parts.config.public_url});
   parts.log_routes = std::make_unique<LogRoutes>(
       LogRoutes{.buffer = *parts.logs,
                 .containers = *parts.container_logs,

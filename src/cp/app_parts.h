@@ -39,6 +39,7 @@
 #include "cp/integration/stripe/stripe_client.h"
 #include "cp/jobs/job_runner.h"
 #include "cp/jobs/job_waker.h"
+#include "cp/outbound_http.h"
 #include "cp/process_metrics.h"
 #include "cp/service/account_identities.h"
 #include "cp/service/account_money.h"
@@ -55,6 +56,7 @@
 #include "cp/service/authenticator.h"
 #include "cp/service/billing.h"
 #include "cp/service/console_access.h"
+#include "cp/service/credential_rotation.h"
 #include "cp/service/control_plane_attestation.h"
 #include "cp/service/dependency_errors.h"
 #include "cp/service/deployment_assignments.h"
@@ -84,10 +86,13 @@
 #include "cp/service/settings.h"
 #include "cp/service/stripe_admin.h"
 #include "cp/service/stripe_webhook.h"
+#include "cp/service/target_audit.h"
 #include "cp/service/trust_service.h"
 #include "cp/service/tunnel_service.h"
 #include "cp/service/verification.h"
+#include "cp/shared_clock.h"
 #include "cp/store/collateral_store.h"
+#include "db/served_database.h"
 #include "db/sqlite_database.h"
 #include "net/server.h"
 
@@ -123,8 +128,12 @@ struct App::Parts {
   std::string boot_id;
 
   metrics::Registry metrics;
+  OutboundHttp outbound{world.http, world.clock, metrics};
   std::unique_ptr<ProcessMetrics> counters;
-  std::unique_ptr<db::SqliteDatabase> database;
+  std::unique_ptr<db::ServedDatabase> database;
+  db::SqliteDatabase* sqlite = nullptr;  ///< the same, when it is one
+  /// For leases and whatever else replicas compare: the time of the clock that they share.
+  std::unique_ptr<SharedClock> shared_clock;
   std::unique_ptr<SettingsService> settings;
   std::shared_ptr<std::atomic<GithubRemovalWatch*>> settings_heard_by_github;
   JobWaker::Line wake_line = JobWaker::line();
@@ -202,6 +211,7 @@ struct App::Parts {
   std::unique_ptr<TunnelService> tunnels;
   std::unique_ptr<RegistrationService> registration;
   std::unique_ptr<AgentChannel> channel;
+  std::unique_ptr<CredentialRotation> rotation;
   std::unique_ptr<AgentService> agents;
   std::unique_ptr<EnrollmentTokens> enrollment_tokens;
   std::unique_ptr<AgentEndpoint> agent_endpoint;
@@ -245,6 +255,7 @@ struct App::Parts {
   std::unique_ptr<BackendAddresses> backend_addresses;
   std::unique_ptr<Services> services;
   std::unique_ptr<ServiceEvidence> service_evidence;
+  std::unique_ptr<TargetAudit> target_audit;
   std::unique_ptr<Proxy> proxy;
 
   // HTTP
@@ -288,6 +299,7 @@ void build_attestation_admin(App::Parts& parts);
 void build_billing(App::Parts& parts);
 void build_deployment_core(App::Parts& parts);
 void build_agents(App::Parts& parts);
+void add_agent_metrics(App::Parts& parts);
 void build_deployment_work(App::Parts& parts);
 std::expected<void, StartFailure> build_stripe(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);

@@ -213,6 +213,13 @@ TEST_F(DeploymentAgentsTest, AFailedAttestationEndsRoutingAtOnce) {
   expect_sound();
 }
 
+TEST_F(DeploymentAgentsTest, CallersHearOfANewServiceAtOnce) {
+  join();
+  const auto before = route_epoch();
+  (void)deploy_one("", "fresh");
+  EXPECT_GT(route_epoch(), before) << "there is no backend yet, but there is the service";
+}
+
 TEST_F(DeploymentAgentsTest, AFailedAttestationMovesWhatMayMove) {
   FakeAgent& agent = join();
   const std::string id = deploy_one(R"("on_agent_lost":"redeploy","wait_for_capacity_seconds":600)");

@@ -55,6 +55,7 @@ class FakeAgent {
   std::expected<HttpClientResponse, HttpFailure> answer(const HttpClientRequest& request);
 
   const std::string& id() const { return id_; }
+  const std::string& credential() const { return credential_; }
   const std::string& name() const { return agent_->vm_name(); }
   const std::string& url() const { return url_; }
   const std::optional<agent_api::DeploymentDocument>& held() const { return held_; }

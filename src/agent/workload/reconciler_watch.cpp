@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 
 #include "agent/workload/reconciler.h"
 #include "common/log.h"
@@ -15,6 +16,7 @@ constexpr Milliseconds kPollPeriod = 30s;
 constexpr Milliseconds kSweepPeriod = 30s;
 constexpr Milliseconds kExitWindow = 600s;
 constexpr Milliseconds kMostRestartDelay = 60s;
+constexpr Milliseconds kEnginePause = 1s;
 constexpr std::size_t kMostExits = 5;
 constexpr int kBadForUnhealthy = 3;
 constexpr int kGoodForHealthy = 2;
@@ -36,6 +38,15 @@ bool Reconciler::engine_ok(bool reachable) {
   return reachable;
 }
 
+/// Whether the engine answers before `until`, after a pause.
+bool Reconciler::await_engine(SteadyTime until, const std::stop_token& stop) {
+  log::warn("workload", "the engine went away; it is waited for");
+  do {
+    if (clock_.steady_now() >= until || !clock_.sleep_for(kEnginePause, stop)) return false;
+  } while (!engine_ok(runtime_.list(stop).has_value()));
+  return !stop.stop_requested();
+}
+
 // ---- after a start -------------------------------------------------------------------------------------------------
 
 /// What the state file and the engine say together. Nothing is decided while the engine does not answer.
@@ -43,6 +54,8 @@ void Reconciler::recover(const std::stop_token& stop) {
   const auto containers = runtime_.list(stop);
   if (!engine_ok(containers.has_value())) return;
   recovered_ = true;
+  // The rules of an earlier process may be gone, or be for networks that are.
+  std::ignore = guard_networks(stop);
   if (!held_) {
     secret_files_.keep_only({}, 0);
     save_held();
@@ -132,6 +145,7 @@ SteadyTime Reconciler::watch(const std::stop_token& stop) {
   }
   if (clock_.steady_now() >= next_sweep_) {
     sweep_leftovers(false, stop);
+    if (plan_) std::ignore = guard_networks(stop);  // somebody may have flushed the rules
     next_sweep_ = clock_.steady_now() + kSweepPeriod;
   }
   return std::min(next, next_sweep_);

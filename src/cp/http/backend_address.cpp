@@ -1,27 +1,12 @@
 #include "cp/http/backend_address.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
+
+#include "common/ip_address.h"
 
 namespace ee::cp {
 namespace {
-
-/// IANA's special-purpose registries of IPv4 and IPv6, less what is globally reachable.
-const std::vector<net::IpNetwork>& forbidden_networks() {
-  static const std::vector<net::IpNetwork> networks = [] {
-    std::vector<net::IpNetwork> made;
-    for (const char* text :
-         {"0.0.0.0/8",      "10.0.0.0/8",   "100.64.0.0/10",  "127.0.0.0/8",    "169.254.0.0/16", "172.16.0.0/12",
-          "192.0.0.0/24",   "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",  "198.51.100.0/24",
-          "203.0.113.0/24", "224.0.0.0/4",  "240.0.0.0/4",    "::/96",          "64:ff9b::/96",   "64:ff9b:1::/48",
-          "100::/64",       "2001::/23",    "2001:db8::/32",  "2002::/16",      "3fff::/20",      "5f00::/16",
-          "fc00::/7",       "fe80::/10",    "fec0::/10",      "ff00::/8"})
-      made.push_back(*net::parse_network(text));
-    return made;
-  }();
-  return networks;
-}
 
 /// `http(s)://host[:port]`, as `AgentEndpoint` writes it.
 std::optional<BackendAddress> parse_origin(const std::string& url) {
@@ -53,10 +38,7 @@ std::optional<BackendAddress> parse_origin(const std::string& url) {
 
 }  // namespace
 
-bool is_forbidden_address(const net::IpAddress& address) {
-  return std::ranges::any_of(forbidden_networks(),
-                             [&](const net::IpNetwork& network) { return network.contains(address); });
-}
+bool is_forbidden_address(const net::IpAddress& address) { return !is_public_address(net::to_string(address)); }
 
 std::optional<Result<BackendAddress>> BackendAddresses::known(const std::string& url, bool is_direct) {
   auto parsed = parse_origin(url);
@@ -72,7 +54,8 @@ std::optional<Result<BackendAddress>> BackendAddresses::known(const std::string&
   const std::lock_guard lock(mutex_);
   const auto found = kept_.find(parsed->host);
   if (found == kept_.end() || now >= found->second.until) return std::nullopt;
-  parsed->address = found->second.address;
+  if (!found->second.address) return Result<BackendAddress>(std::unexpected(found->second.address.error()));
+  parsed->address = *found->second.address;
   return Result<BackendAddress>(std::move(*parsed));
 }
 
@@ -80,16 +63,23 @@ Result<BackendAddress> BackendAddresses::resolve(const std::string& url, bool is
   if (auto ready = known(url, is_direct)) return std::move(*ready);
   auto parsed = parse_origin(url);
   const std::vector<net::IpAddress> found = look_up_(parsed->host);
-  if (found.empty()) return fail(ErrorCode::upstream_connect_failed, "the name has no address");
+  Result<net::IpAddress> judged = fail(ErrorCode::upstream_connect_failed, "the name has no address");
   // One bad address among good ones is no accident either.
   if (std::ranges::any_of(found, is_forbidden_address))
-    return fail(ErrorCode::upstream_address_forbidden, "the name leads to an address of an inner network");
-  parsed->address = found.front();
-  const SteadyTime now = clock_.steady_now();
+    judged = fail(ErrorCode::upstream_address_forbidden, "the name leads to an address of an inner network");
+  else if (!found.empty())
+    judged = found.front();
+  keep(parsed->host, judged);
+  if (!judged) return std::unexpected(judged.error());
+  parsed->address = *judged;
+  return std::move(*parsed);
+}
+
+void BackendAddresses::keep(const std::string& host, Result<net::IpAddress> address) {
+  const SteadyTime until = clock_.steady_now() + (address ? kKeep : kKeepFailure);
   const std::lock_guard lock(mutex_);
   if (kept_.size() >= kMaxKept) kept_.clear();
-  kept_[parsed->host] = {.address = found.front(), .until = now + kKeep};
-  return std::move(*parsed);
+  kept_.insert_or_assign(host, Kept{.address = std::move(address), .until = until});
 }
 
 }  // namespace ee::cp

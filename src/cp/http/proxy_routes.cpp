@@ -84,6 +84,26 @@ net::Response delete_service(ProxyRoutes& context, const Call& call) {
   return no_content();
 }
 
+net::Response get_evidence(ProxyRoutes& context, const Call& call) {
+  const std::string& request_id = call.request.request_id;
+  const auto query = Query::parse(call.request.query, {"nonce", "deployment_id"});
+  if (!query) return error_answer(query.error(), request_id);
+  const auto deployment = query->text("deployment_id");
+  if (deployment && !is_uuid(*deployment))
+    return error_answer(bad_query("deployment_id", "bad_format", "a UUID"), request_id);
+  auto evidence =
+      context.evidence.fetch(name_of(call), deployment ? std::optional(DeploymentId(*deployment)) : std::nullopt,
+                             query->text("nonce").value_or(""), call.request.stop);
+  if (!evidence) return error_answer(evidence.error(), request_id);
+  net::Response response = json_text(200, std::move(*evidence));
+  response.headers.push_back({"Cache-Control", "no-store"});
+  return response;
+}
+
+std::string evidence_schema(json::SchemaSet&) {
+  return R"({"type":"object","description":"What the agent answers, unchanged."})";
+}
+
 net::Response get_tokens(ProxyRoutes& context, const Call& call) {
   const auto tokens = context.services.tokens(call.principal, name_of(call));
   if (!tokens) return error_answer(tokens.error(), call.request.request_id);
@@ -109,20 +129,6 @@ net::Response delete_token(ProxyRoutes& context, const Call& call) {
                                                      std::string(call.request.param("token_id")));
   if (!revoked) return error_answer(revoked.error(), call.request.request_id);
   return no_content();
-}
-
-net::Response get_evidence(ProxyRoutes& context, const Call& call) {
-  const std::string& request_id = call.request.request_id;
-  const auto query = Query::parse(call.request.query, {"nonce", "deployment_id"});
-  if (!query) return error_answer(query.error(), request_id);
-  const auto deployment = query->text("deployment_id");
-  if (deployment && !is_uuid(*deployment))
-    return error_answer(bad_query("deployment_id", "bad_format", "a UUID"), request_id);
-  auto evidence =
-      context.evidence.fetch(name_of(call), deployment ? std::optional(DeploymentId(*deployment)) : std::nullopt,
-                             query->text("nonce").value_or(""), call.request.stop);
-  if (!evidence) return error_answer(evidence.error(), request_id);
-  return json_text(200, std::move(*evidence));
 }
 
 }  // namespace
@@ -152,20 +158,6 @@ void add_proxy_routes(std::vector<Route>& table, ProxyRoutes& context) {
                    .doc = {.summary = "Where workloads are reached, and the bounds of it.",
                            .tag = tag,
                            .answers = {{200, "The proxy.", answer_schema<ProxyView>()}}}});
-  table.push_back(
-      {.method = "GET",
-       .pattern = "/api/v1/services/{name}/evidence",
-       .access = Access::open,
-       .rate = RateClass::evidence,
-       .handle = bound(get_evidence),
-       .doc = {.summary =
-                   "Fresh evidence of an agent behind the service, over the caller's nonce, as the agent gave it.",
-               .tag = tag,
-               .query = {{"nonce", R"({"type":"string","pattern":"^[0-9a-f]{64}$"})", "32 random bytes in hex."},
-                         {"deployment_id", R"({"type":"string","format":"uuid"})", "Of the agent that runs this one."}},
-               .answers = {{200, "The agent's answer, unchanged.",
-                            [](json::SchemaSet&) { return std::string(R"({"type":"object"})"); }}}},
-       .outside = true});
   add("GET", "/api/v1/services", get_services,
       {.summary = "Own services; administrators see all.",
        .tag = tag,
@@ -174,6 +166,17 @@ void add_proxy_routes(std::vector<Route>& table, ProxyRoutes& context) {
        .answers = {{200, "A page.", answer_schema<ServicePage>()}}});
   add("GET", "/api/v1/services/{name}", get_service,
       {.summary = "One service.", .tag = tag, .answers = {{200, "The service.", answer_schema<ServiceView>()}}});
+  table.push_back({.method = "GET",
+                   .pattern = "/api/v1/services/{name}/evidence",
+                   .access = Access::open,
+                   .rate = RateClass::evidence,
+                   .handle = bound(get_evidence),
+                   .doc = {.summary = "Fresh evidence of what serves the service, over the caller's own nonce.",
+                           .tag = tag,
+                           .query = {{"nonce", R"({"type":"string","pattern":"^[0-9a-f]{64}$"})", "32 bytes, hex."},
+                                     {"deployment_id", R"({"type":"string","format":"uuid"})", "Which backend."}},
+                           .answers = {{200, "The agent's evidence.", evidence_schema}}},
+                   .outside = true});
   add("PATCH", "/api/v1/services/{name}", patch_service,
       {.summary = "Changes who may use the service, and its bounds.",
        .tag = tag,

@@ -16,10 +16,10 @@ namespace ee::cp {
 /// Services, their tokens, and what the proxy says of itself.
 struct ProxyRoutes {
   Services& services;
+  ServiceEvidence& evidence;
   const CursorCodec& cursors;
   std::function<ProxySettings()> settings;
   std::string public_url;
-  ServiceEvidence& evidence;
 };
 
 void add_proxy_routes(std::vector<Route>& table, ProxyRoutes& context);

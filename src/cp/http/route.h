@@ -21,14 +21,14 @@ enum class RateClass : std::uint8_t {
   own_quote,
   agent,
   agent_relay,
+  evidence,
   read,
   write,
   admin,
   sign_in,
   webhook,
   deploy,
-  preflight,
-  evidence
+  preflight
 };
 
 /// One request on its way to a handler, who is behind it known.

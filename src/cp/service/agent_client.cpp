@@ -181,14 +181,14 @@ Result<HttpClientRequest> AgentClient::follow_request(const AgentRow& agent, con
   return request_of(agent, {.method = "GET", .target = std::move(target)});
 }
 
+Result<AgentAnswer> AgentClient::stats(const AgentRow& agent, std::stop_token stop) {
+  return send(agent, {.method = "GET", .target = std::string(kPrefix) + "/stats"}, std::move(stop));
+}
+
 Result<AgentAnswer> AgentClient::evidence(const AgentRow& agent, std::string_view nonce, std::stop_token stop) {
   std::string target = std::string(kPrefix) + "/evidence";
   add_to_query(target, "nonce", nonce);
-  return send(agent, {.method = "GET", .target = std::move(target), .max_answer = kMaxEvidence}, std::move(stop));
-}
-
-Result<AgentAnswer> AgentClient::stats(const AgentRow& agent, std::stop_token stop) {
-  return send(agent, {.method = "GET", .target = std::string(kPrefix) + "/stats"}, std::move(stop));
+  return send(agent, {.method = "GET", .target = std::move(target), .max_answer = kMaxEvidenceAnswer}, std::move(stop));
 }
 
 Result<AgentAnswer> AgentClient::reattest(const AgentRow& agent, std::stop_token stop) {

@@ -50,7 +50,7 @@ bool is_ndjson(std::string_view content_type);
 class AgentClient {
  public:
   static constexpr std::size_t kMaxAnswer = 64UL * 1024;
-  static constexpr std::size_t kMaxEvidence = 256UL * 1024;
+  static constexpr std::size_t kMaxEvidenceAnswer = 256UL * 1024;
   static constexpr Milliseconds kTimeout{10'000};
   static constexpr Seconds kTokenLife{60};
 
@@ -78,7 +78,7 @@ class AgentClient {
   /// agent_unreachable.
   Result<HttpClientRequest> follow_request(const AgentRow& agent, const AgentLogQuery& query);
   Result<AgentAnswer> stats(const AgentRow& agent, std::stop_token stop = {});
-  /// Evidence over a relying party's nonce (02 section 15.5).
+  /// Evidence over a nonce (64 hex digits) for whoever asked for it (02 section 15.5).
   Result<AgentAnswer> evidence(const AgentRow& agent, std::string_view nonce, std::stop_token stop = {});
   /// Fresh evidence now.
   Result<AgentAnswer> reattest(const AgentRow& agent, std::stop_token stop = {});

@@ -59,7 +59,7 @@ Result<std::string> ServiceEvidence::ask(const AgentRow& agent, std::string_view
   auto answer = client_.evidence(agent, nonce, stop);
   if (!answer) return std::unexpected(std::move(answer.error()));
   if (answer->status != 200) return fail(refusal_of(*answer));
-  const auto said = json::parse(answer->body, {.max_bytes = AgentClient::kMaxEvidence, .max_depth = 16});
+  const auto said = json::parse(answer->body, {.max_bytes = AgentClient::kMaxEvidenceAnswer, .max_depth = 16});
   if (!said || !said->is_object()) return fail(ErrorCode::agent_bad_response, "evidence is no JSON object");
   return std::move(answer->body);
 }
