@@ -2,6 +2,7 @@
 #include <boost/describe/enumerators.hpp>
 #include <boost/mp11/algorithm.hpp>
 #include <map>
+#include <memory>
 #include <tuple>
 
 #include "cp/app_parts.h"
@@ -30,13 +31,13 @@ void add_agent_metrics(App::Parts& parts) {
   const auto in_flight = parts.metrics.gauge("ee_http_in_flight", "Requests that are worked on.");
   using Key = std::pair<AgentStatus, HealthStatus>;
   parts.metrics.on_collect(
-      [&parts, agents, lag, budget, stuck, in_flight, before = std::map<Key, std::int64_t>()]() mutable {
-        for (auto& [key, count] : before) count = 0;  // a kind that has none left is told as zero
+      [&parts, agents, lag, budget, stuck, in_flight, before = std::make_shared<std::map<Key, std::int64_t>>()] {
+        for (auto& [key, count] : *before) count = 0;  // a kind that has none left is told as zero
         std::ignore = parts.directory->select([&](const DirectoryEntry& entry) {
-          if (entry.status != AgentStatus::deleted) ++before[{entry.status, entry.health_status}];
+          if (entry.status != AgentStatus::deleted) ++(*before)[{entry.status, entry.health_status}];
           return false;  // counted; no copy is wanted
         });
-        for (const auto& [key, count] : before)
+        for (const auto& [key, count] : *before)
           agents.with({name_of(key.first), name_of(key.second)}).set(static_cast<double>(count));
         lag.set(static_cast<double>(parts.flusher->lag().count()) / 1e3);
         budget.set(static_cast<double>(parts.cloudflare->status().budget_remaining));
