@@ -157,7 +157,9 @@ TEST_F(CredentialRotationTest, AnotherAgentsCredentialOrANewRegistrationRotatesN
 TEST_F(CredentialRotationTest, AnAgentThatLostTrustOrIsDeletedGetsNone) {
   const std::string credential = agent_.credential();
   ASSERT_EQ(cp_.admin("DELETE", agent_.path("")).status, 202);
-  EXPECT_EQ(rotate(credential).status, 410);
+  const TestAnswer gone = rotate(credential);
+  EXPECT_EQ(gone.status, 410);
+  EXPECT_NE(gone.body.find(R"("reason":"admin")"), std::string::npos) << "by it an agent knows that it has to end";
 }
 
 // What metrics say of agents (02 section 11.2).
