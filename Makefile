@@ -13,7 +13,7 @@ tsan:  ## the concurrent parts under ThreadSanitizer
 bench:  ## measure, side by side with nginx and openssl
 	@tools/bench.sh
 
-fuzz:  ## fuzz every parser; FUZZ_SECONDS=60 each by default, FUZZ_TARGETS to choose
+fuzz:  ## fuzz every parser; FUZZ_SECONDS=60 each by default, FUZZ_RUNS at most, FUZZ_TARGETS to choose
 	@tools/fuzz.sh
 
 fmt:  ## format the sources in place

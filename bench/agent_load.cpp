@@ -3,13 +3,17 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "bench/load_client.h"
+#include "bench/registrant.h"
 #include "common/agent_api.h"
 #include "common/argon2.h"
 #include "common/clock.h"
@@ -27,20 +31,14 @@ namespace ee::bench {
 namespace {
 
 struct KnownAgent {
-  std::string id;
-  std::string credential;
-  std::string boot_id;
+  std::string id = {};
+  std::string credential = {};
+  std::string boot_id = {};
   std::int64_t seq = 0;
 };
 
 void require_ok(bool ok, const std::string& what) {
   if (!ok) throw std::runtime_error(what);
-}
-
-/// Addresses of a fleet: rate limits count by address, so a load from one machine says whom it speaks for (the bench's
-/// control plane trusts its loopback).
-std::string forwarded_for(std::uint64_t n) {
-  return fmt::format("10.{}.{}.{}", (n >> 16U) & 255U, (n >> 8U) & 255U, n & 255U);
 }
 
 int seed(const std::string& path, int count, const std::string& out) {
@@ -92,9 +90,12 @@ void print(const char* name, const LoadResult& result) {
 }
 
 int heartbeats(const LoadOptions& options, const std::string& file) {
+  // Above what an earlier run sent: else every beat would be a duplicate, which changes nothing.
+  const std::int64_t first_seq = unix_ms(SystemClock().now());
   std::vector<KnownAgent> agents;
   std::ifstream in(file);
-  for (KnownAgent agent; in >> agent.id >> agent.credential >> agent.boot_id;) agents.push_back(agent);
+  for (KnownAgent agent{.seq = first_seq}; in >> agent.id >> agent.credential >> agent.boot_id;)
+    agents.push_back(agent);
   require_ok(!agents.empty(), "no agents in " + file);
   std::size_t next_agent = 0;
   const auto next = [&](int, std::string& out) {
@@ -146,9 +147,15 @@ int authentication(LoadOptions options, const std::string& file) {
   return 0;
 }
 
+/// How long a page takes, not how many there are in a second: an administrator's session is good for 50 requests a
+/// second, ten times that at the largest scale of the limits.
 int list_pages(const LoadOptions& options, const std::string& token) {
+  constexpr std::chrono::microseconds kPace{2500};
   std::string cursor;
+  auto turn = std::chrono::steady_clock::now();
   const auto next = [&](int, std::string& out) {
+    std::this_thread::sleep_until(turn);
+    turn = std::max(turn, std::chrono::steady_clock::now() - kPace) + kPace;
     out = fmt::format("GET /api/v1/agents?limit=50{} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {}\r\n\r\n",
                       cursor.empty() ? "" : "&cursor=" + cursor, token);
     return true;
@@ -160,68 +167,6 @@ int list_pages(const LoadOptions& options, const std::string& token) {
   print("list", run_load(options, 200, next, answered));
   return 0;
 }
-
-/// One agent's way to 201: challenge, evidence, registration. Then the next agent on the same connection.
-class Registrant {
- public:
-  Registrant(std::string prefix, std::string audience) : prefix_(std::move(prefix)), audience_(std::move(audience)) {}
-
-  void next(std::uint64_t number, std::string& out) {
-    if (challenge_.empty()) {
-      agent_ = std::make_unique<testing::EmulatedAgent>(fmt::format("{}-{}", prefix_, number), random_);
-      address_ = forwarded_for(number);
-      request(
-          "/api/v1/agents/challenge",
-          fmt::format(R"({{"vm_name":"{}","purpose":"register","client_nonce":"{:064x}"}})", agent_->vm_name(), number),
-          "", out);
-      return;
-    }
-    const auto answer = json::read<agent_api::ChallengeAnswer>(challenge_).value();
-    const auto evidence =
-        agent_->evidence(attestation::Purpose::register_, from_hex_exact<32>(answer.nonce).value(), audience_);
-    agent_api::RegisterRequest wanted;
-    wanted.vm_name = agent_->vm_name();
-    wanted.node_size = "tiny";
-    wanted.datacenter = "baremetal:local";
-    wanted.agent_version = "0.1.0";
-    wanted.boot_id = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed";
-    wanted.challenge = answer.challenge;
-    wanted.nonce = answer.nonce;
-    wanted.signing_key = to_base64(agent_->signing_key().public_key());
-    wanted.sealing_key = to_base64(agent_->sealing_key().public_key());
-    wanted.evidence.quote = evidence.quote_base64;
-    wanted.capacity = {.vcpus = 4, .memory_mib = 4096, .disk_mib = 80000, .gpu_count = 0};
-    const std::string body = json::write(wanted);
-    const std::string path = "/api/v1/agents/register";
-    request(path, body, agent_->sign_request("POST", path, answer.challenge_id, body), out);
-    challenge_.clear();
-    registering_ = true;
-  }
-  /// True when a registration was answered, with 201.
-  bool answered(int status, std::string_view body) {
-    if (registering_) {
-      registering_ = false;
-      return status == 201;
-    }
-    if (status == 200) challenge_ = std::string(body);
-    return false;
-  }
-
- private:
-  void request(const std::string& path, const std::string& body, const std::string& signature, std::string& out) const {
-    out = fmt::format(
-        "POST {} HTTP/1.1\r\nHost: bench\r\nX-Forwarded-For: {}\r\nContent-Type: application/json\r\n{}Content-Length: "
-        "{}\r\n\r\n{}",
-        path, address_, signature.empty() ? "" : "X-EE-Agent-Signature: " + signature + "\r\n", body.size(), body);
-  }
-  std::string prefix_;
-  std::string audience_;
-  SystemRandom random_;
-  std::unique_ptr<testing::EmulatedAgent> agent_;
-  std::string address_;
-  std::string challenge_;
-  bool registering_ = false;
-};
 
 int registrations(const LoadOptions& options, const std::string& prefix, const std::string& audience) {
   std::vector<Registrant> registrants;

@@ -22,27 +22,24 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
+}  // namespace
+
 int connect_to(const LoadOptions& options) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(options.port);
   if (fd < 0 || ::inet_pton(AF_INET, options.host.c_str(), &address.sin_addr) != 1 ||
-      ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+      ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (fd >= 0) ::close(fd);
     throw std::runtime_error("cannot connect to " + options.host + ":" + std::to_string(options.port));
+  }
   const int on = 1;
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return fd;
 }
 
-struct Parsed {
-  int status;
-  std::size_t head;
-  std::size_t total;
-};
-
-/// Status and length of the answer at the start of `in`, when its head is complete.
-std::optional<Parsed> parse_head(std::string_view in) {
+std::optional<ParsedAnswer> parse_answer(std::string_view in) {
   const std::size_t end = in.find("\r\n\r\n");
   if (end == std::string_view::npos || in.size() < 12) return std::nullopt;
   int status = 0;
@@ -57,8 +54,10 @@ std::optional<Parsed> parse_head(std::string_view in) {
       break;
     }
   }
-  return Parsed{status, end + 4, end + 4 + length};
+  return ParsedAnswer{status, end + 4, end + 4 + length};
 }
+
+namespace {
 
 struct Connection {
   int fd = -1;
@@ -122,6 +121,7 @@ class Loop {
     connection.started = SteadyClock::now();
     const bool full = options_.max_requests != 0 && started_ >= options_.max_requests;
     if (full || connection.started >= end_ || !next_(index, connection.out)) return finish(index);
+    connection.started = SteadyClock::now();  // making the request is the client's time
     ++started_;
     flush(index);
   }
@@ -150,7 +150,7 @@ class Loop {
       return reopen(index);
     }
     connection.in.append(buffer, static_cast<std::size_t>(got));
-    const auto parsed = parse_head(connection.in);
+    const auto parsed = parse_answer(connection.in);
     if (!parsed || connection.in.size() < parsed->total) return;
     last_ = SteadyClock::now();
     ++result_.answers;
@@ -221,12 +221,12 @@ SimpleAnswer call(const LoadOptions& options, const std::string& request) {
   }
   std::string in;
   char buffer[16384];
-  std::optional<Parsed> parsed;
+  std::optional<ParsedAnswer> parsed;
   while (!parsed || in.size() < parsed->total) {
     const ssize_t got = ::recv(fd, buffer, sizeof buffer, 0);
     if (got <= 0) break;
     in.append(buffer, static_cast<std::size_t>(got));
-    parsed = parse_head(in);
+    parsed = parse_answer(in);
   }
   ::close(fd);
   if (!parsed) throw std::runtime_error("no answer");

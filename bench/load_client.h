@@ -1,7 +1,9 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ee::bench {
@@ -31,6 +33,17 @@ struct LoadResult {
 /// `answered(connection, status, body)` sees every answer.
 LoadResult run_load(const LoadOptions& options, int want_status, const std::function<bool(int, std::string&)>& next,
                     const std::function<void(int, int, std::string_view)>& answered = {});
+
+/// A connected, blocking socket, closed on exec. Throws when nobody listens.
+int connect_to(const LoadOptions& options);
+
+/// Status and lengths of the answer at the start of `in`, when its head is complete.
+struct ParsedAnswer {
+  int status = 0;
+  std::size_t head = 0;   ///< bytes of the head
+  std::size_t total = 0;  ///< and of the body
+};
+std::optional<ParsedAnswer> parse_answer(std::string_view in);
 
 /// One blocking call, for set-up.
 struct SimpleAnswer {

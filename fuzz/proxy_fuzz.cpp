@@ -1,9 +1,11 @@
+// covers: S03_PRX_021 (with http_head_fuzz.cpp; both corpora run as tests, and tests/e2e/reserved_path_test.cpp)
 // What the proxy makes of outside bytes: the path of a request (nothing may lead to the agent's own API) and the head
 // of a workload's answer. The first byte says which, and in what pieces a head arrives, which must not matter.
 #include <algorithm>
 #include <cstdint>
 #include <string>
 
+#include "agent/request_path.h"
 #include "common/require.h"
 #include "cp/domain/proxy_path.h"
 #include "net/http.h"
@@ -54,6 +56,8 @@ void check_path(std::string_view path) {
     require(path.ends_with(read.rest) && read.rest.starts_with('/'));
     const std::string once = decode(read.rest);
     require(!reaches_agent(read.rest) && !reaches_agent(once) && !reaches_agent(decode(once)));
+    require(agent::classify_path(read.rest).kind != agent::PathKind::reserved);
+    require(!cp::routing_path(read.rest).starts_with("/.easyenclave/"));
   }
   if (read.kind == cp::ProxyPathKind::service || read.kind == cp::ProxyPathKind::missing_slash)
     require(read.service.find_first_of(std::string_view("/\\.%\0", 5)) == std::string::npos);

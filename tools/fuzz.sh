@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# make fuzz: libFuzzer over every parser of outside bytes, FUZZ_SECONDS each (60), with what is found kept in build/fuzz-corpus
-# so that a later run goes on. FUZZ_TARGETS="quote jwt" chooses.
+# make fuzz: libFuzzer over every parser of outside bytes, FUZZ_SECONDS each (60) or FUZZ_RUNS executions, whichever ends first,
+# with what is found kept in build/fuzz-corpus so that a later run goes on. FUZZ_TARGETS="quote jwt" chooses. A whole campaign is
+# FUZZ_SECONDS=900 FUZZ_RUNS=10000000.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 tools/install-packages.sh
@@ -13,7 +14,7 @@ for target in "${targets[@]}"; do
   mkdir -p "build/fuzz-corpus/$target" build/fuzz-findings
   echo "== $target, ${FUZZ_SECONDS:-60} s"
   log=build/fuzz-findings/$target.log
-  if ! "build/fuzz/fuzz/${target}_fuzz" -max_total_time="${FUZZ_SECONDS:-60}" -timeout=5 -rss_limit_mb=2048 -max_len=65536 \
+  if ! "build/fuzz/fuzz/${target}_fuzz" -max_total_time="${FUZZ_SECONDS:-60}" -runs="${FUZZ_RUNS:--1}" -timeout=5 -rss_limit_mb=2048 -max_len=65536 \
     -artifact_prefix="build/fuzz-findings/$target-" -print_final_stats=1 "build/fuzz-corpus/$target" "fuzz/corpus/$target" >"$log" 2>&1
   then
     tail -n 40 "$log" >&2

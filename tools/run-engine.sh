@@ -56,7 +56,7 @@ push_sample() {
   printf 'hello from easyenclave\n' >"$tree/www/index.html"
   local answer
   answer=$(tar -C "$tree" --numeric-owner -c . | engine_call POST \
-    "/images/create?fromSrc=-&tag=1&repo=$registry/hello&changes=CMD%20%5B%22%2Fbin%2Fhttpd%22%2C%22-f%22%2C%22-p%22%2C%2280%22%2C%22-h%22%2C%22%2Fwww%22%5D" \
+    "/images/create?fromSrc=-&tag=1&repo=$registry/hello&changes=CMD%20%5B%22%2Fbin%2Fhttpd%22%2C%22-f%22%2C%22-v%22%2C%22-p%22%2C%2280%22%2C%22-h%22%2C%22%2Fwww%22%5D" \
     -H 'Content-Type: application/x-tar' --data-binary @-) || true
   answer=$(engine_call POST "/images/$registry/hello/push?tag=1" -H 'X-Registry-Auth: e30=') || true
   local digest

@@ -13,8 +13,10 @@
 #include <thread>
 
 #include "agent/agent.h"
+#include "agent/bootstrap/control_plane_host.h"
 #include "agent/config.h"
 #include "agent/config_disk.h"
+#include "agent/gce_metadata.h"
 #include "agent/measure.h"
 #include "agent/quote_sources.h"
 #include "agent/runtime/log_ring.h"
@@ -63,9 +65,16 @@ struct Arguments {
 
 std::expected<ee::agent::LoadedConfig, ExitCode> load(const Arguments& arguments) {
   auto inputs = ee::agent::gather_inputs(arguments.config_file, arguments.flags);
+  const ee::agent::Host host;
   if (inputs)
-    if (auto added = ee::agent::add_config_disk(*inputs, ee::agent::Host()); !added)
+    if (auto added = ee::agent::add_config_disk(*inputs, host); !added)
       inputs = std::unexpected(std::move(added.error()));
+  if (inputs) {
+    ee::net::CurlHttpClient http;
+    ee::SystemClock clock;
+    if (auto added = ee::agent::add_gce_metadata(*inputs, host, http, clock); !added)
+      inputs = std::unexpected(std::move(added.error()));
+  }
   auto loaded = inputs ? ee::agent::load_config(*inputs) : std::unexpected(inputs.error());
   if (loaded) return std::move(*loaded);
   for (const std::string& problem : loaded.error().problems)
@@ -175,6 +184,28 @@ int measure(const ee::agent::AgentConfig& config, RealWorld& world) {
   return exit_with(ExitCode::ok);
 }
 
+/// Runs an Agent or a ControlPlaneHost until a signal comes.
+template <class Service>
+int serve(const ee::agent::LoadedConfig& loaded, RealWorld& world, const Signals& signals) {
+  ee::net::CurlHttpClient http;
+  ee::PosixSubprocessLauncher subprocesses;
+  const auto manager = ee::agent::ServiceManager::from_environment();
+  auto service = Service::start(loaded.config, {.clock = world.clock,
+                                                .random = world.random,
+                                                .http = http,
+                                                .subprocesses = subprocesses,
+                                                .host = world.host,
+                                                .manager = manager,
+                                                .power_off = power_off,
+                                                .system_stopping = system_stopping,
+                                                .agent_log = &world.kept->ring()});
+  if (!service) {
+    ee::log::error("agent", "cannot start", {{"reason", service.error().reason}});
+    return exit_with(service.error().exit_code);
+  }
+  return exit_with((*service)->run(signals.token()));
+}
+
 int run(const Arguments& arguments) {
   const auto loaded = load(arguments);
   if (!loaded) return exit_with(loaded.error());
@@ -183,28 +214,10 @@ int run(const Arguments& arguments) {
   for (const std::string& warning : loaded->warnings) ee::log::warn("config", "warning", {{"detail", warning}});
   switch (loaded->config.mode) {
     case ee::agent::Mode::measure: return measure(loaded->config, world);
-    case ee::agent::Mode::cp_bootstrap:
-      std::fputs("ee-agent: mode cp-bootstrap is not part of this build\n", stderr);
-      return exit_with(ExitCode::bad_configuration);
-    case ee::agent::Mode::agent: break;
+    case ee::agent::Mode::cp_bootstrap: return serve<ee::agent::ControlPlaneHost>(*loaded, world, signals);
+    case ee::agent::Mode::agent: return serve<ee::agent::Agent>(*loaded, world, signals);
   }
-  ee::net::CurlHttpClient http;
-  ee::PosixSubprocessLauncher subprocesses;
-  const auto manager = ee::agent::ServiceManager::from_environment();
-  auto agent = ee::agent::Agent::start(loaded->config, {.clock = world.clock,
-                                                        .random = world.random,
-                                                        .http = http,
-                                                        .subprocesses = subprocesses,
-                                                        .host = world.host,
-                                                        .manager = manager,
-                                                        .power_off = power_off,
-                                                        .system_stopping = system_stopping,
-                                                        .agent_log = &world.kept->ring()});
-  if (!agent) {
-    ee::log::error("agent", "cannot start", {{"reason", agent.error().reason}});
-    return exit_with(agent.error().exit_code);
-  }
-  return exit_with((*agent)->run(signals.token()));
+  return exit_with(ExitCode::internal);
 }
 
 int check_config(const Arguments& arguments) {

@@ -19,6 +19,7 @@
 #include "cp/domain/guardrails.h"
 #include "cp/ingress_tool.h"
 #include "cp/program_version.h"
+#include "cp/service/log_buffer.h"
 #include "net/curl_http_client.h"
 
 namespace {
@@ -46,13 +47,14 @@ int serve(const Config& config) {
   ee::SystemClock clock;
   ee::SystemRandom random;
   ee::net::CurlHttpClient http;
+  const auto kept = std::make_shared<ee::cp::LogBuffer>(static_cast<std::size_t>(config.log_buffer_lines));
   ee::log::Logger logger({.level = config.log_level, .format = config.log_format},
-                         {std::shared_ptr<ee::log::Sink>(ee::log::standard_output(config.log_format))}, clock);
+                         {std::shared_ptr<ee::log::Sink>(ee::log::standard_output(config.log_format)), kept}, clock);
   ee::log::install(&logger);
   struct Uninstall {
     ~Uninstall() { ee::log::install(nullptr); }
   } const uninstall;
-  auto app = ee::cp::App::start(config, {.clock = clock, .random = random, .http = http});
+  auto app = ee::cp::App::start(config, {.clock = clock, .random = random, .http = http, .logs = kept});
   if (!app) {
     logger.flush();
     return fail_lines(app.error().lines, app.error().exit_code);

@@ -1,8 +1,6 @@
 #include "agent/agent.h"
 
 #include <fmt/format.h>
-#include <linux/magic.h>
-#include <sys/statfs.h>
 
 #include <atomic>
 #include <optional>
@@ -26,7 +24,9 @@
 #include "agent/state_file.h"
 #include "agent/version.h"
 #include "agent/workload_parts.h"
+#include "attestation/verify/intel_ta_client.h"
 #include "common/log.h"
+#include "common/metrics.h"
 
 namespace ee::agent {
 namespace {
@@ -35,11 +35,6 @@ constexpr Milliseconds kStopWorkloads{35'000};  // of the 60 s that an end may t
 
 std::unexpected<StartFailure> cannot_start(ExitCode code, std::string reason) {
   return std::unexpected(StartFailure{.exit_code = code, .reason = std::move(reason)});
-}
-
-bool is_tmpfs(const std::string& path) {
-  struct statfs info{};
-  return ::statfs(path.c_str(), &info) == 0 && static_cast<unsigned long>(info.f_type) == TMPFS_MAGIC;
 }
 
 }  // namespace
@@ -69,6 +64,8 @@ struct Agent::Parts {
   std::optional<ControlPlaneClient> client;
   std::optional<CpQuoteJudge> judge;
   std::optional<ControlPlaneTrust> trust;
+  metrics::Registry metrics;  // nobody reads it; what is shared with the control plane counts
+  std::optional<attestation::IntelTaClient> intel_ta;
   std::optional<EvidenceMaker> evidence;
   std::optional<Registrar> registrar;
   std::optional<CloudflaredSupervisor> cloudflared;
@@ -81,12 +78,10 @@ struct Agent::Parts {
 };
 
 std::expected<void, StartFailure> Agent::Parts::prepare() {
-  if (config.evidence == agent_api::EvidenceKind::ita)
-    return cannot_start(ExitCode::bad_configuration, "evidence ita: this agent cannot mint Intel TA tokens itself");
   for (const std::string& directory : {config.data_dir, config.run_dir})
     if (auto made = make_directories(directory); !made)
       return cannot_start(ExitCode::bad_configuration, made.error().detail);
-  if (!is_tmpfs(config.run_dir)) {
+  if (!is_in_memory(config.run_dir)) {
     if (config.env != Environment::dev)
       return cannot_start(ExitCode::bad_configuration, fmt::format("run_dir {} must be tmpfs", config.run_dir));
     log::warn("agent", "run_dir is not tmpfs", {{"run_dir", config.run_dir}});
@@ -100,7 +95,7 @@ std::expected<void, StartFailure> Agent::Parts::prepare() {
   if (const auto& damaged = state->damaged())
     log::error("agent", "the state file was damaged; starting as new", {{"kept_as", *damaged}});
 
-  auto name = resolve_vm_name(config, std::nullopt, world.host, *state, world.random);
+  auto name = resolve_vm_name(config, config.gce_name, world.host, *state, world.random);
   if (!name) return cannot_start(ExitCode::internal, name.error().detail);
   vm_name = std::move(*name);
   auto boot = world.host.boot_id();
@@ -177,7 +172,13 @@ void Agent::Parts::connect() {
   judge.emplace(config.trusted_cp_mrtds, emulation_of(config),
                 make_collateral_source(config, world.http, world.clock, world.random));
   trust.emplace(config, *client, *judge, world.clock, world.random);
-  evidence.emplace(config, vm_name, *keys, *quotes, world.host, workloads->log_entries());
+  intel_ta.emplace(world.http, world.clock, world.random, metrics);
+  evidence.emplace(config, vm_name, *keys, *quotes, world.host, workloads->log_entries(),
+                   [this](Bytes quote, Bytes preimage, const std::stop_token& stop) {
+                     return intel_ta->attest(
+                         {.api_url = config.ita_api_url, .api_key = config.ita_api_key.value_or(Secret())}, quote,
+                         preimage, boot_id, stop);
+                   });
   registrar.emplace(config,
                     Registrar::Identity{
                         .vm_name = vm_name, .boot_id = boot_id, .capacity = capacity, .direct_url = config.direct_url},

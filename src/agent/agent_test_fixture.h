@@ -49,7 +49,7 @@ class AgentFixture : public ::testing::Test {
     client_.emplace(ControlPlaneClient::Options{.origin = config_.control_plane_url, .ca_file = ""}, cp_.http());
     judge_.emplace(config_.trusted_cp_mrtds, emulation_, collateral_);
     trust_.emplace(config_, *client_, *judge_, clock_, random_);
-    evidence_.emplace(config_, "vm-1", *keys_, quotes_, host_);
+    evidence_.emplace(config_, "vm-1", *keys_, quotes_, host_, EvidenceMaker::WorkloadEntries(), mint_);
     registrar_.emplace(config_,
                        Registrar::Identity{.vm_name = "vm-1",
                                            .boot_id = boot_id_,
@@ -109,6 +109,7 @@ class AgentFixture : public ::testing::Test {
   std::string boot_id_ = kBootId;
   std::optional<attestation::EmulationAllowed> emulation_;
   std::shared_ptr<attestation::CollateralSource> collateral_;
+  EvidenceMaker::TokenMinter mint_;
   std::stop_source stop_;
   std::vector<std::optional<Secret>> tokens_;
   int untrusted_ = 0;

@@ -163,6 +163,7 @@ void fill_defaults(AgentConfig& config, const Merger& merger, const ConfigInputs
     config.direct_url = "http://" + config.listen.str();
   if (!is_set("workload_address") && config.listen.host.starts_with("127."))
     config.workload_address = config.listen.host;
+  config.gce_name = inputs.gce_name;
   if (config.datacenter.empty() && inputs.gce_zone) config.datacenter = "gcp:" + *inputs.gce_zone;
   if (config.emulated_tdx_dir.empty()) config.emulated_tdx_dir = config.data_dir + "/emulated-tdx";
   const NodeSize* size = find_node_size(config.node_size);
@@ -198,6 +199,13 @@ void check_required(const AgentConfig& config, Merger& merger) {
     const auto url = parse_url(config.control_plane_url);
     if (!url || (!is_loopback_address(url->host) && url->host != "localhost" && url->host != "10.0.2.2"))
       merger.problems.emplace_back("control_plane_url may be http only to loopback or 10.0.2.2");
+  }
+  if (config.mode == Mode::cp_bootstrap) {
+    if (config.cp.image && merger.chosen.contains("cp_command"))
+      merger.problems.emplace_back("cp_image and cp_command exclude each other");
+    const auto stage = config.cp.env.find("EE_ENV");
+    if (stage != config.cp.env.end() && stage->second.reveal() != to_string(config.env))
+      merger.problems.emplace_back("cp_env EE_ENV must be what env says");
   }
   if (config.evidence == agent_api::EvidenceKind::ita && !config.ita_api_key)
     merger.problems.emplace_back("evidence ita needs ita_api_key");

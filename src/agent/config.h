@@ -51,6 +51,14 @@ struct TrustedControlPlane {
   bool operator==(const TrustedControlPlane&) const = default;
 };
 
+/// What mode `cp-bootstrap` starts (agent contract, section 18). The program is the image's choice alone.
+struct ControlPlaneHosting {
+  std::string data_dir = "/data/ee-cp";
+  std::vector<std::string> command = {"/usr/bin/ee-cp", "serve"};  ///< ends with `serve`
+  std::optional<std::string> image = {};                           ///< `repo@sha256:<hex>`, in place of the command
+  std::map<std::string, Secret> env = {};                          ///< names of the allow list only
+};
+
 /// What `ee-agent` runs with: checked, defaults filled in. The keys and their meaning are those of the agent contract,
 /// section 12.3.
 struct AgentConfig {
@@ -93,6 +101,8 @@ struct AgentConfig {
   std::optional<std::string> dev_insecure_registry = {};
   std::optional<std::string> vm_id = {};
   std::optional<std::string> order_id = {};
+  ControlPlaneHosting cp = {};
+  std::optional<std::string> gce_name = {};     ///< name of the instance, from metadata
   std::optional<std::string> config_disk = {};  ///< the bytes of source 4, which MRCONFIGID measures
   std::string emulated_tdx_dir = {};  ///< EE_EMULATED_TDX_DIR, else in `data_dir`; used only with emulation allowed
 
@@ -117,6 +127,7 @@ struct ConfigInputs {
   std::vector<std::pair<std::string, std::string>> environment = {};  ///< of the process; others than ours are skipped
   std::vector<SourceDocument> documents = {};
   std::optional<std::string> gce_zone = {};  ///< `us-central1-a`, from instance metadata
+  std::optional<std::string> gce_name = {};  ///< from instance metadata
 };
 
 /// One line of `check-config`.

@@ -229,7 +229,7 @@ CallResult<agent_api::RefreshAnswer> Duties::refreshed(const Session& session, c
   if (auto is_signed = check_challenge_signature(session.signers, client_nonce, *challenge); !is_signed)
     return std::unexpected(std::move(is_signed.error()));
   if (auto fits = evidence_.check(challenge->value, "refresh"); !fits) return std::unexpected(std::move(fits.error()));
-  auto evidence = evidence_.make(challenge->value, attestation::Purpose::refresh);
+  auto evidence = evidence_.make(challenge->value, attestation::Purpose::refresh, stop);
   if (!evidence) return std::unexpected(std::move(evidence.error()));
   const agent_api::RefreshRequest request{
       .challenge = challenge->value.challenge, .nonce = challenge->value.nonce, .evidence = std::move(*evidence)};

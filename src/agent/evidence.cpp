@@ -25,7 +25,7 @@ CallResult<void> EvidenceMaker::check(const agent_api::ChallengeAnswer& challeng
 }
 
 CallResult<agent_api::Evidence> EvidenceMaker::make(const agent_api::ChallengeAnswer& challenge,
-                                                    attestation::Purpose purpose) {
+                                                    attestation::Purpose purpose, const std::stop_token& stop) {
   const auto nonce = from_hex_exact<32>(challenge.nonce);
   if (!nonce) return std::unexpected(CallFailure{.code = "bad_answer", .detail = "nonce", .reason = {}});
   const auto signing_key = keys_.signing.public_key();
@@ -43,7 +43,7 @@ CallResult<agent_api::Evidence> EvidenceMaker::make(const agent_api::ChallengeAn
   }
   if (!quote) return refuse(quote.error().code, quote.error().detail);
 
-  agent_api::Evidence out{.kind = agent_api::EvidenceKind::dcap,
+  agent_api::Evidence out{.kind = config_.evidence,
                           .quote = to_base64(*quote),
                           .intel_ta_token = {},
                           .event_log = {},
@@ -52,6 +52,12 @@ CallResult<agent_api::Evidence> EvidenceMaker::make(const agent_api::ChallengeAn
     if (const auto log = read_event_log(host_)) out.event_log = to_base64(*log);
     if (!out.event_log && challenge.event_log == agent_api::EventLogMode::required)
       return refuse(ErrorCode::event_log_missing, "the control plane wants the event log, and this VM shows none");
+  }
+  if (config_.evidence == agent_api::EvidenceKind::ita) {
+    if (!mint_) return refuse(ErrorCode::verifier_unavailable, "nobody mints tokens");
+    auto token = mint_(*quote, report_data.preimage, stop);
+    if (!token) return refuse(token.error().code, token.error().detail);
+    out.intel_ta_token = std::move(*token);
   }
   return out;
 }

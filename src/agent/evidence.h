@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,15 +29,20 @@ struct InstanceKeys {
 class EvidenceMaker {
  public:
   using WorkloadEntries = std::function<std::vector<agent_api::WorkloadLogEntry>()>;
-  /// All references outlive the maker. `workload_log` gives what was measured into RTMR3; empty: nothing is.
+  /// Has Intel Trust Authority make a token about a quote; `preimage` is what its report data hashes.
+  using TokenMinter = std::function<Result<std::string>(Bytes quote, Bytes preimage, const std::stop_token& stop)>;
+  /// All references outlive the maker. `workload_log` gives what was measured into RTMR3; empty: nothing is. `mint` is
+  /// needed for evidence `ita`.
   EvidenceMaker(const AgentConfig& config, std::string vm_name, const InstanceKeys& keys,
-                attestation::QuoteSource& quotes, const Host& host, WorkloadEntries workload_log = {})
+                attestation::QuoteSource& quotes, const Host& host, WorkloadEntries workload_log = {},
+                TokenMinter mint = {})
       : config_(config),
         vm_name_(std::move(vm_name)),
         keys_(keys),
         quotes_(quotes),
         host_(host),
-        workload_log_(std::move(workload_log)) {}
+        workload_log_(std::move(workload_log)),
+        mint_(std::move(mint)) {}
 
   /// What the agent checks of a challenge before it makes anything: its purpose, that its audience is the origin of the
   /// configured control plane, that our kind of evidence is accepted. Errors: bad_answer (purpose), audience_mismatch,
@@ -44,8 +50,10 @@ class EvidenceMaker {
   CallResult<void> check(const agent_api::ChallengeAnswer& challenge, std::string_view purpose) const;
 
   /// A fresh quote over nonce, purpose, our keys and name, and our own idea of the audience; the event log as the
-  /// challenge wants it. Errors: those of QuoteSource::generate, event_log_missing.
-  CallResult<agent_api::Evidence> make(const agent_api::ChallengeAnswer& challenge, attestation::Purpose purpose);
+  /// challenge wants it; with `evidence=ita` a token about the quote. Errors: those of QuoteSource::generate,
+  /// event_log_missing, those of the minter.
+  CallResult<agent_api::Evidence> make(const agent_api::ChallengeAnswer& challenge, attestation::Purpose purpose,
+                                       const std::stop_token& stop = {});
 
  private:
   const AgentConfig& config_;
@@ -54,6 +62,7 @@ class EvidenceMaker {
   attestation::QuoteSource& quotes_;
   const Host& host_;
   WorkloadEntries workload_log_;
+  TokenMinter mint_;
 };
 
 }  // namespace ee::agent

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <array>
@@ -104,6 +106,22 @@ Result<void> make_directories(const std::string& path) {
   }
   if (!std::filesystem::is_directory(path)) return fail(ErrorCode::internal_error, path + " is not a directory");
   return {};
+}
+
+Result<std::string> kept_text(const std::string& path, std::size_t size,
+                              const std::function<Result<std::string>()>& make) {
+  if (auto text = read_file(path, 1024); text && text->size() == size) return std::move(*text);
+  auto made = make();
+  if (!made) return made;
+  if (auto written = write_file_atomically(path, *made); !written) return fail(std::move(written.error()));
+  return made;
+}
+
+bool is_in_memory(const std::string& path) {
+  struct statfs info{};
+  if (::statfs(path.c_str(), &info) != 0) return false;
+  const auto type = static_cast<unsigned long>(info.f_type);
+  return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
 }
 
 Result<DirectoryLock> DirectoryLock::take(const std::string& directory) {

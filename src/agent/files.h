@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -19,8 +20,15 @@ std::expected<std::string, FileFailure> read_file(const std::string& path, std::
 /// reason.
 Result<void> write_file_atomically(const std::string& path, std::string_view text);
 
+/// The text of a small file of exactly `size` bytes; what `make` answers, written there, when there is no such file.
+Result<std::string> kept_text(const std::string& path, std::size_t size,
+                              const std::function<Result<std::string>()>& make);
+
 /// Makes the directory and its parents, mode 0700 for those it makes.
 Result<void> make_directories(const std::string& path);
+
+/// Whether it lies on a file system that no disk holds (tmpfs, ramfs).
+bool is_in_memory(const std::string& path);
 
 /// Holds an advisory lock on a directory until destroyed: one process each. The kernel drops it when the process ends.
 class DirectoryLock {

@@ -15,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxControlBody = 512UL * 1024;
+constexpr const char* kHealthPath = "/.easyenclave/v1/health";
 
 struct HealthAnswer {
   std::string status;
@@ -88,7 +89,7 @@ Route route(Action action, std::string_view method, const char* path, std::strin
 }
 
 const std::array<Route, 10>& routes() {
-  static const std::array<Route, 10> table = {route(Action::health, "GET", "/.easyenclave/v1/health"),
+  static const std::array<Route, 10> table = {route(Action::health, "GET", kHealthPath),
                                               route(Action::status, "GET", "/.easyenclave/v1/status", "status"),
                                               route(Action::put, "PUT", "/.easyenclave/v1/deployment"),
                                               route(Action::remove, "DELETE", "/.easyenclave/v1/deployment"),
@@ -148,6 +149,8 @@ std::shared_ptr<net::StreamHandler> LocalApi::open_stream(const net::RequestHead
 net::Admission LocalApi::admit(const net::RequestHead& head) {
   const ClassifiedPath path = classify_path(head.path);
   if (path.kind == PathKind::evasive) return {.answer = error(ErrorCode::bad_path, "the path", head.request_id)};
+  if (config_.mode == Mode::cp_bootstrap && path.normal != kHealthPath)
+    return {.answer = error(ErrorCode::not_found, "no such route", head.request_id)};
   if (path.kind == PathKind::workload)
     return {.answer = error(ErrorCode::workload_not_running, "no workload runs here", head.request_id)};
   const std::string_view method = head.method == "HEAD" ? "GET" : head.method;
@@ -200,8 +203,17 @@ Result<LocalApi::Caller> LocalApi::authenticate(const net::Request& request) {
   return Caller{.control = true};
 }
 
+bool LocalApi::sees_what_runs(const Caller& caller) const {
+  if (caller.control || !caller.console.only_deployment) return true;
+  const auto report = hooks_.workload();
+  return report && report->deployment_id == *caller.console.only_deployment;
+}
+
 Result<net::Response> LocalApi::dispatch(const net::Request& request, const Caller& caller) {
   const Action action = routes().at(request.route).action;
+  // Logs choose by deployment themselves, also those of one that has ended.
+  if (action != Action::logs && !sees_what_runs(caller))
+    return fail(ErrorCode::insufficient_scope, "the token's deployment does not run here");
   switch (action) {
     case Action::status: return status();
     case Action::sync: return sync();
@@ -236,7 +248,7 @@ Result<net::Response> LocalApi::evidence(const net::Request& request) {
     const auto known = authenticate(request);
     if (!known) return fail(known.error());
     control = known->control;
-    caller.may_see_names = !known->control;  // the scope of this route is `status`
+    caller.may_see_names = !known->control && sees_what_runs(*known);  // the scope of this route is `status`
   }
   if (!control) {
     const bool by_tunnel = is_loopback_address(request.peer_address);

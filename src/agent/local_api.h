@@ -28,7 +28,8 @@ struct ConsoleAccess {
 
 /// The agent's own HTTP API under `/.easyenclave/v1`, reached through the tunnel or, in development, directly. Every
 /// other path is the workload's, and is passed on by `open_stream`: 503 workload_not_running while there is none. Every
-/// answer bears `X-EE-Agent` (once there is an id), every error `X-EE-Agent-Error`. Thread-safe.
+/// answer bears `X-EE-Agent` (once there is an id), every error `X-EE-Agent-Error`. In mode `cp-bootstrap` only the
+/// health is there. Thread-safe.
 class LocalApi final : public net::Application {
  public:
   struct Hooks {
@@ -66,6 +67,8 @@ class LocalApi final : public net::Application {
     ConsoleAccess console = {};
   };
   Result<Caller> authenticate(const net::Request& request);
+  /// Whether a caller who may see one deployment only may see what runs now.
+  bool sees_what_runs(const Caller& caller) const;
   Result<net::Response> dispatch(const net::Request& request, const Caller& caller);
   net::Response health(std::string_view request_id);
   net::Response status();

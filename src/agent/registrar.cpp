@@ -32,7 +32,7 @@ CallResult<Registration> Registrar::attempt(const std::optional<agent_api::Workl
   auto challenge = get_challenge(*signers, stop);
   if (!challenge) return std::unexpected(std::move(challenge.error()));
   if (auto fits = evidence_.check(challenge->value, "register"); !fits) return std::unexpected(std::move(fits.error()));
-  auto evidence = evidence_.make(challenge->value, attestation::Purpose::register_);
+  auto evidence = evidence_.make(challenge->value, attestation::Purpose::register_, stop);
   if (!evidence) return std::unexpected(std::move(evidence.error()));
 
   auto request = make_request(challenge->value, std::move(*evidence), workload);

@@ -7,6 +7,7 @@
 
 #include "agent/agent_test_fixture.h"
 #include "attestation/binding.h"
+#include "common/crypto.h"
 #include "tests/support/vectors.h"
 
 namespace ee::agent {
@@ -156,6 +157,35 @@ TEST_F(RegistrarTest, ChecksTheChallengeBeforeItMakesAQuote) {
     EXPECT_EQ(failed.error().status, 0);
     EXPECT_TRUE(cp_.calls("register").empty()) << row.code;
   }
+}
+
+TEST_F(RegistrarTest, AnAgentWithAKeyOfItsOwnHasATokenMadeAboutItsQuote) {
+  config_.evidence = agent_api::EvidenceKind::ita;
+  cp_.knobs.accept = {agent_api::EvidenceKind::ita};
+  ByteVector seen_quote;
+  ByteVector seen_preimage;
+  std::optional<ErrorCode> failure;
+  mint_ = [&](Bytes quote, Bytes preimage, const std::stop_token&) -> Result<std::string> {
+    seen_quote.assign(quote.begin(), quote.end());
+    seen_preimage.assign(preimage.begin(), preimage.end());
+    if (failure) return fail(*failure, "scripted");
+    return "header.claims.signature";
+  };
+  start();
+  ASSERT_TRUE(attempt());
+  const auto sent = cp_.registrations().back().evidence;
+  EXPECT_EQ(sent.kind, agent_api::EvidenceKind::ita);
+  EXPECT_EQ(sent.intel_ta_token, "header.claims.signature");
+  EXPECT_EQ(from_base64(*sent.quote), seen_quote);
+  const auto hash = sha512(seen_preimage);
+  EXPECT_TRUE(std::equal(hash.begin(), hash.end(), seen_quote.end() - 64)) << "the quote binds what it was told";
+
+  failure = ErrorCode::ita_auth_failed;
+  const std::size_t before = cp_.calls("register").size();
+  const auto failed = attempt();
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, "ita_auth_failed");
+  EXPECT_EQ(cp_.calls("register").size(), before) << "nothing is sent without its token";
 }
 
 TEST_F(RegistrarTest, SendsTheEventLogAsTheChallengeWants) {

@@ -33,6 +33,7 @@ class WorkloadApiTest : public ReconcilerFixture {
     hooks.workload_api = &*workload_;
     hooks.evidence = &*evidence_;
     hooks.console = [](std::string_view authorization, std::string_view scope) -> Result<ConsoleAccess> {
+      if (authorization == "Bearer tenant") return ConsoleAccess{.only_deployment = kDeploymentD};  // every scope
       if (authorization != "Bearer logs" && authorization != "Bearer status") return fail(ErrorCode::invalid_token, "");
       const bool logs = authorization == "Bearer logs";
       if (logs ? scope != "logs" : scope != "status" && scope != "stats")
@@ -161,6 +162,29 @@ TEST_F(WorkloadApiTest, console_tokens_reach_what_their_scopes_name) {
               {"GET", "status", "Bearer other", 401},  {"GET", "status", "Basic x", 401}};
   for (const auto& row : rows)
     EXPECT_EQ(call(row.method, row.path, "", row.token).status, row.status) << row.method << row.path << row.token;
+}
+
+TEST_F(WorkloadApiTest, a_tenants_token_shows_nothing_of_the_next_tenant) {
+  const auto status_of = [&](const char* path) { return call("GET", path, "", "Bearer tenant").status; };
+  EXPECT_EQ(status_of("status"), 403) << "nothing of it runs yet";
+  deploy();
+  EXPECT_EQ(status_of("status"), 200);
+  EXPECT_EQ(status_of("stats"), 200);
+  const auto names = [&] {
+    return call("GET", "evidence", "nonce=" + std::string(64, 'a'), "Bearer tenant").body.find(R"("images")");
+  };
+  EXPECT_NE(names(), std::string::npos);
+  // Another deployment takes the agent, in the same registration: the token is good for some time still.
+  const Wanted other{.deployment_id = kDeploymentE};
+  want(other);
+  ASSERT_EQ(take(other), Reconciler::Taken::accepted);
+  step();
+  ASSERT_EQ(reconciler_->report()->deployment_id, kDeploymentE);
+  EXPECT_EQ(status_of("status"), 403);
+  EXPECT_EQ(status_of("stats"), 403);
+  EXPECT_EQ(names(), std::string::npos);
+  EXPECT_EQ(status_of("logs"), 200) << "the lines of its own deployment, while they are kept";
+  EXPECT_EQ(call("GET", "status", "", "Bearer status").status, 200) << "who is not a tenant sees the agent";
 }
 
 TEST_F(WorkloadApiTest, S02_EEA_API_008_pages_of_the_control_plane_only_may_read) {

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "agent/files.h"
+#include "agent/own_instance.h"
 #include "agent/runtime/container_stats.h"
 #include "agent/runtime/firewall.h"
 #include "agent/runtime/log_collectors.h"
@@ -30,25 +32,6 @@ constexpr std::size_t kLogTail = 16UL * 1024;
 constexpr Milliseconds kDrainTime = 5s;
 constexpr std::int64_t kMemoryOfTheVm = 512;  // MiB that no workload gets
 
-/// The text of a small file, made by `make` when there is none.
-Result<std::string> kept_text(const std::string& path, std::size_t size,
-                              const std::function<Result<std::string>()>& make) {
-  if (auto text = read_file(path, 1024); text && text->size() == size) return std::move(*text);
-  auto made = make();
-  if (!made) return made;
-  if (auto written = write_file_atomically(path, *made); !written) return fail(std::move(written.error()));
-  return made;
-}
-
-/// A random UUID (RFC 9562, version 4): this agent among others on one engine.
-Result<std::string> new_instance(Random& random) {
-  ByteArray<16> bytes{};
-  if (!random.fill(bytes)) return fail(ErrorCode::internal_error, "no random bytes");
-  bytes[6] = static_cast<std::uint8_t>((bytes[6] & 0x0fU) | 0x40U);
-  bytes[8] = static_cast<std::uint8_t>((bytes[8] & 0x3fU) | 0x80U);
-  return uuid_text(bytes);
-}
-
 Result<std::string> new_content_key(Random& random) {
   ByteArray<32> key{};
   if (!random.fill(key)) return fail(ErrorCode::internal_error, "no random bytes");
@@ -68,7 +51,7 @@ struct WorkloadParts::Parts {
       : outer(from), own_log(from.world.clock), traffic_served([this] { return served(); }) {}
 
   std::shared_ptr<const ServedWorkload> served() const { return reconciler ? reconciler->served() : nullptr; }
-  Reconciler::Options options(const ByteArray<32>& content_key) const;
+  Reconciler::Options options(const ByteArray<32>& content_key);
   Reconciler::Hooks hooks();
   Result<void> guard(const std::vector<std::string>& subnets, const std::stop_token& stop);
   std::map<std::string, ContainerStats> container_stats();
@@ -78,6 +61,7 @@ struct WorkloadParts::Parts {
   std::string instance;
   NoWorkloads nothing;
   std::optional<WorkloadLog> log;
+  SecretMask mask;  // of what runs
   ChosenRuntime chosen;
   LogRing own_log;  // when the program keeps none of its own
   std::optional<LogRing> logs;
@@ -85,6 +69,8 @@ struct WorkloadParts::Parts {
   std::optional<ContainerStatsSampler> sampler;
   std::optional<NetworkHealthProbe> probe;
   std::optional<NftFirewall> firewall;
+  std::vector<std::string> guarded;  // of the reconciler's thread, as the next
+  bool firewall_told = false;
   std::optional<Reconciler> reconciler;
   std::optional<WorkloadChannel> channel;
   std::atomic<bool> connected = false;  // the channel is there
@@ -95,7 +81,7 @@ struct WorkloadParts::Parts {
   std::optional<PublicEvidence> evidence;
 };
 
-Reconciler::Options WorkloadParts::Parts::options(const ByteArray<32>& content_key) const {
+Reconciler::Options WorkloadParts::Parts::options(const ByteArray<32>& content_key) {
   const AgentConfig& config = outer.config;
   const std::int64_t most = std::max<std::int64_t>(outer.capacity.memory_mib - kMemoryOfTheVm, 0);
   Reconciler::Options out{
@@ -108,6 +94,7 @@ Reconciler::Options WorkloadParts::Parts::options(const ByteArray<32>& content_k
       .boot_id = outer.boot_id,
       .content_key = content_key,
       .orphan_grace = config.orphan_grace,
+      .mask = &mask,
       .allow_swap = config.env == Environment::dev};
   for (const int offset : {0, 1})
     if (config.listen.port != 0)
@@ -140,17 +127,23 @@ Reconciler::Hooks WorkloadParts::Parts::hooks() {
 
 Result<void> WorkloadParts::Parts::guard(const std::vector<std::string>& subnets, const std::stop_token& stop) {
   if (chosen.answers) return {};  // nothing runs in containers
-  if (subnets.empty()) return firewall->remove(stop);
-  auto set = firewall->set_subnets(subnets, stop);
-  if (set && firewall->in_place(stop)) {
+  if (subnets.empty()) {
+    guarded.clear();
+    outer.board.clear_check("firewall_missing");
+    return firewall->remove(stop);
+  }
+  const bool as_before = subnets == guarded && firewall->in_place(stop);
+  const auto set = as_before ? Result<void>() : firewall->set_subnets(subnets, stop);
+  if (as_before || (set && firewall->in_place(stop))) {
+    guarded = subnets;
+    firewall_told = false;
     outer.board.clear_check("firewall_missing");
     return {};
   }
+  guarded.clear();
   outer.board.fail_check("firewall_missing", "firewall_missing");
-  if (outer.config.env == Environment::dev) {
-    log::warn("workload", "no firewall between containers and this host");
-    return {};
-  }
+  if (!std::exchange(firewall_told, true)) log::warn("workload", "no firewall between containers and this host");
+  if (outer.config.env == Environment::dev) return {};
   return fail(ErrorCode::internal_error, set ? "the rules are not in place" : set.error().detail);
 }
 
@@ -194,14 +187,14 @@ std::expected<std::unique_ptr<WorkloadParts>, StartFailure> WorkloadParts::make(
   parts->log.emplace(is_emulated ? std::move(emulated) : std::move(rtmr3), log_directory + "/workload-log.json",
                      outer.board);
 
-  const auto instance = kept_text(config.data_dir + "/instance", 36, [&] { return new_instance(world.random); });
-  if (!instance || !is_uuid(*instance)) return failed(ExitCode::internal, "the instance file cannot be used");
+  const auto instance = own_instance(config.data_dir, world.random);
+  if (!instance) return failed(ExitCode::internal, instance.error().detail);
   parts->instance = *instance;
   const auto key_text = kept_text(config.run_dir + "/content.key", 64, [&] { return new_content_key(world.random); });
   const auto content_key = key_text ? from_hex_exact<32>(*key_text) : std::nullopt;
   if (!content_key) return failed(ExitCode::internal, "the key file in run_dir cannot be used");
 
-  auto chosen = choose_runtime(config, *instance, world.clock, world.random, {});
+  auto chosen = choose_runtime(config, *instance, world.clock, world.random, {}, {}, {}, &parts->mask);
   if (!chosen) return failed(ExitCode::container_engine, chosen.error());
   parts->chosen = std::move(*chosen);
   Parts* const raw = parts.get();
@@ -213,6 +206,9 @@ std::expected<std::unique_ptr<WorkloadParts>, StartFailure> WorkloadParts::make(
     parts->probe.emplace(world.http);
     parts->firewall.emplace(world.subprocesses, world.clock, *instance,
                             std::array{config.listen.port, static_cast<std::uint16_t>(config.listen.port + 1)});
+    if (!parts->chosen.answers)
+      if (const auto removed = parts->firewall->remove_stale(local_ipv4_addresses(), {}); !removed)
+        log::warn("workload", "stale firewall rules are not looked for", {{"reason", removed.error().detail}});
     parts->reconciler.emplace(parts->options(*content_key), runtime, *parts->probe, outer.state, outer.board,
                               outer.keys, parts->hooks(), world.clock);
     parts->traffic.emplace(outer.board, parts->traffic_served, config.workload_address);

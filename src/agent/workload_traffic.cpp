@@ -9,6 +9,7 @@
 #include "common/crypto.h"
 #include "common/jose.h"
 #include "common/problem.h"
+#include "net/chars.h"
 #include "net/proxy/hop_fields.h"
 
 namespace ee::agent {
@@ -24,10 +25,6 @@ constexpr Milliseconds kConnect = 5s;
 constexpr Milliseconds kIdle = 300s;
 constexpr Milliseconds kNoLimit = std::chrono::hours(24 * 365);
 constexpr std::uint64_t kAnySize = std::uint64_t{1} << 62U;
-
-bool begins_with(std::string_view name, std::string_view prefix) {
-  return name.size() >= prefix.size() && net::equal_ignoring_case(name.substr(0, prefix.size()), prefix);
-}
 
 }  // namespace
 
@@ -176,8 +173,8 @@ void WorkloadTraffic::Policy::write_fields(const net::RequestHead& head) {
   request_ += " HTTP/1.1\r\n";
   const net::HopFields hop(head.fields);
   for (const net::HeadField& field : head.fields) {
-    if (hop.drops(field.name) || begins_with(field.name, "Cf-Access-")) continue;
-    if (begins_with(field.name, "X-EE-")) {
+    if (hop.drops(field.name) || net::begins_like(field.name, "cf-access-")) continue;
+    if (net::begins_like(field.name, "x-ee-")) {
       const bool told = net::equal_ignoring_case(field.name, "X-EE-Service") ||
                         net::equal_ignoring_case(field.name, "X-EE-Deployment");
       if (!asserted_ || !told) continue;
@@ -209,7 +206,8 @@ void WorkloadTraffic::Policy::choose(int, net::Exchange&, Chosen chosen) {
 void WorkloadTraffic::Policy::write_response(const net::ResponseHead& head, std::string& fields) {
   const net::HopFields hop(head.fields);
   for (const net::HeadField& field : head.fields)
-    if (!hop.drops(field.name) && !begins_with(field.name, "X-EE-")) net::append_field(fields, field.name, field.value);
+    if (!hop.drops(field.name) && !net::begins_like(field.name, "x-ee-"))
+      net::append_field(fields, field.name, field.value);
   if (!agent_id_.empty()) net::append_field(fields, "X-EE-Agent", agent_id_);
 }
 

@@ -95,6 +95,7 @@ class WorkloadTrafficTest : public ::testing::Test {
   std::unique_ptr<net::Server> server_;
 };
 
+// covers: S03_SVC_003 (nothing at all; expired and for another agent below)
 TEST_F(WorkloadTrafficTest, S02_EEA_PX_001_an_assertion_is_required_unless_public) {
   const auto bare = get("/echo");
   EXPECT_EQ(bare.status, 403);
@@ -109,6 +110,7 @@ TEST_F(WorkloadTrafficTest, S02_EEA_PX_001_an_assertion_is_required_unless_publi
   EXPECT_EQ(get("/echo").status, 200);
 }
 
+// covers: S03_SVC_003
 TEST_F(WorkloadTrafficTest, S02_EEA_PX_002_an_assertion_for_anything_else_is_none) {
   const struct {
     const char* what;
@@ -144,7 +146,8 @@ TEST_F(WorkloadTrafficTest, S02_EEA_PX_002_an_assertion_for_anything_else_is_non
 
 TEST_F(WorkloadTrafficTest, S02_EEA_PX_003_fields_of_the_platform_do_not_reach_the_workload) {
   const std::string fields =
-      "X-EE-Service: hello\r\nX-EE-Deployment: d\r\nX-EE-Authorization: Bearer s\r\nX-EE-Anything: x\r\n"
+      "X-EE-Service: hello\r\nX_EE_Service: forged\r\nCF_Access-Jwt: forged\r\nX-EE-Deployment: "
+      "d\r\nX-EE-Authorization: Bearer s\r\nX-EE-Anything: x\r\n"
       "Cf-Access-Jwt-Assertion: t\r\nConnection: X-Hop\r\nX-Hop: 1\r\nTE: gzip\r\n"
       "X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: app.example.com\r\nX-Own: "
       "kept\r\n";
@@ -152,6 +155,7 @@ TEST_F(WorkloadTrafficTest, S02_EEA_PX_003_fields_of_the_platform_do_not_reach_t
   auto seen = workload_.seen().back();
   EXPECT_EQ(seen.target, "/echo?a=%2F&b");
   EXPECT_EQ(seen.header("X-EE-Service"), "hello");
+  EXPECT_EQ(seen.head.find("forged"), std::string::npos) << seen.head;
   EXPECT_EQ(seen.header("X-Own"), "kept");
   EXPECT_EQ(seen.header("X-Forwarded-For"), "198.51.100.1") << seen.head;
   EXPECT_EQ(seen.header("Host"), "app.example.com");

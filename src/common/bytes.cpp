@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "common/base64_size.h"
+
 namespace ee {
 namespace {
 
@@ -21,39 +23,78 @@ constexpr auto kStandardReverse = reverse_of(kStandard);
 constexpr auto kUrlSafeReverse = reverse_of(kUrlSafe);
 
 std::string encode(Bytes bytes, std::string_view alphabet, bool padding) {
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t left = std::min<std::size_t>(3, bytes.size() - i);
+  std::string out((bytes.size() + 2) / 3 * 4, '=');
+  std::size_t at = 0;
+  std::size_t i = 0;
+  for (; i + 3 <= bytes.size(); i += 3) {
+    const std::uint32_t group =
+        static_cast<std::uint32_t>(bytes[i]) << 16U | static_cast<std::uint32_t>(bytes[i + 1]) << 8U | bytes[i + 2];
+    for (const unsigned shift : {18U, 12U, 6U, 0U}) out[at++] = alphabet[(group >> shift) & 63U];
+  }
+  const std::size_t left = bytes.size() - i;
+  if (left > 0) {
     std::uint32_t group = static_cast<std::uint32_t>(bytes[i]) << 16U;
     if (left > 1) group |= static_cast<std::uint32_t>(bytes[i + 1]) << 8U;
-    if (left > 2) group |= bytes[i + 2];
-    for (std::size_t k = 0; k <= left; ++k) out.push_back(alphabet[(group >> (18U - 6U * k)) & 63U]);
-    if (padding) out.append(3 - left, '=');
+    for (std::size_t k = 0; k <= left; ++k)
+      out[at++] = alphabet[(group >> (18U - 6U * static_cast<unsigned>(k))) & 63U];
   }
+  if (!padding) out.resize(at);
   return out;
+}
+
+/// Four characters as 24 bits; above them when one is not of the alphabet.
+std::uint32_t group_of(const char* text, const std::array<std::int8_t, 256>& reverse) {
+  const auto value = [&](int i) {
+    return static_cast<std::uint32_t>(static_cast<std::int32_t>(reverse[static_cast<unsigned char>(text[i])]));
+  };
+  return value(0) << 18U | value(1) << 12U | value(2) << 6U | value(3);  // -1 sets the top bits wherever it stands
+}
+constexpr std::uint32_t kMaxGroup = 0xffffff;
+
+/// The last, incomplete group: two or three characters are one or two bytes. Unused bits must be zero, so that each
+/// value has one encoding.
+std::optional<std::uint32_t> last_group(std::string_view text, const std::array<std::int8_t, 256>& reverse) {
+  std::uint32_t group = 0;
+  for (const char c : text) {
+    const std::int8_t value = reverse[static_cast<unsigned char>(c)];
+    if (value < 0) return std::nullopt;
+    group = group << 6U | static_cast<std::uint32_t>(value);
+  }
+  const unsigned unused = text.size() == 2 ? 4 : 2;
+  if ((group & ((1U << unused) - 1U)) != 0) return std::nullopt;
+  return group >> unused;
 }
 
 /// `text` has no padding any more.
 std::optional<ByteVector> decode(std::string_view text, const std::array<std::int8_t, 256>& reverse) {
-  if (text.size() % 4 == 1) return std::nullopt;
-  ByteVector out;
-  out.reserve(text.size() / 4 * 3 + 2);
-  std::uint32_t group = 0;
-  unsigned bits = 0;
-  for (const char c : text) {
-    const std::int8_t value = reverse[static_cast<unsigned char>(c)];
-    if (value < 0) return std::nullopt;
-    group = (group << 6U) | static_cast<std::uint32_t>(value);
-    bits += 6;
-    if (bits >= 8) {
-      bits -= 8;
-      out.push_back(static_cast<std::uint8_t>(group >> bits));
-      group &= (1U << bits) - 1U;
-    }
+  const std::size_t rest = text.size() % 4;
+  if (rest == 1) return std::nullopt;
+  ByteVector out(text.size() / 4 * 3 + (rest == 0 ? 0 : rest - 1));
+  std::uint8_t* to = out.data();
+  std::size_t i = 0;
+  for (; i + 4 <= text.size(); i += 4) {
+    const std::uint32_t group = group_of(text.data() + i, reverse);
+    if (group > kMaxGroup) return std::nullopt;
+    *to++ = static_cast<std::uint8_t>(group >> 16U);
+    *to++ = static_cast<std::uint8_t>(group >> 8U);
+    *to++ = static_cast<std::uint8_t>(group);
   }
-  if (group != 0) return std::nullopt;  // unused bits must be zero, so that each value has one encoding
+  if (rest == 0) return out;
+  const auto last = last_group(text.substr(i), reverse);
+  if (!last) return std::nullopt;
+  if (rest == 3) *to++ = static_cast<std::uint8_t>(*last >> 8U);
+  *to = static_cast<std::uint8_t>(*last);
   return out;
+}
+
+/// Standard base64 without its padding; nothing when it has no whole number of groups.
+std::optional<std::string_view> without_padding(std::string_view text) {
+  if (text.size() % 4 != 0) return std::nullopt;
+  if (text.ends_with("=="))
+    text.remove_suffix(2);
+  else if (text.ends_with('='))
+    text.remove_suffix(1);
+  return text;
 }
 
 int hex_digit(char c) {
@@ -97,12 +138,20 @@ bool is_lower_hex(std::string_view text, std::size_t digits) {
 std::string to_base64(Bytes bytes) { return encode(bytes, kStandard, true); }
 
 std::optional<ByteVector> from_base64(std::string_view text) {
-  if (text.size() % 4 != 0) return std::nullopt;
-  if (text.ends_with("=="))
-    text.remove_suffix(2);
-  else if (text.ends_with('='))
-    text.remove_suffix(1);
-  return decode(text, kStandardReverse);
+  const auto characters = without_padding(text);
+  return characters ? decode(*characters, kStandardReverse) : std::nullopt;
+}
+
+std::optional<std::size_t> base64_size(std::string_view text) {
+  const auto characters = without_padding(text);
+  if (!characters || characters->size() % 4 == 1) return std::nullopt;
+  const std::size_t rest = characters->size() % 4;
+  const std::size_t whole = characters->size() - rest;
+  std::uint32_t seen = 0;
+  for (std::size_t i = 0; i < whole; i += 4) seen |= group_of(characters->data() + i, kStandardReverse);
+  if (seen > kMaxGroup) return std::nullopt;
+  if (rest != 0 && !last_group(characters->substr(whole), kStandardReverse)) return std::nullopt;
+  return whole / 4 * 3 + (rest == 0 ? 0 : rest - 1);
 }
 
 std::string to_base64url(Bytes bytes) { return encode(bytes, kUrlSafe, false); }

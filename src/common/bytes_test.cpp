@@ -1,3 +1,4 @@
+#include "common/base64_size.h"
 #include "common/bytes.h"
 
 #include <gtest/gtest.h>
@@ -25,8 +26,34 @@ TEST(Base64, EncodesAndDecodesTheRfcVectors) {
 }
 
 TEST(Base64, RefusesWhatIsNotStrict) {
-  for (const std::string bad : {"Zg", "Zg=", "Zg===", "Z===", "Zh==", "Zm9=", "Zm 9", "Zm9v\n", "Zm-_", "=Zm9", "Zm=v"})
+  for (const std::string bad : {"Zg", "Zg=", "Zg===", "Z===", "Zh==", "Zm9=", "Zm 9", "Zm9v\n", "Zm-_", "=Zm9", "Zm=v",
+                                "Zm9vZm9v!m9v", "Zm9vZm9vZm9\xff", "====", "A===", "AAAAA==="}) {
     EXPECT_FALSE(from_base64(bad)) << bad;
+    EXPECT_FALSE(base64_size(bad)) << bad;
+  }
+}
+
+TEST(Base64, AllLengthsComeBackAndHaveTheirSize) {
+  ByteVector bytes;
+  for (std::size_t size = 0; size < 300; ++size) {
+    const std::string text = to_base64(bytes);
+    EXPECT_EQ(from_base64(text), bytes);
+    EXPECT_EQ(base64_size(text), size);
+    EXPECT_EQ(from_base64url(to_base64url(bytes)), bytes);
+    bytes.push_back(static_cast<std::uint8_t>(size * 151 + 7));
+  }
+}
+
+TEST(Base64, EveryForeignCharacterIsRefusedInEveryPlace) {
+  const std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (int c = 0; c < 256; ++c)
+    for (std::size_t at = 0; at < 8; ++at) {
+      std::string text = "AAAAAAAA";
+      text[at] = static_cast<char>(c);
+      const bool known = alphabet.find(static_cast<char>(c)) != std::string::npos || (c == '=' && at == 7);
+      EXPECT_EQ(from_base64(text).has_value(), known) << c << " at " << at;
+      EXPECT_EQ(base64_size(text).has_value(), known) << c << " at " << at;
+    }
 }
 
 TEST(Base64Url, RefusesPaddingAndTheStandardAlphabet) {

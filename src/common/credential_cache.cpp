@@ -18,6 +18,7 @@ constexpr Index kNone = 0xffffffff;
 /// fingerprint's bucket, the chain of its subject's bucket.
 struct Entry {
   Fingerprint fingerprint;
+  ByteArray<16> hash_digest;  ///< of the stored hash that it fits; zero: not known
   VerifiedCredential verified;
   SteadyTime inserted_at;
   Index more_recent;
@@ -45,10 +46,11 @@ class CredentialCache::Shard {
     const Index index = index_of(fingerprint);
     if (index == kNone) return std::nullopt;
     const Entry& entry = entries_[index];
-    if (now.steady - entry.inserted_at >= ttl || now.utc >= entry.verified.expires_at) {
+    if (now.utc >= entry.verified.expires_at) {
       remove(index);
       return std::nullopt;
     }
+    if (now.steady - entry.inserted_at >= ttl) return std::nullopt;  // kept for `fitted`
     if (newest_ != index) {
       unlink_from_order(index);
       link_as_newest(index);
@@ -58,19 +60,26 @@ class CredentialCache::Shard {
 
   /// `still_valid` is asked under the lock, so that a removal is either seen here or finds the entry.
   bool insert(const Fingerprint& fingerprint, const VerifiedCredential& verified, SteadyTime now,
-              const std::function<bool()>& still_valid) {
+              const ByteArray<16>& hash_digest, const std::function<bool()>& still_valid) {
     const std::lock_guard lock(mutex_);
     if (!still_valid()) return false;
     if (const Index old = index_of(fingerprint); old != kNone) remove(old);
     if (used_ == max_entries_) remove(oldest_);
     const Index index = take_slot();
     entries_[index].fingerprint = fingerprint;
+    entries_[index].hash_digest = hash_digest;
     entries_[index].verified = verified;
     entries_[index].inserted_at = now;
     link_as_newest(index);
     link_in_buckets(index);
     ++used_;
     return true;
+  }
+
+  bool fitted(const Fingerprint& fingerprint, const ByteArray<16>& hash_digest) const {
+    const std::lock_guard lock(mutex_);
+    const Index index = index_of(fingerprint);
+    return index != kNone && constant_time_equal(entries_[index].hash_digest, hash_digest);
   }
 
   void remove_subject(const ByteArray<16>& subject) {
@@ -168,6 +177,7 @@ class CredentialCache::Shard {
     unlink_from_chain(by_fingerprint_[hash_of(entry.fingerprint) & mask()], index, &Entry::next_by_fingerprint);
     unlink_from_chain(by_subject_[hash_of(entry.verified.subject) & mask()], index, &Entry::next_by_subject);
     entry.fingerprint.fill(0);
+    entry.hash_digest.fill(0);
     entry.verified = {};
     entry.next_by_fingerprint = std::exchange(free_, index);
     --used_;
@@ -203,11 +213,23 @@ std::optional<VerifiedCredential> CredentialCache::find(std::string_view credent
   return shards_[fingerprint[0] % kShards]->find(fingerprint, now, Milliseconds(ttl_ms_.load()));
 }
 
+ByteArray<16> CredentialCache::digest_of(std::string_view stored_hash) const {
+  ByteArray<16> out{};
+  if (!stored_hash.empty()) std::ranges::copy_n(key_.of(bytes_of(stored_hash)).begin(), out.size(), out.begin());
+  return out;
+}
+
 bool CredentialCache::insert(std::string_view credential, const VerifiedCredential& verified, std::uint64_t generation,
-                             const Now& now) {
+                             const Now& now, std::string_view stored_hash) {
   const Fingerprint fingerprint = key_.of(bytes_of(credential));
-  return shards_[fingerprint[0] % kShards]->insert(fingerprint, verified, now.steady,
+  return shards_[fingerprint[0] % kShards]->insert(fingerprint, verified, now.steady, digest_of(stored_hash),
                                                    [&] { return generation_.load() == generation; });
+}
+
+bool CredentialCache::fitted(std::string_view credential, std::string_view stored_hash) const {
+  if (stored_hash.empty() || ttl_ms_.load() == 0) return false;
+  const Fingerprint fingerprint = key_.of(bytes_of(credential));
+  return shards_[fingerprint[0] % kShards]->fitted(fingerprint, digest_of(stored_hash));
 }
 
 // The generation goes up first: an insert that has not yet happened is refused, one that has is found below.

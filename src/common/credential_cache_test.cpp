@@ -45,7 +45,25 @@ TEST_F(CredentialCacheTest, AnswersWhatWasInsertedUntilTheTtl) {
   EXPECT_FALSE(cache->find("b", now()));
   clock_.advance(Milliseconds(1));  // a hit does not extend the TTL
   EXPECT_FALSE(cache->find("a", now()));
-  EXPECT_EQ(cache->size(), 0U);
+}
+
+TEST_F(CredentialCacheTest, AnOldEntryKnowsTheHashThatItFitted) {
+  const auto cache = make(64);
+  EXPECT_FALSE(cache->fitted("a", "hash"));
+  cache->insert("a", verified(1), cache->generation(), now(), "hash");
+  clock_.advance(Seconds(3600));
+  EXPECT_FALSE(cache->find("a", now()));
+  EXPECT_TRUE(cache->fitted("a", "hash"));
+  EXPECT_FALSE(cache->fitted("a", "another hash"));
+  EXPECT_FALSE(cache->fitted("b", "hash"));
+  EXPECT_FALSE(cache->fitted("a", ""));
+  cache->set_ttl(Milliseconds(0));
+  EXPECT_FALSE(cache->fitted("a", "hash"));
+  cache->set_ttl(Milliseconds(5000));
+  cache->remove_subject(id(1));
+  EXPECT_FALSE(cache->fitted("a", "hash"));
+  cache->insert("b", verified(2), cache->generation(), now());
+  EXPECT_FALSE(cache->fitted("b", ""));
 }
 
 // covers: S04_AUTH_CACHE_001

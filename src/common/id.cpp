@@ -19,14 +19,26 @@ bool is_uuid(std::string_view text) {
 
 std::optional<ByteArray<16>> uuid_bytes(std::string_view text) {
   if (!is_uuid(text)) return std::nullopt;
-  std::string digits(text);
-  std::erase(digits, '-');
-  return from_hex_exact<16>(digits);
+  const auto digit = [](char c) { return static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10); };
+  ByteArray<16> bytes{};
+  std::size_t at = 0;
+  for (std::uint8_t& byte : bytes) {
+    if (text[at] == '-') ++at;
+    byte = static_cast<std::uint8_t>(digit(text[at]) << 4U | digit(text[at + 1]));
+    at += 2;
+  }
+  return bytes;
 }
 
 std::string uuid_text(const ByteArray<16>& bytes) {
-  std::string text = to_hex(bytes);
-  for (const std::size_t at : {8U, 13U, 18U, 23U}) text.insert(at, 1, '-');
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text(36, '-');
+  std::size_t at = 0;
+  for (const std::uint8_t byte : bytes) {
+    if (at == 8 || at == 13 || at == 18 || at == 23) ++at;
+    text[at++] = kDigits[byte >> 4U];
+    text[at++] = kDigits[byte & 15U];
+  }
   return text;
 }
 

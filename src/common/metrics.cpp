@@ -7,9 +7,11 @@
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <sstream>
+#include <unordered_map>
 #include <variant>
 
 #include "common/require.h"
@@ -18,38 +20,56 @@ namespace ee::metrics {
 
 namespace prom = prometheus;
 
+/// A family's series lie in one table, by the places of their label values: finding one, which every request does
+/// several times, takes no lock and no memory.
 struct FamilyState {
   std::variant<prom::Family<prom::Counter>*, prom::Family<prom::Gauge>*, prom::Family<prom::Histogram>*> family;
   std::string help;
   std::vector<Label> labels;
   std::vector<double> buckets;
-  std::mutex mutex;
-  std::map<std::vector<std::string>, void*> series;
+
+  void prepare_table() {
+    std::size_t cells = 1;
+    for (const Label& label : labels) {
+      auto& places = places_.emplace_back();
+      for (std::size_t i = 0; i < label.values.size(); ++i) places.emplace(label.values[i], i);
+      cells *= label.values.size() + 1;
+    }
+    series_ = std::vector<std::atomic<void*>>(cells);
+  }
 
   /// The series of these label values; every value outside of its closed set becomes `other`.
   void* find(std::initializer_list<std::string_view> values) {
     require(values.size() == labels.size());
-    std::vector<std::string> key;
-    auto label = labels.begin();
-    for (const std::string_view value : values) {
-      const bool known = std::ranges::find(label->values, value) != label->values.end();
-      key.emplace_back(known ? value : kOtherLabel);
-      ++label;
+    std::size_t cell = 0;
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      const std::string_view value = values.begin()[i];
+      const auto place = places_[i].find(value);
+      const std::size_t others = labels[i].values.size();
+      cell = cell * (others + 1) + (place == places_[i].end() ? others : place->second);
     }
-    const std::lock_guard lock(mutex);
-    const auto found = series.find(key);
-    if (found != series.end()) return found->second;
-    prom::Labels named;
-    for (std::size_t i = 0; i < labels.size(); ++i) named.emplace(labels[i].name, key[i]);
-    void* made = std::visit([&](auto* kind) { return add(*kind, named); }, family);
-    series.emplace(std::move(key), made);
-    return made;
+    if (void* made = series_[cell].load(std::memory_order_acquire)) return made;
+    return make(cell, values);
   }
 
  private:
+  void* make(std::size_t cell, std::initializer_list<std::string_view> values) {
+    prom::Labels named;
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      const std::string_view value = values.begin()[i];
+      named.emplace(labels[i].name, places_[i].contains(value) ? value : kOtherLabel);
+    }
+    // Two callers at once get the same series from the library.
+    void* made = std::visit([&](auto* kind) { return add(*kind, named); }, family);
+    series_[cell].store(made, std::memory_order_release);
+    return made;
+  }
   void* add(prom::Family<prom::Counter>& kind, const prom::Labels& named) { return &kind.Add(named); }
   void* add(prom::Family<prom::Gauge>& kind, const prom::Labels& named) { return &kind.Add(named); }
   void* add(prom::Family<prom::Histogram>& kind, const prom::Labels& named) { return &kind.Add(named, buckets); }
+
+  std::vector<std::unordered_map<std::string_view, std::size_t>> places_;  ///< of each label; views into `labels`
+  std::vector<std::atomic<void*>> series_;
 };
 
 void Counter::increment(double by) const { static_cast<prom::Counter*>(series_)->Increment(by); }
@@ -89,6 +109,7 @@ class Registry::Impl {
       state->help = help;
       state->labels = std::move(labels);
       state->buckets = std::move(buckets);
+      state->prepare_table();
     } else {
       using Kind = std::remove_reference_t<decltype(build().Register(registry_))>*;
       const bool same_labels = std::ranges::equal(state->labels, labels, [](const Label& a, const Label& b) {

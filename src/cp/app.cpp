@@ -258,6 +258,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
                                                            .boot_id = parts->boot_id},
                                            health_sources(*parts), parts->world.clock);
   if (auto built = build_proxy(*parts); !built) return std::unexpected(std::move(built.error()));
+  build_logs(*parts);
   build_http(*parts);
   parts->metrics.add_process_metrics();
   if (auto listening = listen(*parts); !listening) return std::unexpected(listening.error());
@@ -287,11 +288,14 @@ bool App::stop(Seconds grace) {
   parts_->server->drain();
   if (parts_->metrics_server) parts_->metrics_server->drain();
   const bool jobs_ended = parts_->jobs->stop(left());
+  if (const auto freed = parts_->reconciler->release(); !freed)
+    log::warn("deployments", "leases stay until they end", {{"error", freed.error().detail}});
   const bool requests_ended = parts_->server->wait_drained(deadline);
   if (parts_->metrics_server) parts_->metrics_server->wait_drained(deadline);
   parts_->server.reset();
   parts_->routes->stop();
   parts_->metrics_server.reset();
+  parts_->registration->settle_refusals();
   // What agents said since the last flush; at most a moment's worth.
   if (const auto flushed = parts_->flusher->flush({}); !flushed)
     log::error("agents", "the last heartbeats could not be stored", {{"error", flushed.error().detail}});
@@ -326,7 +330,10 @@ net::Response App::call(net::Request request) {
   request.route = admission.route_index;
   request.params = std::move(admission.params);
   if (admission.route->fast)
-    if (auto fast = parts_->api->try_fast(request)) return std::move(*fast);
+    if (auto fast = parts_->api->try_fast(request)) {
+      parts_->registration->settle_refusals();  // tests look into the database next
+      return std::move(*fast);
+    }
   return parts_->api->handle(std::move(request));
 }
 

@@ -13,11 +13,16 @@
 #include "cp/service/verification.h"
 #include "net/http.h"
 
+namespace ee {
+class HttpStreams;
+}
 namespace ee::db {
 class SqliteDatabase;
 }
 
 namespace ee::cp {
+
+class LogBuffer;
 
 /// Why the control plane did not start: lines for the operator and the program's exit code (05 section 1.1).
 struct StartFailure {
@@ -36,6 +41,10 @@ struct AppWorld {
   std::shared_ptr<attestation::CollateralSource> collateral = {};
   /// Tests: runs before each posting that a deposit, refund or dispute makes.
   std::function<void()> before_deposit_post = {};
+  /// Where the process's log is kept for reading; without it an empty one is.
+  std::shared_ptr<LogBuffer> logs = {};
+  /// Tests: in place of the real streams of agents' logs. Outlives the App.
+  HttpStreams* streams = nullptr;
   bool run_jobs = true;  ///< tests call single passes instead
 };
 

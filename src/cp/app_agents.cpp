@@ -11,7 +11,12 @@ void build_agents(App::Parts& parts) {
   parts.directory = std::make_unique<Directory>(*parts.database, world.clock);
   parts.live = std::make_unique<LiveMap>(*parts.database);
   build_deployment_core(parts);
-  parts.flusher = std::make_unique<LiveFlusher>(*parts.database, *parts.live, world.clock);
+  const auto flush_seconds = parts.metrics.histogram(
+      "ee_agent_flush_seconds", "Duration of passes that write heartbeats.", metrics::latency_buckets());
+  parts.flusher = std::make_unique<LiveFlusher>(*parts.database, *parts.live, world.clock,
+                                                [flush_seconds](SteadyTime::duration took) {
+                                                  flush_seconds.observe(std::chrono::duration<double>(took).count());
+                                                });
   parts.heartbeats = std::make_unique<HeartbeatService>(
       *parts.database, *parts.directory, *parts.live, *parts.reports,
       HeartbeatService::Sources{.settings = [values] { return views::heartbeat(values()->resolved().values); },
@@ -19,7 +24,8 @@ void build_agents(App::Parts& parts) {
                                 .signing_keys_version = keys_version,
                                 .observe = [&parts](HeartbeatResult result) { parts.counters->heartbeat(result); }});
   parts.cloudflare = std::make_unique<cloudflare::CloudflareClient>(
-      world.http, world.clock, world.random, [values] { return views::cloudflare(values()->resolved().values); },
+      parts.outbound.of("cloudflare"), world.clock, world.random,
+      [values] { return views::cloudflare(values()->resolved().values); },
       [&parts](std::string_view op, std::string_view status) { parts.counters->cloudflare_call(op, status); });
   parts.tunnels = std::make_unique<TunnelService>(
       TunnelParts{
@@ -65,12 +71,18 @@ void build_agents(App::Parts& parts) {
                                                                     .random = world.random});
   parts.channel = std::make_unique<AgentChannel>(*parts.database, *parts.directory, *parts.reports, parts.keys->signing,
                                                  keys_version, world.clock);
+  parts.rotation = std::make_unique<CredentialRotation>(CredentialRotation::Parts{.database = *parts.database,
+                                                                                  .directory = *parts.directory,
+                                                                                  .credentials = *parts.credentials,
+                                                                                  .signing_keys = parts.keys->signing,
+                                                                                  .clock = world.clock,
+                                                                                  .random = world.random});
   parts.enrollment_tokens = std::make_unique<EnrollmentTokens>(*parts.database, world.clock, world.random);
   parts.agent_endpoint = std::make_unique<AgentEndpoint>(
       [&parts] { return views::agent_endpoint(parts.snapshot()->resolved().values, parts.config); });
   parts.agent_client = std::make_unique<AgentClient>(AgentClient::Parts{.endpoint = *parts.agent_endpoint,
                                                                         .signing_keys = parts.keys->signing,
-                                                                        .http = world.http,
+                                                                        .http = parts.outbound.of("agent"),
                                                                         .clock = world.clock,
                                                                         .random = world.random});
   parts.agent_relay = std::make_unique<AgentRelay>(AgentRelay::Parts{.database = *parts.database,
@@ -109,6 +121,7 @@ void build_agents(App::Parts& parts) {
                                                                                  .policy = parts.attestation_policy,
                                                                                  .settings = settings,
                                                                                  .audit_failed = audit_failed});
+  add_agent_metrics(parts);
 }
 
 }  // namespace ee::cp

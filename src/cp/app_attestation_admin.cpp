@@ -87,7 +87,8 @@ void build_attestation_admin(App::Parts& parts) {
                               .policy = parts.attestation_policy,
                               .limits = [&parts] { return views::verification(parts.snapshot()->resolved().values); },
                               .cursors = *parts.cursors,
-                              .clock = parts.world.clock});
+                              .clock = parts.world.clock,
+                              .settle_refusals = [&parts] { parts.registration->settle_refusals(); }});
   parts.attestation_admin_routes = std::make_unique<AttestationAdminRoutes>(AttestationAdminRoutes{
       .admin = *parts.attestation_admin,
       .sweeper = *parts.sweeper,

@@ -19,7 +19,7 @@ std::string environment_or(const char* name, const char* fallback) {
 }  // namespace
 
 Catalogue::Catalogue(App::Parts& parts)
-    : registries_(parts.world.http, parts.world.clock, parts.world.random),
+    : registries_(parts.outbound.of("registry"), parts.world.clock, parts.world.random),
       cosign_({.launcher = launcher_,
                .clock = parts.world.clock,
                .path = environment_or("PATH", "/usr/local/bin:/usr/bin:/bin"),
@@ -47,7 +47,7 @@ Catalogue::Catalogue(App::Parts& parts)
                      }}),
       measuring_({.database = *parts.database,
                   .measurer = measurer_,
-                  .http = parts.world.http,
+                  .http = parts.outbound.of("measurer"),
                   .clock = parts.world.clock,
                   .random = parts.world.random,
                   .tokens = tokens_,

@@ -1,5 +1,9 @@
 // Composition of deployments: what moves them, what agents say and are told, the work in the background.
+#include <atomic>
+
+#include "common/log.h"
 #include "cp/app_parts.h"
+#include "cp/catalogue_views.h"
 #include "cp/settings_views.h"
 
 namespace ee::cp {
@@ -8,6 +12,40 @@ namespace {
 
 DeploymentSettingsSource settings_of(App::Parts& parts) {
   return [&parts] { return views::deployments(parts.snapshot()->resolved().values, parts.config); };
+}
+
+/// What a failed measurement is to who deploys: the file's own fault, or a registry's, which may pass.
+Error not_pinned(const Error& error) {
+  if (error_info(error.code).http_status != 0) return error;
+  const std::string code(slug(error.code));
+  if (!is_transient(error.code))
+    return {.code = ErrorCode::compose_forbidden,
+            .fields = {{.field = "compose", .code = code, .detail = "an image cannot be had"}}};
+  log::warn("deployments", "images could not be looked up", {{"code", code}});
+  return {.code = ErrorCode::overloaded, .retry_after = Seconds(30)};
+}
+
+/// Tags are for development and staging, and looking them up holds a worker: a few at a time.
+std::function<Result<PinnedImages>(const std::string&, const AccountId&)> pinning(App::Parts& parts) {
+  constexpr int kAtOnce = 2;
+  const auto under_way = std::make_shared<std::atomic<int>>(0);
+  return [&parts, under_way](const std::string& compose, const AccountId& account) -> Result<PinnedImages> {
+    struct Place {
+      std::atomic<int>& taken;
+      const int before = taken.fetch_add(1);
+      ~Place() { taken.fetch_sub(1); }
+    };
+    const Place place{*under_way};
+    if (place.before >= kAtOnce) return fail(ErrorCode::overloaded, "other images are looked up");
+    const auto signing = merge_signature_policy(views::signatures(parts.snapshot()->resolved().values), AppSigning());
+    if (!signing) return std::unexpected(signing.error());
+    const auto measured = parts.catalogue->measurer().measure_compose(compose, registry::kPlatform, *signing, account,
+                                                                      {}, Milliseconds(30'000));
+    if (!measured) return fail(not_pinned(measured.error()));
+    PinnedImages pinned;
+    for (const auto& [service, image] : measured->images) pinned.emplace(service, image.pinned);
+    return pinned;
+  };
 }
 
 }  // namespace
@@ -21,8 +59,8 @@ void build_deployment_core(App::Parts& parts) {
   if (!parts.config.secrets_key) keys.clear();
   parts.secret_box = std::make_unique<SecretBox>(keys);
   parts.deployment_counters = std::make_unique<DeploymentCounters>(parts.metrics);
-  parts.agent_slots = std::make_unique<AgentSlots>(world.random);
-  parts.placer = std::make_unique<Placer>(*parts.agent_slots);
+  parts.agent_slots = std::make_unique<AgentSlots>(world.random, *parts.deployment_counters);
+  parts.placer = std::make_unique<Placer>(*parts.agent_slots, *parts.deployment_counters);
   parts.revisions = std::make_unique<Revisions>(*parts.secret_box, world.random);
   parts.machine = std::make_unique<DeploymentMachine>(DeploymentMachine::Parts{.billing = *parts.billing,
                                                                                .slots = *parts.agent_slots,
@@ -59,7 +97,9 @@ void build_deployment_core(App::Parts& parts) {
                                                                        .clock = world.clock,
                                                                        .random = world.random,
                                                                        .settings = settings_of(parts),
-                                                                       .wake = wake});
+                                                                       .counters = *parts.deployment_counters,
+                                                                       .wake = wake,
+                                                                       .pin_images = pinning(parts)});
   parts.billable_deployments.set_stop(
       [&parts](const DeploymentId& id, std::string_view reason, std::string_view actor) {
         return parts.deployments->request_stop(id, reason, actor);
@@ -79,12 +119,14 @@ void build_deployment_work(App::Parts& parts) {
                                   .directory = *parts.directory,
                                   .clock = world.clock,
                                   .random = world.random,
+                                  .counters = *parts.deployment_counters,
                                   .owner = new_uuid_v7(world.clock.now(), world.random).value_or("this process")});
   parts.deployment_jobs =
       std::make_unique<DeploymentJobs>(DeploymentJobs::Parts{.database = *parts.database,
                                                              .machine = *parts.machine,
                                                              .placer = *parts.placer,
                                                              .billing = *parts.billing,
+                                                             .revisions = *parts.revisions,
                                                              .deployments = *parts.deployments,
                                                              .live = *parts.live,
                                                              .directory = *parts.directory,

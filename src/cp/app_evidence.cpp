@@ -101,7 +101,7 @@ void build_evidence(App::Parts& parts) {
       std::make_unique<TrustService>(*parts.database, environment_trust(parts), world.clock, world.random,
                                      [line = parts.wake_line] { JobWaker::wake(line, "attestation_sweeper"); });
   parts.attestation_policy = [&parts] { return policy_in_force(parts); };
-  parts.pcs = std::make_unique<att::PcsClient>(world.http, world.clock, world.random,
+  parts.pcs = std::make_unique<att::PcsClient>(parts.outbound.of("pcs"), world.clock, world.random,
                                                [&parts] { return views::pcs(parts.snapshot()->resolved().values); });
   parts.collateral_rows = std::make_unique<DatabaseCollateralStore>(*parts.database);
   parts.collateral_cache = std::make_shared<att::CollateralCache>(
@@ -118,7 +118,7 @@ void build_evidence(App::Parts& parts) {
                                         if (report.code) parts.dependency_errors.note("pcs", *report.code);
                                       }});
   parts.collateral = collateral_source(parts);
-  parts.intel_ta = std::make_unique<IntelTa>(world.http, world.clock, world.random, parts.metrics);
+  parts.intel_ta = std::make_unique<IntelTa>(parts.outbound.of("intel_ta"), world.clock, world.random, parts.metrics);
   parts.challenges = std::make_unique<ChallengeService>(parts.keys->challenge, parts.config.public_url,
                                                         parts.keys->signing, world.clock, world.random);
   parts.verifier = std::make_unique<EvidenceVerifier>(EvidenceVerifier::Parts{

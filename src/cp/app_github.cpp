@@ -42,7 +42,7 @@ void GithubRemovalWatch::look() {
 void build_github(App::Parts& parts) {
   AppWorld& world = parts.world;
   const auto values = [&parts] { return parts.snapshot(); };
-  parts.github_keys = std::make_unique<JwksCache>(world.http, world.clock, world.random,
+  parts.github_keys = std::make_unique<JwksCache>(parts.outbound.of("github"), world.clock, world.random,
                                                   github::signing_key_limits(parts.metrics, [&parts] {
                                                     if (parts.jobs) parts.jobs->wake("github_jwks_refresh");
                                                   }));
@@ -60,7 +60,8 @@ void build_github(App::Parts& parts) {
                                             .request_id = credentials.request_id,
                                             .stop = credentials.stop});
   });
-  parts.github = std::make_unique<github::Client>(world.http, world.clock, world.random, parts.metrics);
+  parts.github =
+      std::make_unique<github::Client>(parts.outbound.of("github"), world.clock, world.random, parts.metrics);
   parts.github_login = std::make_unique<GithubLogin>(
       GithubLogin::Parts{.database = *parts.database,
                          .github = *parts.github,

@@ -73,6 +73,7 @@ void make_contexts(App::Parts& parts) {
       .limits = *parts.limits,
       .channel = *parts.channel,
       .refresh = *parts.refresh,
+      .rotation = *parts.rotation,
       .clock = parts.world.clock,
       .challenge_issued = [&parts](std::string_view purpose) { parts.counters->nonce_issued(purpose); }});
   parts.agent_routes = std::make_unique<AgentRoutes>(AgentRoutes{.agents = *parts.agents,
@@ -82,12 +83,15 @@ void make_contexts(App::Parts& parts) {
                                                                    return parts.snapshot()->flag(
                                                                        Setting::agents_destructive_requires_oidc);
                                                                  }});
-  parts.agent_relay_routes = std::make_unique<AgentRelayRoutes>(AgentRelayRoutes{
-      .relay = *parts.agent_relay, .console = *parts.console_access, .deployments = *parts.deployments});
+  parts.agent_relay_routes = std::make_unique<AgentRelayRoutes>(
+      AgentRelayRoutes{.relay = *parts.agent_relay, .console = *parts.console_access});
   parts.deployment_routes = std::make_unique<DeploymentRoutes>(DeploymentRoutes{.deployments = *parts.deployments,
                                                                                 .jobs = *parts.deployment_jobs,
                                                                                 .channel = *parts.deployment_channel,
-                                                                                .cursors = *parts.cursors});
+                                                                                .cursors = *parts.cursors,
+                                                                                .streams = *parts.container_streams,
+                                                                                .authenticator = *parts.authenticator,
+                                                                                .clock = parts.world.clock});
   parts.trust_routes = std::make_unique<TrustRoutes>(
       TrustRoutes{.trust = *parts.trust, .preview = *parts.attestation_admin, .cursors = *parts.cursors});
   parts.ledger_routes = std::make_unique<LedgerRoutes>(LedgerRoutes{.money = *parts.money,
@@ -101,9 +105,24 @@ void make_contexts(App::Parts& parts) {
                                                                        .cursors = *parts.cursors});
   parts.proxy_routes = std::make_unique<ProxyRoutes>(
       ProxyRoutes{.services = *parts.services,
+                  .evidence = *parts.service_evidence,
                   .cursors = *parts.cursors,
                   .settings = [&parts] { return views::proxy(parts.snapshot()->resolved().values); },
                   .public_url = parts.config.public_url});
+  parts.log_routes = std::make_unique<LogRoutes>(
+      LogRoutes{.buffer = *parts.logs,
+                .containers = *parts.container_logs,
+                .exports = *parts.log_export,
+                .agents = *parts.agent_client,
+                .streams = parts.world.streams != nullptr ? *parts.world.streams : *parts.agent_streams,
+                .log_streams = *parts.log_streams,
+                .container_streams = *parts.container_streams,
+                .export_streams = *parts.export_streams,
+                .tenant_exports = *parts.tenant_exports,
+                .authenticator = *parts.authenticator,
+                .cursors = *parts.cursors,
+                .clock = parts.world.clock,
+                .replica = parts.boot_id});
   parts.admin_routes = std::make_unique<AdminRoutes>(AdminRoutes{.settings = *parts.settings,
                                                                  .jobs = *parts.job_admin,
                                                                  .audit = *parts.audit_listing,
@@ -133,6 +152,8 @@ void build_http(App::Parts& parts) {
   add_deploy_routes(table, *parts.deployment_routes);
   add_deployment_routes(table, *parts.deployment_routes);
   add_deployment_agent_routes(table, *parts.deployment_routes);
+  add_log_routes(table, *parts.log_routes);
+  add_export_routes(table, *parts.log_routes);
   add_trust_routes(table, *parts.trust_routes);
   add_attestation_admin_routes(table, *parts.attestation_admin_routes);
   add_admin_routes(table, *parts.admin_routes);

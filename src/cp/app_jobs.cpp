@@ -72,7 +72,7 @@ void add_agent_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
            .database = *parts.database,
            .directory = *parts.directory,
            .endpoint = *parts.agent_endpoint,
-           .http = parts.world.http,
+           .http = parts.outbound.of("probe"),
            .clock = parts.world.clock,
            .timeout =
                [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::agents_health_timeout_seconds)); },

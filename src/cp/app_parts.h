@@ -27,6 +27,7 @@
 #include "cp/http/deposit_routes.h"
 #include "cp/http/github_routes.h"
 #include "cp/http/ledger_routes.h"
+#include "cp/http/log_routes.h"
 #include "cp/http/ops_routes.h"
 #include "cp/http/proxy.h"
 #include "cp/http/proxy_routes.h"
@@ -38,6 +39,7 @@
 #include "cp/integration/stripe/stripe_client.h"
 #include "cp/jobs/job_runner.h"
 #include "cp/jobs/job_waker.h"
+#include "cp/outbound_http.h"
 #include "cp/process_metrics.h"
 #include "cp/service/account_identities.h"
 #include "cp/service/account_money.h"
@@ -54,6 +56,7 @@
 #include "cp/service/authenticator.h"
 #include "cp/service/billing.h"
 #include "cp/service/console_access.h"
+#include "cp/service/credential_rotation.h"
 #include "cp/service/control_plane_attestation.h"
 #include "cp/service/dependency_errors.h"
 #include "cp/service/deployment_assignments.h"
@@ -83,6 +86,7 @@
 #include "cp/service/settings.h"
 #include "cp/service/stripe_admin.h"
 #include "cp/service/stripe_webhook.h"
+#include "cp/service/target_audit.h"
 #include "cp/service/trust_service.h"
 #include "cp/service/tunnel_service.h"
 #include "cp/service/verification.h"
@@ -122,6 +126,7 @@ struct App::Parts {
   std::string boot_id;
 
   metrics::Registry metrics;
+  OutboundHttp outbound{world.http, world.clock, metrics};
   std::unique_ptr<ProcessMetrics> counters;
   std::unique_ptr<db::SqliteDatabase> database;
   std::unique_ptr<SettingsService> settings;
@@ -201,6 +206,7 @@ struct App::Parts {
   std::unique_ptr<TunnelService> tunnels;
   std::unique_ptr<RegistrationService> registration;
   std::unique_ptr<AgentChannel> channel;
+  std::unique_ptr<CredentialRotation> rotation;
   std::unique_ptr<AgentService> agents;
   std::unique_ptr<EnrollmentTokens> enrollment_tokens;
   std::unique_ptr<AgentEndpoint> agent_endpoint;
@@ -227,12 +233,24 @@ struct App::Parts {
   std::unique_ptr<AuditListing> audit_listing;
   std::unique_ptr<Health> health;
 
+  // logs; what serves their followers ends behind the server
+  std::shared_ptr<LogBuffer> logs;
+  std::unique_ptr<HttpStreams> agent_streams;
+  std::unique_ptr<ContainerLogs> container_logs;
+  std::unique_ptr<LogExport> log_export;
+  std::unique_ptr<EventStreams> log_streams;
+  std::unique_ptr<EventStreams> container_streams;
+  std::unique_ptr<ExportStreams> export_streams;
+  std::unique_ptr<ExportStreams> tenant_exports;
+
   // the way to workloads
   std::unique_ptr<RouteSnapshots> routes;
   std::unique_ptr<ProxyAccess> proxy_access;
   std::unique_ptr<ProxyAssertions> proxy_assertions;
   std::unique_ptr<BackendAddresses> backend_addresses;
   std::unique_ptr<Services> services;
+  std::unique_ptr<ServiceEvidence> service_evidence;
+  std::unique_ptr<TargetAudit> target_audit;
   std::unique_ptr<Proxy> proxy;
 
   // HTTP
@@ -249,6 +267,7 @@ struct App::Parts {
   std::unique_ptr<TrustRoutes> trust_routes;
   std::unique_ptr<AttestationAdminRoutes> attestation_admin_routes;
   std::unique_ptr<AdminRoutes> admin_routes;
+  std::unique_ptr<LogRoutes> log_routes;
   std::unique_ptr<LedgerRoutes> ledger_routes;
   std::unique_ptr<BillingRoutes> billing_routes;
   std::unique_ptr<DepositRoutes> deposit_routes;
@@ -276,10 +295,12 @@ void build_attestation_admin(App::Parts& parts);
 void build_billing(App::Parts& parts);
 void build_deployment_core(App::Parts& parts);
 void build_agents(App::Parts& parts);
+void add_agent_metrics(App::Parts& parts);
 void build_deployment_work(App::Parts& parts);
 std::expected<void, StartFailure> build_stripe(App::Parts& parts);
 std::vector<JobDefinition> job_definitions(App::Parts& parts);
 std::expected<void, StartFailure> build_proxy(App::Parts& parts);
+void build_logs(App::Parts& parts);
 void build_http(App::Parts& parts);
 
 }  // namespace ee::cp

@@ -22,6 +22,9 @@ std::expected<void, StartFailure> build_proxy(App::Parts& parts) {
                       .random = world.random,
                       .routes_changed = {},
                       .token_revoked = [&parts](std::string_view id) { parts.proxy_access->forget_token(id); }});
+  parts.service_evidence = std::make_unique<ServiceEvidence>(
+      ServiceEvidence::Parts{.database = *parts.database, .routes = *parts.routes, .client = *parts.agent_client});
+  parts.target_audit = std::make_unique<TargetAudit>(*parts.database, world.clock, world.random);
   parts.proxy = std::make_unique<Proxy>(
       Proxy::Parts{.routes = *parts.routes,
                    .access = *parts.proxy_access,
@@ -32,10 +35,16 @@ std::expected<void, StartFailure> build_proxy(App::Parts& parts) {
                    .settings = [&parts] { return views::proxy(parts.snapshot()->resolved().values); },
                    .tls = tls ? *tls : nullptr,
                    .metrics = parts.metrics,
-                   .target_refused = {},
+                   .target_refused =
+                       [&parts](const BackendRoute& backend, const std::string& request_id) {
+                         parts.target_audit->record(backend.agent_id, backend.deployment_id, request_id);
+                       },
                    .io_threads = static_cast<std::size_t>(parts.config.http_threads)});
   const auto age = parts.metrics.gauge("ee_route_snapshot_age_seconds", "Since the routes were last read.");
-  parts.metrics.on_collect([age, &parts] { age.set(static_cast<double>(parts.routes->age().count()) / 1000.0); });
+  parts.metrics.on_collect([age, &parts] {
+    age.set(static_cast<double>(parts.routes->age().count()) / 1000.0);
+    parts.proxy->update_gauges();
+  });
   if (auto read = parts.routes->refresh(); !read)
     log::warn("proxy", "the routes cannot be read yet", {{"code", read.error().code}});
   if (world.run_jobs) parts.routes->start();

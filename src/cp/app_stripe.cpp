@@ -13,7 +13,7 @@ std::expected<void, StartFailure> build_stripe(App::Parts& parts) {
     return std::unexpected(StartFailure{.exit_code = 4, .lines = {"the database has no instance id"}});
   const StripeSettingsSource settings = [&parts] { return views::stripe(parts.snapshot()->resolved().values); };
   parts.stripe = std::make_unique<stripe::StripeClient>(
-      world.http, world.clock, world.random,
+      parts.outbound.of("stripe"), world.clock, world.random,
       [&parts] { return views::stripe_calls(parts.snapshot()->resolved().values); },
       [&parts](std::string_view call, std::string_view result) { parts.counters->stripe_call(call, result); });
   parts.deposit_ledger = std::make_unique<DepositLedger>(world.random, world.before_deposit_post);

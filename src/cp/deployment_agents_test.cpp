@@ -103,7 +103,7 @@ TEST_F(DeploymentAgentsTest, TheOwnerReadsTheLinesOfADeploymentAndTheEndOfOneTha
   EXPECT_EQ(lines.body, R"({"items":[{"at":"2026-01-01T00:00:00.000Z","agent_id":")" + agent.id() +
                             R"(","deployment_id":")" + id +
                             R"(","container":"web","stream":"stdout","line":"one","truncated":false}],)"
-                            R"("truncated":false,"dropped":2})");
+                            R"("truncated":false,"dropped":2,"errors":[]})");
   EXPECT_EQ(as(other.key, "GET", path).code(), "deployment_not_found");
   EXPECT_EQ(as(account.key, "GET", path + "?tail=0").code(), "invalid_request");
   agent.script.unreachable = true;
@@ -211,6 +211,13 @@ TEST_F(DeploymentAgentsTest, AFailedAttestationEndsRoutingAtOnce) {
   EXPECT_EQ(text(get(id), "termination_reason"), "attestation_lost");
   EXPECT_EQ(open_segments(id), 0);
   expect_sound();
+}
+
+TEST_F(DeploymentAgentsTest, CallersHearOfANewServiceAtOnce) {
+  join();
+  const auto before = route_epoch();
+  (void)deploy_one("", "fresh");
+  EXPECT_GT(route_epoch(), before) << "there is no backend yet, but there is the service";
 }
 
 TEST_F(DeploymentAgentsTest, AFailedAttestationMovesWhatMayMove) {

@@ -5,6 +5,8 @@
 #include <boost/json/object.hpp>
 
 #include "common/json.h"
+#include "cp/store/agent_store.h"
+#include "tests/support/agents.h"
 #include "tests/support/github_case.h"
 
 namespace ee::testing {
@@ -90,6 +92,39 @@ TEST_F(DeploymentOidc, WhoMayNotDeployIsToldWhy) {
   const TestAnswer answer =
       off.cp->call("POST", "/api/v1/deploy", kRequest, {{"Authorization", "Bearer " + off.github.token(claims())}});
   EXPECT_EQ(answer.status, 401) << answer.body;
+}
+
+// covers: S03_OID_003
+TEST_F(DeploymentOidc, AnOwnersAgentIsForTheNumberNotForTheName) {
+  linked("octo", 4711);
+  linked("mona", 77, "user");
+  cp::AgentRow agent = make_agent(1, test.cp->clock.now());
+  agent.hostname = "one.agents.example";
+  agent.github_owner_id = 4711;
+  agent.github_owner = "octo-org";
+  agent.placement_scope = cp::PlacementScope::private_;
+  agent.placement_key = "g:4711";
+  const auto inserted =
+      test.cp->app().database().run_write([&](db::Transaction& tx) { return cp::AgentStore().insert(tx, agent); });
+  ASSERT_TRUE(inserted) << inserted.error().detail;
+  const auto state_of = [&](const std::string& id) {
+    return test.cp->values<std::string>("SELECT state FROM deployments WHERE id=:id", {{"id", id}}).front();
+  };
+  const auto now = [&](const boost::json::object& who, const std::string& service) {
+    std::string body = kRequest;
+    body.replace(body.find("\"wait_for_capacity_seconds\":600,"), 32, "");
+    body.replace(body.find("web"), 3, service);
+    return send(who, "POST", "/api/v1/deploy", body);
+  };
+  EXPECT_EQ(now(claims(77, "octo-org"), "thief").code(), "no_capacity") << "the same login, another number";
+  const std::string waiting = id_of(deploy(claims(77, "octo-org"), "waits"));
+  EXPECT_EQ(state_of(waiting), "pending");
+  const std::string placed = id_of(now(claims(4711, "octo-renamed"), "mine"));
+  EXPECT_EQ(state_of(placed), "assigned") << "renamed, the same number";
+  EXPECT_EQ(test.cp->values<std::string>("SELECT agent_id FROM deployments WHERE id=:id", {{"id", placed}}).front(),
+            agent.id.str());
+  ASSERT_EQ(send(claims(4711, "octo-org"), "POST", "/api/v1/deployments/" + placed + "/stop", "{}").status, 202);
+  EXPECT_EQ(now(claims(4711, "octo-org"), "second").code(), "no_capacity") << "it is not free yet";
 }
 
 // covers: S03_OID_005

@@ -61,6 +61,35 @@ TEST_F(DeploymentRacesTest, TheDatabaseHoldsNoSecondDeploymentOfAnAgent) {
   EXPECT_NO_THROW(insert("second", 0)) << "it is the slot that is refused";
 }
 
+// covers: S03_ASG_009
+TEST_F(DeploymentRacesTest, OfTwoAtOnceOneGetsTheLastPlaceAndTheLastMoney) {
+  for (int i = 0; i < 8; ++i) agents.add().join();
+  ASSERT_EQ(cp.admin("PUT", "/api/v1/admin/settings/deploy.max_active_per_account", R"({"value":2})").status, 200);
+  const auto both = [&](const Made& who, const std::string& name) {
+    std::vector<std::string> outcomes(2);
+    std::vector<std::function<void()>> calls;
+    for (std::size_t i = 0; i < outcomes.size(); ++i)
+      calls.emplace_back([&, i] {
+        const TestAnswer answer = as(who.key, "POST", "/api/v1/deploy", raw("", name + std::to_string(i)));
+        outcomes[i] = answer.status == 201 ? "placed" : answer.code();
+      });
+    at_once(calls);
+    std::ranges::sort(outcomes);
+    return outcomes;
+  };
+  for (int round = 0; round < 2; ++round) {
+    const std::string tag = std::to_string(round);
+    account = make("limited-" + tag);
+    fund(account, 1'000'000'000);
+    deploy_one("", "first-" + tag);  // one below the limit
+    EXPECT_EQ(both(account, "l" + tag), (std::vector<std::string>{"deployment_limit", "placed"}));
+    const Made poor = make("poor-" + tag);
+    fund(poor, 180'000);  // one hour of one
+    EXPECT_EQ(both(poor, "p" + tag), (std::vector<std::string>{"insufficient_funds", "placed"}));
+  }
+  expect_sound();
+}
+
 // covers: S03_DEP_007
 TEST_F(DeploymentRacesTest, OneKeyManyTimesAtOnceDeploysOnce) {
   for (int i = 0; i < 4; ++i) agents.add().join();
@@ -80,6 +109,34 @@ TEST_F(DeploymentRacesTest, OneKeyManyTimesAtOnceDeploysOnce) {
   const TestAnswer other = as(account.key, "POST", "/api/v1/deploy", raw("", "other"), {{"Idempotency-Key", "k"}});
   EXPECT_EQ(other.status, 409);
   EXPECT_EQ(other.code(), "idempotency_key_reused");
+  expect_sound();
+}
+
+// covers: S03_DSP_002
+TEST_F(DeploymentRacesTest, WhatWasNotCommittedNeverWasAndARetryDeploysOnce) {
+  for (int i = 0; i < 2; ++i) agents.add().join();
+  const auto send = [&] {
+    cp.clock.advance(Seconds(2));
+    return as(account.key, "POST", "/api/v1/deploy", raw(R"("secrets":{"A":"x"})"), {{"Idempotency-Key", "k"}});
+  };
+  // The last statement of the transaction fails: as if the process had ended before its COMMIT.
+  cp.execute("CREATE TRIGGER crash BEFORE INSERT ON idempotency_keys BEGIN SELECT RAISE(ABORT, 'crash'); END");
+  EXPECT_GE(send().status, 500);
+  for (const char* table : {"deployments", "deployment_revisions", "deployment_secrets", "deployment_events",
+                            "services", "idempotency_keys"})
+    EXPECT_EQ(cp.values<std::int64_t>(std::string("SELECT COUNT(*) FROM ") + table).front(), 0) << table;
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM agents WHERE status='undeployed' AND assignment_epoch=0"
+                                    " AND current_deployment_id IS NULL")
+                .front(),
+            2);
+  EXPECT_EQ(audited("deploy_accepted"), 0);
+  cp.execute("DROP TRIGGER crash");
+  cp.stop();
+  cp.start();
+  const TestAnswer first = send();
+  ASSERT_EQ(first.status, 201) << first.body;
+  EXPECT_EQ(send().body, first.body);
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM deployments").front(), 1);
   expect_sound();
 }
 

@@ -15,7 +15,6 @@ class DispatchTest : public DeploymentFixture {
     agent.join();
     return agent;
   }
-  std::string stop_path(const std::string& id) { return "/api/v1/deployments/" + id + "/stop"; }
   /// Passes of the loss job, as it needs them before it believes in its own ears; all but `silent` go on beating.
   void pass_time(std::vector<FakeAgent*> beating, Seconds time) {
     for (Seconds passed{0}; passed < time; passed += Seconds(30)) {
@@ -141,12 +140,14 @@ TEST_F(DispatchTest, AfterARebootItIsSentAgainThreeTimes) {
   expect_sound();
 }
 
-// covers: S03_DSP_008
+// covers: S03_DSP_008, S02_AGT_DS_006
 TEST_F(DispatchTest, AnotherDigestThanTheDocumentsEndsIt) {
   FakeAgent& agent = join();
   const std::string id = deploy_one();
   reconcile();
-  EXPECT_EQ(agent.deployed({{"web", "sha256:" + std::string(64, '2')}}).code(), "digest_mismatch");
+  const TestAnswer refused = agent.deployed({{"web", "sha256:" + std::string(64, '2')}});
+  EXPECT_EQ(refused.code(), "digest_mismatch");
+  EXPECT_EQ(refused.status, 409);
   EXPECT_EQ(text(get(id), "termination_reason"), "digest_mismatch");
   reconcile();
   EXPECT_EQ(state(id), "failed");
@@ -299,166 +300,6 @@ TEST_F(DispatchTest, AfterARestartWhatWasAssignedIsPushedOrPulledAndRunsOnce) {
   expect_sound();
 }
 
-// covers: S03_FSM_102
-TEST_F(DispatchTest, AStopThatNobodyConfirmsEndsAfterItsTime) {
-  FakeAgent& agent = join();
-  const std::string id = deploy_one();
-  start(id);
-  agent.script.unreachable = true;
-  ASSERT_EQ(as(account.key, "POST", stop_path(id), "{}").status, 202);
-  reconcile();
-  EXPECT_EQ(state(id), "stopping");
-  cp.clock.advance(Seconds(601));
-  reconcile();
-  EXPECT_EQ(state(id), "stopped");
-  EXPECT_EQ(agent_status(agent), "quarantined") << "nothing is placed there until it is empty";
-  agent.drop();
-  agent.beat();
-  EXPECT_EQ(agent_status(agent), "undeployed");
-  expect_sound();
-}
-
-// covers: S03_FSM_101
-TEST_F(DispatchTest, AStopWorksInEveryStateAndTwice) {
-  join();
-  const std::vector<std::string> wanted = {"pending", "assigned", "deploying", "running", "updating"};
-  for (const std::string& at : wanted) {
-    SCOPED_TRACE(at);
-    if (at == "pending") {
-      agents.at(0).healthy = false;
-      for (int i = 0; i < 4; ++i) agents.at(0).beat();
-    }
-    const std::string id = deploy_one(R"("wait_for_capacity_seconds":600)");
-    if (at == "deploying") reconcile();
-    if (at == "running" || at == "updating") start(id);
-    if (at == "updating")
-      ASSERT_EQ(as(account.key, "POST", "/api/v1/deployments/" + id + "/redeploy", "{}").status, 202);
-    ASSERT_EQ(state(id), at);
-    EXPECT_EQ(as(account.key, "POST", stop_path(id), "{}").status, 202);
-    EXPECT_EQ(open_segments(id), 0);
-    EXPECT_EQ(as(account.key, "POST", stop_path(id), "{}").status, 200);
-    reconcile();
-    EXPECT_EQ(state(id), "stopped");
-    EXPECT_EQ(as(account.key, "POST", stop_path(id), "{}").status, 200);
-    if (at == "pending") {
-      agents.at(0).healthy = true;
-      for (int i = 0; i < 4; ++i) agents.at(0).beat();
-    }
-    expect_sound();
-  }
-}
-
-TEST_F(DispatchTest, TheFirstReasonStays) {
-  join();
-  const std::string id = deploy_one();
-  start(id);
-  ASSERT_EQ(as(account.key, "POST", stop_path(id), "{}").status, 202);
-  cp.execute("UPDATE deployments SET expires_at=1 WHERE id=:id", {{"id", id}});
-  run("ttl_expiry");
-  reconcile();
-  EXPECT_EQ(state(id), "stopped");
-  EXPECT_EQ(text(get(id), "termination_reason"), "user");
-}
-
-// covers: S03_UPG_001
-TEST_F(DispatchTest, AnUpgradeRunsOrGoesBackByItself) {
-  FakeAgent& agent = join();
-  const std::string id = deploy_one(R"("env":{"A":"1"},"secrets":{"S":"keep"})");
-  start(id);
-  const std::string path = "/api/v1/deployments/" + id;
-  const TestAnswer upgraded = as(account.key, "POST", path + "/upgrade", R"({"env":{"A":"2"}})");
-  ASSERT_EQ(upgraded.status, 202) << upgraded.body;
-  EXPECT_EQ(state(id), "updating");
-  EXPECT_EQ(open_segments(id), 1) << "billed all the time";
-  reconcile();
-  EXPECT_EQ(agent.held()->revision, 2);
-  EXPECT_EQ(agent.held()->env.at("A"), "2");
-  EXPECT_NE(agent.secrets().find(to_base64(bytes_of("keep"))), std::string::npos);
-  ASSERT_EQ(agent.report(Phase::running).status, 200);
-  EXPECT_EQ(state(id), "running");
-  EXPECT_EQ(get(id).at("revision").as_int64(), 2);
-
-  ASSERT_EQ(as(account.key, "POST", path + "/upgrade", R"({"env":{"A":"3"}})").status, 202);
-  reconcile();
-  ASSERT_EQ(agent.report(Phase::failed, "container_exited").status, 200);
-  EXPECT_EQ(state(id), "updating") << "the automatic rollback";
-  reconcile();
-  EXPECT_EQ(agent.held()->revision, 4);
-  EXPECT_EQ(agent.held()->env.at("A"), "2");
-  ASSERT_EQ(agent.report(Phase::running).status, 200);
-  EXPECT_EQ(state(id), "running");
-  EXPECT_NE(as(account.key, "GET", path + "/events").body.find("upgrade_failed"), std::string::npos);
-
-  ASSERT_EQ(as(account.key, "POST", path + "/upgrade", R"({"env":{"A":"4"}})").status, 202);
-  reconcile();
-  ASSERT_EQ(agent.report(Phase::failed, "container_exited").status, 200);
-  reconcile();
-  ASSERT_EQ(agent.report(Phase::failed, "container_exited").status, 200);
-  reconcile();
-  EXPECT_EQ(state(id), "failed");
-  EXPECT_EQ(text(get(id).at("failure"), "code"), "rollback_failed");
-  expect_sound();
-}
-
-// covers: S03_UPG_002
-TEST_F(DispatchTest, AnUpgradeThatDoesNotFitIsRefused) {
-  join();
-  const std::string id = deploy_one();
-  const std::string path = "/api/v1/deployments/" + id;
-  const std::string change = R"({"env":{"A":"2"}})";
-  EXPECT_EQ(as(account.key, "POST", path + "/upgrade", change).code(), "not_running");
-  start(id);
-  EXPECT_EQ(as(account.key, "POST", path + "/upgrade", "{}").code(), "invalid_request");
-  EXPECT_EQ(as(account.key, "POST", path + "/upgrade", R"({"version":"2"})").code(), "upgrade_changes_app");
-  EXPECT_EQ(as(account.key, "POST", path + "/upgrade", change, {{"If-Match", "\"0\""}}).code(), "version_mismatch");
-  ASSERT_EQ(as(account.key, "POST", path + "/upgrade", change).status, 202);
-  EXPECT_EQ(as(account.key, "POST", path + "/upgrade", change).code(), "update_in_progress");
-}
-
-// covers: S03_UPG_004
-TEST_F(DispatchTest, ARollbackGoesToTheLastGoodRevisionOrToANumber) {
-  FakeAgent& agent = join();
-  const std::string id = deploy_one(R"("env":{"A":"1"})");
-  start(id);
-  const std::string path = "/api/v1/deployments/" + id;
-  EXPECT_EQ(as(account.key, "POST", path + "/rollback", "{}").code(), "invalid_request") << "there is none";
-  ASSERT_EQ(as(account.key, "POST", path + "/upgrade", R"({"env":{"A":"2"}})").status, 202);
-  reconcile();
-  agent.report(Phase::running);
-  ASSERT_EQ(as(account.key, "POST", path + "/rollback", "{}").status, 202);
-  reconcile();
-  EXPECT_EQ(agent.held()->env.at("A"), "1");
-  EXPECT_EQ(agent.held()->revision, 3);
-  agent.report(Phase::running);
-  ASSERT_EQ(as(account.key, "POST", path + "/rollback", R"({"revision":2})").status, 202);
-  reconcile();
-  EXPECT_EQ(agent.held()->env.at("A"), "2");
-  const auto revisions = body_of(as(account.key, "GET", path + "/revisions")).at("items").as_array();
-  EXPECT_EQ(revisions.size(), 4U);
-}
-
-TEST_F(DispatchTest, AReplacementTakesOverWhenItIsHealthy) {
-  FakeAgent& first = join();
-  FakeAgent& second = join();
-  const std::string old = deploy_one();
-  start(old);
-  const TestAnswer answer =
-      as(account.key, "POST", "/api/v1/deployments/" + old + "/upgrade", R"({"env":{"A":"2"},"strategy":"replace"})");
-  ASSERT_EQ(answer.status, 202) << answer.body;
-  const std::string made = text(body_of(answer).at("deployments").at(0), "id");
-  start(made);
-  run("replace_finisher");
-  EXPECT_EQ(state(old), "running");
-  cp.clock.advance(Seconds(11));
-  run("replace_finisher");
-  reconcile();
-  EXPECT_EQ(state(old), "stopped");
-  EXPECT_EQ(text(get(old), "termination_reason"), "replaced");
-  EXPECT_EQ(state(made), "running");
-  EXPECT_NE(first.id(), second.id());
-  expect_sound();
-}
-
 // covers: S03_JOB_002
 TEST_F(DispatchTest, RowsThatContradictEachOtherAreMended) {
   FakeAgent& agent = join();
@@ -488,18 +329,6 @@ TEST_F(DispatchTest, ADeletedAgentEndsItsDeployment) {
   EXPECT_EQ(state(id), "terminated");
   EXPECT_EQ(text(get(id), "termination_reason"), "agent_removed");
   EXPECT_EQ(open_segments(id), 0);
-}
-
-TEST_F(DispatchTest, AnUndeployByTheOperatorEndsItAsTerminated) {
-  FakeAgent& agent = join();
-  const std::string id = deploy_one();
-  start(id);
-  ASSERT_EQ(cp.admin("POST", "/api/v1/agents/" + agent.id() + "/undeploy", R"({"reason":"x"})").status, 202);
-  reconcile();
-  EXPECT_EQ(state(id), "terminated");
-  EXPECT_EQ(text(get(id), "termination_reason"), "admin");
-  EXPECT_EQ(agent_status(agent), "undeployed");
-  expect_sound();
 }
 
 }  // namespace

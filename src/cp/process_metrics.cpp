@@ -52,7 +52,8 @@ ProcessMetrics::ProcessMetrics(metrics::Registry& registry, const std::string& v
       registrations_(registry.counter("ee_agent_registrations_total", "Registrations.",
                                       {{"result", {"accepted", "rejected"}}, {"code", all_slugs()}})),
       attestation_seconds_(registry.histogram("ee_attestation_duration_seconds", "Duration of attempts.",
-                                              {{"step", {"all"}}}, metrics::latency_buckets())),
+                                              {{"step", {kVerificationSteps.begin(), kVerificationSteps.end()}}},
+                                              metrics::latency_buckets())),
       warnings_(registry.counter("ee_attestation_warnings_total", "Warnings of accepted evidence.",
                                  {{"code", all_warnings()}})),
       nonces_(registry.counter("ee_nonce_issued_total", "Challenges given.", {{"purpose", {"register", "refresh"}}})),
@@ -62,12 +63,12 @@ ProcessMetrics::ProcessMetrics(metrics::Registry& registry, const std::string& v
           {{"reason", {"nonce_unknown", "nonce_expired", "nonce_context_mismatch", "nonce_replayed"}}})),
       heartbeats_(registry.counter("ee_agent_heartbeats_total", "Heartbeats.",
                                    {{"result", {"ok", "duplicate", "refused", "failed"}}})),
-      rate_limited_(registry.counter(
-          "ee_rate_limited_total", "Requests over their rate.",
-          {{"class",
-            {"challenge", "registration", "own_quote", "agent", "read", "write", "admin", "sign_in", "webhook"}}})),
+      rate_limited_(registry.counter("ee_rate_limited_total", "Requests over their rate.",
+                                     {{"class",
+                                       {"challenge", "registration", "own_quote", "agent", "agent_relay", "evidence",
+                                        "read", "write", "admin", "sign_in", "webhook", "deploy", "preflight"}}})),
       tunnels_(registry.counter("ee_tunnel_ops_total", "Operations on tunnels.",
-                                {{"op", {"provision", "remove", "cleanup", "orphan"}},
+                                {{"op", {"provision", "remove", "cleanup", "orphan", "probe"}},
                                  {"result", {"ok", "ready", "failed", "abandoned", "quota", "removed"}}})),
       cloudflare_(
           registry.counter("ee_cloudflare_calls_total", "Calls of Cloudflare's API.",
@@ -155,6 +156,8 @@ void ProcessMetrics::attestation(std::optional<ErrorCode> reason, const Attestat
   if (!reason)
     for (const std::string& warning : attempt.warnings) warnings_.with({warning}).increment();
   attestation_seconds_.with({"all"}).observe(static_cast<double>(took.count()) / 1e3);
+  for (const StepTime& step : attempt.steps)
+    attestation_seconds_.with({step.name}).observe(std::chrono::duration<double>(step.took).count());
 }
 
 void ProcessMetrics::nonce_issued(std::string_view purpose) { nonces_.with({purpose}).increment(); }

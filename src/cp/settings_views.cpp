@@ -96,6 +96,7 @@ ProxySettings proxy(const SettingValues& values) {
   out.max_in_flight_backend = values.integer(proxy_max_inflight_backend);
   out.max_service_rps = values.integer(proxy_max_service_rps);
   out.drain = Seconds(values.integer(proxy_drain_seconds));
+  out.rate_scale_percent = values.integer(ops_rate_limit_scale_percent);
   return out;
 }
 
@@ -165,22 +166,22 @@ VerificationLimits verification(const SettingValues& values) {
 }
 
 IntelTaConfig intel_ta(const SettingValues& values) {
-  IntelTaConfig out{
-      .call = {.api_url = values.text(intel_ta_api_url),
-               .version = values.text(intel_ta_api_version) == "v1" ? IntelTaVersion::v1 : IntelTaVersion::v2,
-               .api_key = values.secret(intel_ta_api_key),
-               .policy_ids = values.list(intel_ta_policy_ids),
-               .policy_must_match = values.flag(intel_ta_policy_must_match)},
-      .keys = {.url = values.text(intel_ta_jwks_url),
-               .issuer = values.text(intel_ta_issuer),
-               .ttl = seconds(values, intel_ta_jwks_ttl_seconds),
-               .max_stale = seconds(values, intel_ta_jwks_max_stale_seconds)},
-      .rules = {.issuer = values.text(intel_ta_issuer),
-                .audience = values.text(intel_ta_audience),
-                .algorithms = {},
-                .policy_ids = values.list(intel_ta_policy_ids),
-                .clock_skew = seconds(values, intel_ta_clock_skew_seconds),
-                .max_token_age = seconds(values, intel_ta_max_token_age_seconds)}};
+  IntelTaConfig out{.call = {.api_url = values.text(intel_ta_api_url),
+                             .version = values.text(intel_ta_api_version) == "v1" ? attestation::IntelTaVersion::v1
+                                                                                  : attestation::IntelTaVersion::v2,
+                             .api_key = values.secret(intel_ta_api_key),
+                             .policy_ids = values.list(intel_ta_policy_ids),
+                             .policy_must_match = values.flag(intel_ta_policy_must_match)},
+                    .keys = {.url = values.text(intel_ta_jwks_url),
+                             .issuer = values.text(intel_ta_issuer),
+                             .ttl = seconds(values, intel_ta_jwks_ttl_seconds),
+                             .max_stale = seconds(values, intel_ta_jwks_max_stale_seconds)},
+                    .rules = {.issuer = values.text(intel_ta_issuer),
+                              .audience = values.text(intel_ta_audience),
+                              .algorithms = {},
+                              .policy_ids = values.list(intel_ta_policy_ids),
+                              .clock_skew = seconds(values, intel_ta_clock_skew_seconds),
+                              .max_token_age = seconds(values, intel_ta_max_token_age_seconds)}};
   for (const std::string& name : values.list(intel_ta_allowed_algs))
     out.rules.algorithms.push_back(name == "RS256" ? jose::Algorithm::rs256 : jose::Algorithm::ps384);
   return out;

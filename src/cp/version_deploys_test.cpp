@@ -200,5 +200,46 @@ TEST_F(VersionDeploysTest, AnAppInUseIsNotArchived) {
   EXPECT_EQ(deploy_version("1.0").code(), "app_not_found");
 }
 
+TEST_F(VersionDeploysTest, TagsOfARawFileAreResolvedOnlyWhenThePolicyLetsThem) {
+  join();
+  const auto body = [](const std::string& tag) {
+    return R"({"service":"raw","compose":)" +
+           json::quote("services:\n  web:\n    image: registry.test/app/web:" + tag + "\n    ports: ['8080:8080']\n") +
+           "}";
+  };
+  EXPECT_EQ(deploy(body("1.0")).code(), "compose_forbidden") << "pinned";
+  const auto allow = [&](const std::string& policy) {
+    const TestAnswer set =
+        cp.admin("PUT", "/api/v1/admin/settings/deploy.raw_compose_policy", "{\"value\":\"" + policy + "\"}");
+    ASSERT_EQ(set.status, 200) << set.body;
+  };
+  allow("allow");
+  const TestAnswer unknown = deploy(body("9.9"));
+  EXPECT_EQ(unknown.code(), "compose_forbidden");
+  EXPECT_NE(unknown.body.find("image_not_found"), std::string::npos) << unknown.body;
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM deployments").front(), 0);
+  const std::string id = deployed_id(deploy(body("1.0")));
+  EXPECT_EQ(text(get(id).at("images"), "web"), "registry.test/app/web@" + digest("web one"));
+  EXPECT_EQ(text(get(id), "provenance"), "raw");
+  start(id);
+  EXPECT_NE(agent_of(id).held()->compose.find(digest("web one")), std::string::npos);
+
+  // The tag moves: what is not sent again stays what it was.
+  registry_.put_index("app/web", "1.0", "web three");
+  const std::string path = "/api/v1/deployments/" + id + "/upgrade";
+  ASSERT_EQ(as(account.key, "POST", path, R"({"env":{"A":"1"}})").status, 202);
+  reconcile();
+  ASSERT_EQ(agent_of(id).report(Phase::running).status, 200);
+  EXPECT_EQ(text(get(id).at("images"), "web"), "registry.test/app/web@" + digest("web one"));
+  const std::string compose = body("1.0").substr(std::string(R"({"service":"raw",)").size());
+  const TestAnswer upgraded = as(account.key, "POST", path, "{" + compose);
+  ASSERT_EQ(upgraded.status, 202) << upgraded.body;
+  reconcile();
+  ASSERT_EQ(agent_of(id).report(Phase::running).status, 200);
+  EXPECT_EQ(text(get(id).at("images"), "web"), "registry.test/app/web@" + digest("web three"));
+  allow("deny");
+  EXPECT_EQ(deploy(body("1.0")).code(), "raw_compose_disabled");
+}
+
 }  // namespace
 }  // namespace ee::testing

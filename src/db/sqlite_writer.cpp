@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <semaphore>
 
 #include "common/outside_calls.h"
 #include "db/sqlite_codes.h"
@@ -36,7 +35,23 @@ struct SqliteWriter::Item {
   const Work& work;  // the caller waits until `done`, so it lives
   Result<void> outcome = {};
   Steady::time_point queued_at = Steady::now();
-  std::binary_semaphore done{0};
+
+  /// Wakes the caller. It may be gone right after; whoever calls this holds the item.
+  void release() {
+    const std::lock_guard lock(mutex_);
+    done_ = true;
+    wake_.notify_one();
+  }
+  /// Sleeps at once: a commit takes far longer than any spinning, which would take the processor from it.
+  void wait() {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [this] { return done_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool done_ = false;
 };
 
 SqliteWriter::SqliteWriter(std::unique_ptr<SqliteConnection> connection, const WriterOptions& options,
@@ -65,7 +80,7 @@ Result<void> SqliteWriter::submit(const Work& work) {
     wake = queue_.size() >= wake_at_;
   }
   if (wake) wake_.notify_one();
-  item->done.acquire();
+  item->wait();
   return std::move(item->outcome);
 }
 
@@ -208,7 +223,7 @@ void SqliteWriter::finish(Group& group, bool committed, Microseconds took) {
     observer_->group_finished(group.size(), committed, took, queued);
     for (const auto& item : group) observer_->write_finished(since(item->queued_at));
   }
-  for (const auto& item : group) item->done.release();
+  for (const auto& item : group) item->release();
 }
 
 /// After the thread's end nobody would answer.
@@ -217,7 +232,7 @@ void SqliteWriter::abandon_queue() {
   health_.alive = false;
   for (const auto& item : queue_) {
     item->outcome = fail(ErrorCode::database_unavailable, "the writer has ended");
-    item->done.release();
+    item->release();
   }
   queue_.clear();
 }

@@ -46,4 +46,16 @@ constexpr std::string_view trim_blanks(std::string_view text) {
   return text;
 }
 
+/// Whether a field's name begins so, in any case. `_` counts as `-`: many frameworks hand fields on as variables, where
+/// the two are one, so a client could otherwise set what only a proxy may. `prefix`: lower case, with `-`.
+constexpr bool begins_like(std::string_view name, std::string_view prefix) {
+  if (name.size() < prefix.size()) return false;
+  for (std::size_t i = 0; i < prefix.size(); ++i) {
+    const char c = name[i];
+    const char plain = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+    if (plain != prefix[i]) return false;
+  }
+  return true;
+}
+
 }  // namespace ee::net

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "net/chars.h"
+#include "net/client_address.h"
 #include "net/http.h"
 
 namespace ee::net {
@@ -16,7 +17,7 @@ constexpr std::size_t kMaxTrailerBytes = 4096;
 /// RFC 9110 section 6.5.1: fields of framing, routing, authentication and content control are not taken from a trailer,
 /// nor are those that only this platform sets.
 bool may_be_trailer(std::string_view name) {
-  constexpr std::array<std::string_view, 20> kNever = {"authorization",
+  constexpr std::array<std::string_view, 21> kNever = {"authorization",
                                                        "connection",
                                                        "content-encoding",
                                                        "content-length",
@@ -24,7 +25,8 @@ bool may_be_trailer(std::string_view name) {
                                                        "content-type",
                                                        "cookie",
                                                        "expect",
-                                                       "forwarded",
+                                                       "traceparent",
+                                                       "x-request-id",
                                                        "host",
                                                        "keep-alive",
                                                        "location",
@@ -36,10 +38,7 @@ bool may_be_trailer(std::string_view name) {
                                                        "upgrade",
                                                        "transfer-encoding",
                                                        "via"};
-  const auto starts_with = [&](std::string_view prefix) {
-    return name.size() >= prefix.size() && equal_ignoring_case(name.substr(0, prefix.size()), prefix);
-  };
-  if (starts_with("x-ee-") || starts_with("x-forwarded-")) return false;
+  if (begins_like(name, "x-ee-") || is_forwarding_field(name)) return false;
   return std::ranges::none_of(kNever, [&](std::string_view never) { return equal_ignoring_case(name, never); });
 }
 

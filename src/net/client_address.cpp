@@ -111,8 +111,9 @@ bool is_forwarding_field(std::string_view name) {
   constexpr std::string_view kNames[] = {"forwarded", "x-real-ip", "cf-connecting-ip", "cf-connecting-ipv6",
                                          "true-client-ip"};
   constexpr std::string_view kPrefix = "x-forwarded-";
-  if (name.size() > kPrefix.size() && equal_ignoring_case(name.substr(0, kPrefix.size()), kPrefix)) return true;
-  return std::ranges::any_of(kNames, [&](std::string_view known) { return equal_ignoring_case(name, known); });
+  if (name.size() > kPrefix.size() && begins_like(name, kPrefix)) return true;
+  return std::ranges::any_of(
+      kNames, [&](std::string_view known) { return name.size() == known.size() && begins_like(name, known); });
 }
 
 }  // namespace ee::net

@@ -150,7 +150,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void end_output() override;
   void note(std::string_view principal, std::string_view code) override;
   void set_write_stall(Milliseconds time) override;
-  bool run_on_worker(std::move_only_function<Continuation()> job) override;
+  bool run_on_worker(std::move_only_function<Continuation()> job, bool outside) override;
   IoLoop& loop() override { return loop_; }
   bool http_1_0() const override { return meta_.http_1_0; }
 

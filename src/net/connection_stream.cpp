@@ -298,14 +298,15 @@ void Connection::note(std::string_view principal, std::string_view code) {
 
 void Connection::set_write_stall(Milliseconds time) { stream_->write_stall = time; }
 
-bool Connection::run_on_worker(std::move_only_function<Continuation()> job) {
+bool Connection::run_on_worker(std::move_only_function<Continuation()> job, bool outside) {
   InFlightSlot slot = state_.take_slot(false);
   if (!slot) return false;
-  state_.pool.submit(Lane::normal, [&loop = loop_, slot = std::move(slot), job = std::move(job)]() mutable {
-    Continuation then = job();
-    slot.release();
-    if (then) loop.post(std::move(then));
-  });
+  state_.pool.submit(outside ? Lane::outside : Lane::normal,
+                     [&loop = loop_, slot = std::move(slot), job = std::move(job)]() mutable {
+                       Continuation then = job();
+                       slot.release();
+                       if (then) loop.post(std::move(then));
+                     });
   return true;
 }
 

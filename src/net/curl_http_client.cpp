@@ -9,7 +9,6 @@
 #include <new>
 
 #include "common/ip_address.h"
-#include "net/chars.h"
 #include "net/curl_transfer.h"
 
 namespace ee::net {
@@ -17,19 +16,12 @@ namespace {
 
 constexpr std::size_t kMaxIdleHandles = 64;
 constexpr long kMaxIdleConnectionsPerHandle = 4;
-constexpr std::size_t kMaxHeaderBytes = 256UL * 1024;
-
-using UrlHandle = std::unique_ptr<CURLU, CurlDeleter<curl_url_cleanup>>;
 
 /// An easy handle in a multi handle of its own: the latter holds the open connections and can be woken by others.
 struct Handle {
   MultiHandle multi{curl_multi_init()};
   EasyHandle easy{curl_easy_init()};
   std::string origin;  ///< of its last request
-};
-
-struct Origin {
-  std::string scheme, host, port;
 };
 
 struct Transfer {
@@ -61,11 +53,7 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* con
     transfer.response.headers.clear();
     return bytes;
   }
-  const std::size_t colon = line.find(':');
-  if (colon == std::string_view::npos) return bytes;
-  std::string_view value = line.substr(colon + 1);
-  while (value.ends_with('\n') || value.ends_with('\r')) value.remove_suffix(1);
-  transfer.response.headers.push_back({std::string(line.substr(0, colon)), std::string(trim_blanks(value))});
+  if (auto header = header_of(line)) transfer.response.headers.push_back(std::move(*header));
   return bytes;
 }
 
@@ -80,71 +68,24 @@ curl_socket_t open_public(void* context, curlsocktype, curl_sockaddr* address) {
   return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-/// Scheme, host and port, or nothing when the URL is not one that may be called.
-std::optional<Origin> origin_of(const std::string& text) {
-  const UrlHandle url(curl_url());
-  if (!url || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK)
-    return std::nullopt;
-  Origin origin;
-  for (const auto& [part, to] : {std::pair(CURLUPART_SCHEME, &Origin::scheme), std::pair(CURLUPART_HOST, &Origin::host),
-                                 std::pair(CURLUPART_PORT, &Origin::port)}) {
-    char* value = nullptr;
-    if (curl_url_get(url.get(), part, &value, CURLU_DEFAULT_PORT) != CURLUE_OK) return std::nullopt;
-    origin.*to = value;
-    curl_free(value);
-  }
-  return origin.scheme == "http" || origin.scheme == "https" ? std::optional(std::move(origin)) : std::nullopt;
-}
-
 void set_options(CURL* easy, const HttpClientRequest& request, const curl_slist* headers, Transfer& transfer) {
   const auto set = [easy](CURLoption option, auto value) {
     if (curl_easy_setopt(easy, option, value) == CURLE_OUT_OF_MEMORY) throw std::bad_alloc();
   };
-  const auto positive_ms = [](Milliseconds time) { return std::max<long>(static_cast<long>(time.count()), 1); };
-  set(CURLOPT_URL, request.url.c_str());
-  set(CURLOPT_PATH_AS_IS, 1L);
-  set(CURLOPT_PROTOCOLS_STR, "http,https");
-  set(CURLOPT_FOLLOWLOCATION, 0L);
-  set(CURLOPT_PROXY, "");
-  set(CURLOPT_NOSIGNAL, 1L);
-  set(CURLOPT_QUICK_EXIT, 1L);  // a cancelled look-up does not hold its caller
-  set(CURLOPT_SSL_VERIFYPEER, 1L);
-  set(CURLOPT_SSL_VERIFYHOST, 2L);
-  set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
-  if (!request.ca_file.empty()) {
-    set(CURLOPT_CAINFO, request.ca_file.c_str());
-    set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
-  }
-  if (request.own_connection) {
-    set(CURLOPT_FRESH_CONNECT, 1L);
-    set(CURLOPT_FORBID_REUSE, 1L);
-  }
-  if (!request.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, request.unix_socket.c_str());
-  set(CURLOPT_CONNECTTIMEOUT_MS, positive_ms(request.connect_timeout));
-  set(CURLOPT_TIMEOUT_MS, positive_ms(request.total_timeout));
-  set(CURLOPT_SOCKOPTFUNCTION, &close_on_exec);
+  set_request_options(easy, request, headers);
   if (request.addresses == AddressPolicy::public_only) {
     set(CURLOPT_OPENSOCKETFUNCTION, &open_public);
     set(CURLOPT_OPENSOCKETDATA, static_cast<void*>(&transfer));
     set(CURLOPT_FRESH_CONNECT, 1L);  // an open connection was perhaps made without the look at its address
     set(CURLOPT_FORBID_REUSE, 1L);
   }
-  set(CURLOPT_USERAGENT, "easyenclave");
-  set(CURLOPT_HTTPHEADER, headers);
   set(CURLOPT_WRITEFUNCTION, &on_body);
   set(CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
   set(CURLOPT_HEADERFUNCTION, &on_header);
   set(CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
-  if (request.method == "HEAD") {
-    set(CURLOPT_NOBODY, 1L);
-  } else if (request.method != "GET" || !request.body.empty()) {
-    set(CURLOPT_POSTFIELDS, request.body.data());  // not copied: outlives the transfer
-    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
-    set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
-  }
 }
 
-HeaderList address_list(const HostLookup& lookup, const Origin& origin) {
+HeaderList address_list(const HostLookup& lookup, const UrlOrigin& origin) {
   // What is an address already is not looked up.
   if (!lookup || origin.host.starts_with('[') || (origin.host.back() >= '0' && origin.host.back() <= '9')) return {};
   std::string line = origin.host + ':' + origin.port + ':';

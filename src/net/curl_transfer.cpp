@@ -14,6 +14,8 @@ namespace {
 
 constexpr int kPollMs = 1000;
 
+using UrlHandle = std::unique_ptr<CURLU, CurlDeleter<curl_url_cleanup>>;
+
 }  // namespace
 
 void init_curl() {
@@ -66,6 +68,68 @@ HttpFailure failure_of(CURLcode code) {
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_INVALIDCERTSTATUS: return HttpFailure::tls;
     default: return HttpFailure::protocol;
+  }
+}
+
+std::optional<HttpHeader> header_of(std::string_view line) {
+  const std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view value = line.substr(colon + 1);
+  while (value.ends_with('\n') || value.ends_with('\r')) value.remove_suffix(1);
+  return HttpHeader{std::string(line.substr(0, colon)), std::string(trim_blanks(value))};
+}
+
+std::optional<UrlOrigin> origin_of(const std::string& text) {
+  const UrlHandle url(curl_url());
+  if (!url || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_DISALLOW_USER) != CURLUE_OK)
+    return std::nullopt;
+  UrlOrigin origin;
+  for (const auto& [part, to] :
+       {std::pair(CURLUPART_SCHEME, &UrlOrigin::scheme), std::pair(CURLUPART_HOST, &UrlOrigin::host),
+        std::pair(CURLUPART_PORT, &UrlOrigin::port)}) {
+    char* value = nullptr;
+    if (curl_url_get(url.get(), part, &value, CURLU_DEFAULT_PORT) != CURLUE_OK) return std::nullopt;
+    origin.*to = value;
+    curl_free(value);
+  }
+  return origin.scheme == "http" || origin.scheme == "https" ? std::optional(std::move(origin)) : std::nullopt;
+}
+
+void set_request_options(CURL* easy, const HttpClientRequest& request, const curl_slist* headers) {
+  const auto set = [easy](CURLoption option, auto value) {
+    if (curl_easy_setopt(easy, option, value) == CURLE_OUT_OF_MEMORY) throw std::bad_alloc();
+  };
+  const auto positive_ms = [](Milliseconds time) { return std::max<long>(static_cast<long>(time.count()), 1); };
+  set(CURLOPT_URL, request.url.c_str());
+  set(CURLOPT_PATH_AS_IS, 1L);
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_FOLLOWLOCATION, 0L);
+  set(CURLOPT_PROXY, "");
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_QUICK_EXIT, 1L);  // a cancelled look-up does not hold its caller
+  set(CURLOPT_SSL_VERIFYPEER, 1L);
+  set(CURLOPT_SSL_VERIFYHOST, 2L);
+  set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  if (!request.ca_file.empty()) {
+    set(CURLOPT_CAINFO, request.ca_file.c_str());
+    set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+  }
+  if (request.own_connection) {
+    set(CURLOPT_FRESH_CONNECT, 1L);
+    set(CURLOPT_FORBID_REUSE, 1L);
+  }
+  if (!request.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, request.unix_socket.c_str());
+  set(CURLOPT_CONNECTTIMEOUT_MS, positive_ms(request.connect_timeout));
+  set(CURLOPT_TIMEOUT_MS, positive_ms(request.total_timeout));
+  set(CURLOPT_SOCKOPTFUNCTION, &close_on_exec);
+  set(CURLOPT_USERAGENT, "easyenclave");
+  set(CURLOPT_HTTPHEADER, headers);
+  if (request.method == "HEAD") {
+    set(CURLOPT_NOBODY, 1L);
+  } else if (request.method != "GET" || !request.body.empty()) {
+    set(CURLOPT_POSTFIELDS, request.body.data());  // not copied: outlives the transfer
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+    set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
   }
 }
 

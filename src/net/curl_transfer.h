@@ -4,8 +4,10 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/http_client.h"
@@ -28,6 +30,21 @@ int close_on_exec(void* context, curl_socket_t descriptor, curlsocktype purpose)
 bool is_safe(const std::string& method, const std::vector<HttpHeader>& headers);
 HeaderList header_list(const std::vector<HttpHeader>& headers);
 HttpFailure failure_of(CURLcode code);
+
+/// Of one answer's fields together.
+inline constexpr std::size_t kMaxHeaderBytes = 256UL * 1024;
+/// A field of an answer, from its line; nothing when the line is none.
+std::optional<HttpHeader> header_of(std::string_view line);
+
+struct UrlOrigin {
+  std::string scheme, host, port;
+};
+/// Scheme, host and port, or nothing when the URL is not one that may be called.
+std::optional<UrlOrigin> origin_of(const std::string& text);
+
+/// All that a request says, and the rules of every call: no redirects, no proxies, TLS verified. `request` and
+/// `headers` outlive the transfer. What becomes of the answer is the caller's.
+void set_request_options(CURL* easy, const HttpClientRequest& request, const curl_slist* headers);
 
 /// Called about every second, and whenever something arrived; false ends the transfer with CURLE_OPERATION_TIMEDOUT.
 using KeepGoing = std::function<bool()>;

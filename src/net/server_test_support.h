@@ -18,6 +18,17 @@
 
 namespace ee::net {
 
+/// Whether it becomes true within five seconds.
+template <class Predicate>
+bool eventually(Predicate predicate) {
+  const auto patience = std::chrono::steady_clock::now() + Seconds(5);
+  while (!predicate()) {
+    if (std::chrono::steady_clock::now() > patience) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
 /// Routes by "METHOD path"; unknown ones are 404. Keeps copies of all requests and records.
 class TestApplication : public Application {
  public:

@@ -58,7 +58,8 @@ class Exchange {
   /// Runs `job` on a worker, where it may block, and then what it returns on this io thread, whatever has become of the
   /// exchange meanwhile. False, and not run, when the server has too much in work. Dropped when the server ends.
   using Continuation = std::move_only_function<void()>;
-  [[nodiscard]] virtual bool run_on_worker(std::move_only_function<Continuation()> job) = 0;
+  /// `outside`: the job waits for an outside service, so it may hold at most half of the workers.
+  [[nodiscard]] virtual bool run_on_worker(std::move_only_function<Continuation()> job, bool outside = false) = 0;
   virtual IoLoop& loop() = 0;
   virtual bool http_1_0() const = 0;
 

@@ -25,12 +25,22 @@ void WorkerPool::stop() {
 }
 
 void WorkerPool::submit(Lane lane, Job job) {
+  bool wake = false;
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) return;
     queues_[static_cast<std::size_t>(lane)].push_back(std::move(job));
+    wake = take_wake_up();
   }
-  wake_.notify_one();
+  if (wake) wake_.notify_one();
+}
+
+/// Whether a sleeping thread is to be woken now. One at a time: it wakes the next when it finds more than it takes
+/// itself, so that short jobs that come together do not wake as many threads.
+bool WorkerPool::take_wake_up() {
+  if (sleeping_ == 0 || waking_) return false;
+  waking_ = true;
+  return true;
 }
 
 std::size_t WorkerPool::limit(Lane lane) const {
@@ -57,12 +67,20 @@ void WorkerPool::work() {
   while (true) {
     Lane lane{};
     std::deque<Job>* queue = nullptr;
-    wake_.wait(lock, [&] { return stopping_ || (queue = next_queue(lane)) != nullptr; });
+    while (!stopping_ && (queue = next_queue(lane)) == nullptr) {
+      ++sleeping_;
+      wake_.wait(lock);
+      --sleeping_;
+      waking_ = false;  // also when nobody called: at worst one wake-up too many follows
+    }
     if (stopping_) return;
     Job job = std::move(queue->front());
     queue->pop_front();
     ++running_[static_cast<std::size_t>(lane)];
+    Lane ignored{};
+    const bool wake = next_queue(ignored) != nullptr && take_wake_up();
     lock.unlock();
+    if (wake) wake_.notify_one();
     job();
     job = nullptr;  // what it holds goes before the lock is taken again
     lock.lock();

@@ -35,12 +35,15 @@ class WorkerPool {
   void work();
   std::deque<Job>* next_queue(Lane& lane);
   std::size_t limit(Lane lane) const;
+  bool take_wake_up();
 
   const std::size_t size_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::array<std::deque<Job>, 3> queues_;
   std::array<std::size_t, 3> running_{};
+  std::size_t sleeping_ = 0;
+  bool waking_ = false;  ///< somebody is on the way out of the wait
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

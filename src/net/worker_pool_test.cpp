@@ -27,6 +27,17 @@ TEST(WorkerPool, RunsEveryJobOnce) {
   EXPECT_EQ(count, 1000);
 }
 
+TEST(WorkerPool, JobsThatComeTogetherAllRunAtOnceWhenTheyWait) {
+  for (int round = 0; round < 50; ++round) {
+    Gate hang;
+    WorkerPool pool(4);
+    for (int i = 0; i < 4; ++i) pool.submit(Lane::reserved, [&] { hang.pass({}); });
+    hang.wait_for_waiting(4);  // each woke the next one
+    hang.open();
+    hang.wait_for_passed(4);
+  }
+}
+
 TEST(WorkerPool, LeavesHalfOfTheWorkersWhenAllOutsideServicesHang) {
   Gate hang;
   Gate normal;

@@ -25,6 +25,9 @@ class AgentProcess {
   const std::string& name() const { return name_; }
   /// Of its listener and its workload's ports.
   const std::string& address() const { return address_; }
+  std::string url() const { return "http://" + environment_.at("EE_AGENT_LISTEN"); }
+  /// Its data; `run` in it is its directory for what does not survive a boot.
+  std::filesystem::path folder() const { return dir_ / "agent"; }
   ChildProcess* process() { return process_.get(); }
   std::string output() const { return process_ ? process_->output() : std::string(); }
 

@@ -23,20 +23,43 @@ std::string text_at(const boost::json::value& from, std::string_view pointer) {
   return found != nullptr && found->is_string() ? std::string(found->as_string()) : std::string();
 }
 
-Deployer::Deployer(ControlPlaneProcess& control_plane, const std::string& name) : control_plane_(control_plane) {
-  const HttpHeader admin{"Authorization", "Bearer " + control_plane.sign_in()};
+Deployer::Deployer(ControlPlaneProcess& control_plane, const std::string& name, std::string session)
+    : control_plane_(control_plane) {
+  if (session.empty()) session = control_plane.sign_in();
+  const HttpHeader admin{"Authorization", "Bearer " + session};
   const auto account = body_of(control_plane.call("POST", "/api/v1/accounts",
                                                   R"({"account_type":"deployer","name":")" + name + R"("})", {admin}),
                                201, "account");
   key_ = text_at(account, "/api_key");
-  (void)body_of(control_plane.call("POST", "/api/v1/accounts/" + text_at(account, "/account/id") + "/credit",
+  account_ = text_at(account, "/account/id");
+  (void)body_of(control_plane.call("POST", "/api/v1/accounts/" + account_ + "/credit",
                                    R"({"amount":"100.000000","reason":"to try it"})",
                                    {admin, {"Idempotency-Key", "credit-" + name}}),
                 201, "credit");
 }
 
-HttpClientResponse Deployer::call(const std::string& method, const std::string& path, const std::string& body) {
-  return control_plane_.call(method, path, body, {{"Authorization", "Bearer " + key_}});
+Deployer Deployer::with(std::string credential) const {
+  Deployer other = *this;
+  other.key_ = std::move(credential);
+  return other;
+}
+
+HttpClientResponse Deployer::call(const std::string& method, const std::string& path, const std::string& body,
+                                  std::vector<HttpHeader> more) {
+  more.push_back({"Authorization", "Bearer " + key_});
+  return control_plane_.call(method, path, body, std::move(more));
+}
+
+HttpClientResponse Deployer::insist(const std::string& method, const std::string& path, const std::string& body,
+                                    const std::string& key) {
+  HttpClientResponse answer;
+  (void)eventually(
+      [&] {
+        answer = call(method, path, body, {{"Idempotency-Key", key}});
+        return answer.status != 0 && answer.status != 503 && answer.status != 429;
+      },
+      90'000);
+  return answer;
 }
 
 boost::json::value Deployer::need(int status, const std::string& method, const std::string& path,

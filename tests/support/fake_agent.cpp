@@ -185,6 +185,11 @@ std::expected<HttpClientResponse, HttpFailure> FakeAgent::answer(const HttpClien
   } else if (path.starts_with("/.easyenclave/v1/logs") && !script.logs.empty()) {
     response.status = 200;
     response.body = script.logs;
+    response.headers.push_back({"Content-Type", script.logs_type});
+  } else if (path.starts_with("/.easyenclave/v1/evidence") && !script.evidence.empty()) {
+    response.status = script.evidence_status;
+    response.body = script.evidence;
+    response.headers.push_back({"Content-Type", "application/json"});
   }
   if (script.drop_answer) return std::unexpected(HttpFailure::timeout);
   return response;

@@ -20,6 +20,9 @@ struct FakeAgentScript {
   bool anonymous = false;     ///< answers without `X-EE-Agent`, as a workload would
   bool stops_at_once = true;  ///< DELETE: 204; else 202 and it goes on stopping
   std::string logs = {};      ///< NDJSON that it answers; empty: 404
+  std::string logs_type = "application/x-ndjson";
+  int evidence_status = 200;
+  std::string evidence = {};  ///< JSON that it answers; empty: 404
 };
 
 /// An agent without a VM: registers with emulated evidence, takes documents by push or pull, checks their signature and
@@ -52,6 +55,7 @@ class FakeAgent {
   std::expected<HttpClientResponse, HttpFailure> answer(const HttpClientRequest& request);
 
   const std::string& id() const { return id_; }
+  const std::string& credential() const { return credential_; }
   const std::string& name() const { return agent_->vm_name(); }
   const std::string& url() const { return url_; }
   const std::optional<agent_api::DeploymentDocument>& held() const { return held_; }

@@ -191,7 +191,7 @@ bool FakeWorkload::serve_one(int socket, std::string& buffer) {
     const std::lock_guard lock(mutex_);
     seen_.push_back(request);
   };
-  if (path == "/close" || path == "/hang" || path == "/early") {
+  if (path == "/close" || path == "/hang" || path == "/stuck" || path == "/early") {
     note();
     return act(socket, buffer, request);
   }
@@ -242,6 +242,11 @@ bool FakeWorkload::act(int socket, std::string& buffer, const Seen& request) {
   if (path == "/hang") {
     while (fill(socket, buffer)) {
     }
+    return false;
+  }
+  if (path == "/stuck") {
+    pollfd gone{.fd = socket, .events = POLLRDHUP, .revents = 0};
+    ::poll(&gone, 1, -1);
     return false;
   }
   if (path == "/early") {

@@ -21,6 +21,7 @@ namespace ee::testing {
 ///   /ws                101, then echoes what comes; a half-close comes back
 ///   /close             closes before a head; /close-mid in the middle of a body
 ///   /status/N          that status; /redirect?to= a 302 with that Location
+///   /stuck             reads no body and never answers
 ///   /trailers          chunks and a trailer; /dup-cl two lengths; /hang never answers
 ///   /say?hex=          sends these bytes instead of an answer, then closes
 ///   /continue          100 and 103 before the 200

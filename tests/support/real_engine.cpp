@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value_from.hpp>
 #include <csignal>
 #include <fstream>
 #include <iterator>
@@ -26,6 +28,22 @@ namespace {
 namespace fs = std::filesystem;
 constexpr const char* kLockFile = "/tmp/ee-real-engine.lock";
 constexpr int kReadyMs = 40'000;
+
+/// RFC 6455 by shell: one connection on standard input and output. After its first frame the bytes are only echoed.
+constexpr const char* kWebSocketScript = R"script(#!/bin/sh
+end=$(printf '\r')
+while read -r line; do
+  line=${line%"$end"}
+  case $line in
+    [Ss]ec-[Ww]eb[Ss]ocket-[Kk]ey:*) key=${line#*: } ;;
+    '') break ;;
+  esac
+done
+accept=$(printf '%s258EAFA5-E914-47DA-95CA-C5AB0DC85B11' "$key" | sha1sum | cut -c 1-40 | xxd -r -p | base64)
+printf 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+printf 'Sec-WebSocket-Accept: %s\r\n\r\n\201\005hello' "$accept"
+exec cat
+)script";
 
 std::string find_executable(const std::string& name) {
   for (const char* folder : {"/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"})
@@ -82,11 +100,12 @@ std::string busybox_root(const std::string& busybox) {
   std::string tar;
   for (const char* folder : {"bin/", "etc/", "tmp/", "proc/", "sys/", "dev/", "www/"}) add_member(tar, folder, '5', {});
   add_member(tar, "bin/busybox", '0', read_file(busybox));
-  for (const char* tool :
-       {"sh",     "sleep", "echo", "cat",      "ls",       "nc",   "wget", "httpd", "true", "false", "head", "yes",
-        "printf", "tr",    "id",   "hostname", "nslookup", "ping", "ip",   "kill",  "env",  "touch", "test"})
+  for (const char* tool : {"sh",   "sleep", "echo",   "cat",   "ls", "nc",       "wget",     "httpd", "true",  "false",
+                           "head", "yes",   "printf", "tr",    "id", "hostname", "nslookup", "ping",  "ip",    "kill",
+                           "env",  "touch", "test",   "mkdir", "rm", "cut",      "sha1sum",  "xxd",   "base64"})
     add_member(tar, std::string("bin/") + tool, '2', {}, "busybox");
   add_member(tar, "etc/passwd", '0', "root:x:0:0:root:/:/bin/sh\n");
+  add_member(tar, "bin/websocket", '0', kWebSocketScript);
   add_member(tar, "www/index.html", '0', "hello from the workload\n");
   tar.append(1024, '\0');
   return tar;
@@ -223,8 +242,39 @@ std::string RealEngine::push(const Image& image) {
 void RealEngine::restart() {
   daemon_->signal(SIGTERM);
   (void)daemon_->wait(30'000);
+  start_again();
+}
+
+void RealEngine::kill_hard() {
+  daemon_->signal(SIGKILL);
+  (void)daemon_->wait(10'000);
+  // Its containerd ends with it, a little later. A new dockerd would wait in vain for one that it finds dying, or dead
+  // and not yet reaped.
+  const fs::path pid_file = root_ / "exec" / "containerd" / "containerd.pid";
+  const std::string stat = "/proc/" + read_file(pid_file) + "/stat";
+  (void)eventually([&] {
+    const std::string text = read_file(stat);
+    return text.empty() || text.contains(") Z ");
+  });
+  fs::remove(pid_file);
+}
+
+void RealEngine::start_again() {
   launch();
   if (!wait_ready()) throw std::runtime_error("dockerd did not start again:\n" + log());
+}
+
+int RealEngine::exec(const std::string& container, const std::vector<std::string>& arguments) const {
+  const boost::json::object wanted{{"Cmd", boost::json::value_from(arguments)}, {"AttachStdout", true}};
+  const auto made =
+      json::parse(call("POST", "/v1.41/containers/" + container + "/exec", boost::json::serialize(wanted)).body);
+  if (!made || !made->is_object() || !made->as_object().contains("Id")) return -1;
+  const std::string target = "/v1.41/exec/" + std::string(made->at("Id").as_string());
+  (void)call("POST", target + "/start", R"({"Detach":false})");  // ends with the program
+  const auto state = json::parse(call("GET", target + "/json").body);
+  if (!state || !state->is_object()) return -1;
+  const auto* const code = state->as_object().if_contains("ExitCode");
+  return code != nullptr && code->is_int64() ? static_cast<int>(code->as_int64()) : -1;
 }
 
 std::string RealEngine::log() const {

@@ -1,4 +1,5 @@
 #pragma once
+#include <csignal>
 #include <cstdint>
 #include <expected>
 #include <filesystem>
@@ -33,8 +34,9 @@ class RealEngine {
     std::vector<std::string> changes = {};  ///< Dockerfile lines: `HEALTHCHECK ...`, `CMD [...]`
     bool keep_local = false;                ///< else only the registry has it in the end
   };
-  /// Makes an image of a static busybox (/bin/sh and its tools), pushes it, and returns its pinned reference. Throws
-  /// when the engine refuses.
+  /// Makes an image of a static busybox (/bin/sh and its tools), pushes it under the tag `1`, and returns its pinned
+  /// reference. /www has a page; /bin/websocket is what `nc -e` needs to answer WebSockets: it says `hello`, then
+  /// echoes. Throws when the engine refuses.
   std::string push(const Image& image);
 
   struct Answer {
@@ -49,6 +51,15 @@ class RealEngine {
   const std::filesystem::path& folder() const { return root_; }
   /// Stops the engine; containers live on as dockerd leaves them (it stops them), and starts it again.
   void restart();
+  /// kill -9. Containers run on alone; dockerd stops them when it starts again.
+  void kill_hard();
+  /// Starts it after `kill_hard` and waits until it answers.
+  void start_again();
+  /// Nothing can be pulled until it goes on: connections to the registry hang.
+  void hold_registry() const { registry_->signal(SIGSTOP); }
+  void release_registry() const { registry_->signal(SIGCONT); }
+  /// Runs a program in a running container and waits for it; its exit code, -1 when it did not run.
+  int exec(const std::string& container, const std::vector<std::string>& arguments) const;
   std::string log() const;
 
  private:

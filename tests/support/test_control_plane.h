@@ -47,7 +47,9 @@ class TestControlPlane {
     std::function<void(cp::VerificationStep)> before_step = {};
     std::shared_ptr<attestation::CollateralSource> collateral = {};
     std::function<void()> before_deposit_post = {};
-    bool run_jobs = false;  ///< as they are in a process; else a test calls single passes
+    std::shared_ptr<cp::LogBuffer> logs = {};  ///< a logger's sink; else an empty one
+    HttpStreams* streams = nullptr;            ///< agents' logs that are followed
+    bool run_jobs = false;                     ///< as they are in a process; else a test calls single passes
   };
   TestControlPlane() : TestControlPlane(Options()) {}
   explicit TestControlPlane(Options options) : options_(std::move(options)) { start(); }
@@ -76,6 +78,8 @@ class TestControlPlane {
                                         .before_verification_step = options_.before_step,
                                         .collateral = options_.collateral,
                                         .before_deposit_post = options_.before_deposit_post,
+                                        .logs = options_.logs,
+                                        .streams = options_.streams,
                                         .run_jobs = options_.run_jobs});
     if (!app) throw std::runtime_error("start: " + app.error().lines.front());
     app_ = std::move(*app);

@@ -237,6 +237,9 @@ class ContainerRuntime {
 
   /// Whether the last call reached the engine: the health check `container_runtime`. Never blocks.
   virtual bool reachable() const = 0;
+  /// How often the stream of `events` was lost: each time the engine may have been restarted, which ends containers
+  /// through no fault of theirs. Never blocks.
+  virtual std::int64_t interruptions() const { return 0; }
 };
 
 }  // namespace ee::agent

@@ -76,7 +76,9 @@ bool EngineRuntime::disk_is_full() const {
 }
 
 std::unexpected<RuntimeError> EngineRuntime::refusal(const EngineAnswer& answer) const {
-  std::string message = engine_message(answer);
+  EngineAnswer clean = answer;
+  if (options_.mask != nullptr) clean.body = options_.mask->mask(std::move(clean.body));  // before it is cut
+  std::string message = engine_message(clean);
   log::warn("container_runtime", "the container engine refused", {{"status", answer.status}, {"detail", message}});
   if (answer.status == 404) return runtime_fail(RuntimeFailure::not_found, std::move(message));
   if (disk_is_full()) return runtime_fail(RuntimeFailure::disk_full, std::move(message));

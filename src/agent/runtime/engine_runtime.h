@@ -1,10 +1,12 @@
 #pragma once
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
 
 #include "agent/runtime/container_runtime.h"
 #include "agent/runtime/engine_client.h"
+#include "agent/secret_mask.h"
 
 namespace ee::agent {
 
@@ -15,6 +17,8 @@ struct EngineOptions {
   Milliseconds reopen_pause{1'000};  ///< before a stream of logs or events is opened again
   /// Free bytes of the file system of a path; nothing when unknown. Default: statvfs.
   std::function<std::optional<std::int64_t>(const std::string& path)> free_bytes = {};
+  /// Taken out of the engine's messages, which may quote what it was sent; null: nothing. Must outlive the runtime.
+  const SecretMask* mask = nullptr;
 };
 
 /// Docker Engine API 1.41 over a unix socket; docker.io 20.10 and podman 4.3 both speak it, and what podman does
@@ -48,6 +52,7 @@ class EngineRuntime final : public ContainerRuntime {
   RuntimeResult<LogsEnd> logs(const std::string& id, EngineTime since, const OnContainerLogLine& on_line,
                               const std::stop_token& stop) override;
   RuntimeResult<ContainerCounters> stats(const std::string& id, const std::stop_token& stop) override;
+  std::int64_t interruptions() const override { return interruptions_; }
   bool reachable() const override { return client_.reachable(); }
 
  private:
@@ -75,6 +80,7 @@ class EngineRuntime final : public ContainerRuntime {
 
   const EngineOptions options_;
   EngineClient client_;
+  std::atomic<std::int64_t> interruptions_ = 0;
   mutable std::mutex mutex_;
   RuntimeInfo info_;                          ///< of the last probe
   std::map<std::string, LogMark> log_marks_;  ///< by container, until it is removed

@@ -46,6 +46,7 @@ RuntimeResult<void> EngineRuntime::events(EngineTime since, const OnContainerEve
         [&] { on_event({.kind = ContainerEventKind::listen_again}); },
         [&](std::string_view bytes) { return lines.feed(bytes, on_line); }, stop);
     if (stop.stop_requested()) break;
+    ++interruptions_;
     log::info("container_runtime", "the stream of events ended; it is opened again",
               {{"detail", answer ? engine_message(*answer) : answer.error().detail}});
     if (!client_.clock().sleep_for(options_.reopen_pause, stop)) break;

@@ -126,6 +126,21 @@ void FakeRuntime::set_reachable(bool on) {
   reachable_ = on;
 }
 
+void FakeRuntime::restart() {
+  Lock lock(mutex_);
+  ++interruptions_;
+  std::vector<std::string> running;
+  for (const auto& [id, item] : items_)
+    if (item.container.state.running) running.push_back(id);
+  for (const std::string& id : running)
+    if (Item* const item = find(id)) end(lock, *item, 137, false);
+}
+
+std::int64_t FakeRuntime::interruptions() const {
+  const std::lock_guard lock(mutex_);
+  return interruptions_;
+}
+
 bool FakeRuntime::reachable() const {
   const std::lock_guard lock(mutex_);
   return reachable_;

@@ -81,6 +81,8 @@ class FakeRuntime final : public ContainerRuntime {
   void hang(Call call);
   void release(Call call);
   void set_reachable(bool on);
+  /// The engine was killed and is there again: what ran has ended.
+  void restart();
   void set_watch(Watch watch);
 
   /// A running container ends so.
@@ -128,6 +130,7 @@ class FakeRuntime final : public ContainerRuntime {
                               const std::stop_token& stop) override;
   RuntimeResult<ContainerCounters> stats(const std::string& id, const std::stop_token& stop) override;
   bool reachable() const override;
+  std::int64_t interruptions() const override;
 
  private:
   struct LogRecord {
@@ -159,6 +162,7 @@ class FakeRuntime final : public ContainerRuntime {
   std::condition_variable_any changed_;
   bool any_image_ = false;
   bool reachable_ = true;
+  std::int64_t interruptions_ = 0;
   std::map<std::string, FakeImage> registry_ = {};
   std::map<std::string, FakeImage> local_ = {};
   std::map<std::string, NetworkInfo> networks_ = {};  // by name

@@ -17,6 +17,8 @@ constexpr std::size_t kMaxSubnets = 64;
 constexpr std::size_t kMaxOutputBytes = 64UL * 1024;
 constexpr Milliseconds kTimeout{10'000};
 constexpr Milliseconds kPoll{10};
+constexpr std::string_view kTablePrefix = "ee_agent_";
+constexpr std::size_t kTableDigits = 12;
 constexpr const char* kProgramFolders = "/usr/sbin:/sbin:/usr/bin:/bin";  // not on the PATH of every service
 
 bool is_ipv4_subnet(const std::string& text) {
@@ -47,8 +49,15 @@ NftFirewall::NftFirewall(SubprocessLauncher& subprocesses, Clock& clock, std::st
                          std::array<std::uint16_t, 2> ports)
     : subprocesses_(subprocesses),
       clock_(clock),
-      table_("ee_agent_" + to_hex(sha256(bytes_of(instance))).substr(0, 12)),
-      ports_(ports) {}
+      table_(std::string(kTablePrefix) + to_hex(sha256(bytes_of(instance))).substr(0, kTableDigits)),
+      ports_(ports) {
+  claim();
+}
+
+/// Another agent that starts just now may have it for a moment, to see whether anybody does.
+void NftFirewall::claim() {
+  if (!claim_ || !claim_->held()) claim_.emplace(table_);
+}
 
 /// What the program printed; an error when it did not end with 0 in time.
 Result<std::string> NftFirewall::nft(std::vector<std::string> arguments, const std::stop_token& stop) {
@@ -80,6 +89,7 @@ Result<void> NftFirewall::set_subnets(const std::vector<std::string>& subnets, c
   const auto commands = firewall_commands(table_, subnets, ports_);
   if (!commands) return fail(ErrorCode::internal_error, "a container network has no usable IPv4 subnet");
   const std::lock_guard lock(mutex_);
+  claim();
   expected_.clear();
   if (auto done = nft({*commands}, stop); !done) return std::unexpected(done.error());
   auto now = listed(stop);
@@ -90,6 +100,7 @@ Result<void> NftFirewall::set_subnets(const std::vector<std::string>& subnets, c
 
 bool NftFirewall::in_place(const std::stop_token& stop) {
   const std::lock_guard lock(mutex_);
+  claim();
   if (expected_.empty()) return false;
   const auto now = listed(stop);
   return now && *now == expected_;

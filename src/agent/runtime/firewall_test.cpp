@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <optional>
 #include <thread>
 
 #include "agent/runtime/engine_runtime.h"
@@ -185,6 +187,84 @@ TEST_F(FirewallKernelTest, S02_EEA_FW_001_containers_reach_neither_the_agent_nor
   ASSERT_TRUE(firewall_.remove({}).has_value());
   ASSERT_TRUE(firewall_.remove({}).has_value());
   EXPECT_FALSE(firewall_.in_place({}));
+}
+
+TEST(Firewall, a_listing_tells_whom_it_may_guard) {
+  const auto listing = [](const std::string& elements) {
+    return "table inet t {\n\tset subnets {\n\t\ttype ipv4_addr\n\t\tflags interval\n\t\tauto-merge\n\t\telements = "
+           "{ " +
+           elements + " }\n\t}\n}\n";
+  };
+  const std::vector<std::string> here = {"127.0.0.1", "172.18.0.1"};
+  EXPECT_TRUE(may_guard(listing("172.18.0.0/16"), here));
+  EXPECT_TRUE(may_guard(listing("10.0.0.0/8,\n\t\t\t     172.17.0.0-172.18.255.255"), here));
+  EXPECT_TRUE(may_guard(listing("172.18.0.1"), here));
+  EXPECT_TRUE(may_guard(listing("0.0.0.0/0"), here));
+  EXPECT_FALSE(may_guard(listing("172.19.0.0/16, 10.0.0.0/8"), here));
+  EXPECT_FALSE(may_guard(listing("172.18.0.2-172.18.0.9"), here));
+  EXPECT_FALSE(may_guard("table inet t {\n\tset subnets {\n\t\ttype ipv4_addr\n\t}\n}\n", here)) << "an empty set";
+  // What is not understood is left alone.
+  for (const char* odd : {"10.0.0.0/33", "10.0.0", "fd00::/8", "10.0.0.0/8-10.0.0.1", "x", ""})
+    EXPECT_TRUE(may_guard(listing(odd), here)) << odd;
+  EXPECT_TRUE(may_guard("elements = { 10.0.0.0/8", here));
+  EXPECT_TRUE(may_guard("", here));
+}
+
+TEST(Firewall, an_owner_that_lives_is_known_by_its_claim) {
+  std::optional<TableClaim> owner(std::in_place, "ee_agent_claimtest01");
+  EXPECT_TRUE(owner->held());
+  EXPECT_FALSE(TableClaim("ee_agent_claimtest01").held());
+  EXPECT_TRUE(TableClaim("ee_agent_claimtest02").held());
+  owner.reset();
+  EXPECT_TRUE(TableClaim("ee_agent_claimtest01").held());
+}
+
+/// Real tables, of agents that are there or gone.
+class StaleRulesTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (auto set = starting_.set_subnets({}, {}); !set) GTEST_SKIP() << "nftables_unusable: " << set.error().detail;
+  }
+  void TearDown() override {
+    for (const NftFirewall* each : {&starting_, &living_}) run("delete", each->table());
+    run("delete", gone_);
+    run("delete", "ee_agent_not_ours_x");
+  }
+  static int run(const std::string& what, const std::string& table) {
+    return std::system(("nft " + what + " table inet " + table + " >/dev/null 2>&1").c_str());
+  }
+  static bool exists(const std::string& table) { return run("list", table) == 0; }
+
+  SystemClock clock_;
+  PosixSubprocessLauncher subprocesses_;
+  NftFirewall starting_{subprocesses_, clock_, "stale-test-starting", {1, 2}};
+  NftFirewall living_{subprocesses_, clock_, "stale-test-living", {1, 2}};
+  std::string gone_;
+};
+
+TEST_F(StaleRulesTest, a_starting_agent_removes_what_a_killed_one_left) {
+  ASSERT_TRUE(living_.set_subnets({"10.213.78.0/24"}, {}));
+  {
+    NftFirewall killed(subprocesses_, clock_, "stale-test-gone", {1, 2});
+    gone_ = killed.table();
+    ASSERT_TRUE(killed.set_subnets({"10.213.79.0/24"}, {}));
+  }
+  ASSERT_EQ(run("add", "ee_agent_not_ours_x"), 0);
+  // A container may be behind it: this host has an address in its subnet.
+  ASSERT_TRUE(starting_.remove_stale({"127.0.0.1", "10.213.79.1"}, {}));
+  EXPECT_TRUE(exists(gone_));
+  const auto removed = starting_.remove_stale({"127.0.0.1"}, {});
+  ASSERT_TRUE(removed) << removed.error().detail;
+  EXPECT_GE(*removed, 1);
+  EXPECT_FALSE(exists(gone_));
+  EXPECT_TRUE(exists(living_.table())) << "its agent lives";
+  EXPECT_TRUE(exists(starting_.table()));
+  EXPECT_TRUE(exists("ee_agent_not_ours_x")) << "a name of another form";
+}
+
+TEST(LocalAddresses, HoldLoopback) {
+  const auto addresses = local_ipv4_addresses();
+  EXPECT_NE(std::ranges::find(addresses, "127.0.0.1"), addresses.end());
 }
 
 }  // namespace

@@ -40,13 +40,14 @@ ChosenRuntime make_fake(const std::string& instance, Clock& clock, Random& rando
 
 std::expected<ChosenRuntime, std::string> choose_runtime(const AgentConfig& config, const std::string& instance,
                                                          Clock& clock, Random& random, const std::stop_token& stop,
-                                                         const EngineSockets& sockets, const EngineTimeouts& timeouts) {
+                                                         const EngineSockets& sockets, const EngineTimeouts& timeouts,
+                                                         const SecretMask* mask) {
   if (config.container_runtime == ContainerRuntimeKind::none) return ChosenRuntime{};
   if (config.container_runtime == ContainerRuntimeKind::fake) return make_fake(instance, clock, random);
   ChosenRuntime chosen;
   chosen.socket = socket_for(config, sockets);
   chosen.runtime = std::make_unique<EngineRuntime>(
-      EngineOptions{.socket = chosen.socket, .instance = instance, .timeouts = timeouts}, clock);
+      EngineOptions{.socket = chosen.socket, .instance = instance, .timeouts = timeouts, .mask = mask}, clock);
   auto info = chosen.runtime->probe(stop);
   if (!info)
     return std::unexpected(

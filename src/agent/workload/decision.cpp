@@ -4,6 +4,14 @@
 
 namespace ee::agent {
 
+DocumentKey key_of(const HeldWorkload& held) {
+  return {.deployment_id = held.deployment_id,
+          .assignment_epoch = held.assignment_epoch,
+          .revision = held.revision,
+          .registration_id = held.registration_id,
+          .content_sha256 = held.content_sha256};
+}
+
 Decision decide(const std::optional<HeldKey>& held, const DocumentKey& input, DocumentPath path) {
   if (!held) return Decision::deploy;
   const DocumentKey& key = held->key;

@@ -19,6 +19,8 @@ struct DocumentKey {
   std::string registration_id;
   std::string content_sha256;
 };
+DocumentKey key_of(const HeldWorkload& held);
+
 /// The key of what is held, and whether its containers are to run.
 struct HeldKey {
   DocumentKey key;

@@ -13,6 +13,7 @@
 
 #include "agent/board.h"
 #include "agent/evidence.h"
+#include "agent/secret_mask.h"
 #include "agent/state_file.h"
 #include "agent/waker.h"
 #include "agent/workload/decision.h"
@@ -54,6 +55,7 @@ class Reconciler final : public Workloads {
     std::string boot_id;
     ByteArray<32> content_key{};  ///< of content_hash
     Seconds orphan_grace{600};
+    SecretMask* mask = nullptr;  ///< learns the secrets of what is started; null: nobody wants to know
     bool allow_swap = false;
   };
   struct Hooks {
@@ -156,6 +158,10 @@ class Reconciler final : public Workloads {
   void deploy_failed(const StepFailure& failure, const std::stop_token& stop);
   void upgrade_failed(const StepFailure& failure, const agent_api::DeploymentDocument& target, bool old_stopped,
                       const std::stop_token& stop);
+  template <class T>
+  StepResult<T> despite_restarts(const std::function<StepResult<T>()>& step, SteadyTime until,
+                                 const std::stop_token& work);
+  bool await_engine(SteadyTime until, const std::stop_token& stop);
   void measure_end(const agent_api::DeploymentDocument& document);
   void prune(const std::map<std::string, std::string>& images, const std::stop_token& stop);
   bool start_old_again(const std::stop_token& stop);

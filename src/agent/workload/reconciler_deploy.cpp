@@ -12,6 +12,7 @@ using agent_api::WorkloadPhase;
 
 constexpr std::size_t kMaxFailureDetail = 1024;
 constexpr Milliseconds kStartOldBudget = 120s;
+constexpr Milliseconds kEnginePause = 1s;
 
 agent_api::WorkloadFailure failure_of(const StepFailure& failure) {
   agent_api::WorkloadFailure out{.code = std::string(slug(failure.code)), .detail = failure.detail};
@@ -44,6 +45,10 @@ StepResult<WorkloadPlan> Reconciler::prepare(Incoming& incoming) {
       return failed(ErrorCode::compose_failed, checked.error().detail);
     return failed(ErrorCode::internal, "the sealed secrets cannot be opened");
   }
+  if (options_.mask != nullptr) {
+    for (const WorkloadSecret& secret : incoming.opened.secrets) options_.mask->add(secret.value);
+    for (const RegistryCredentials& registry : incoming.opened.registries) options_.mask->add(registry.password);
+  }
   auto plan = make_plan(incoming.document, &incoming.opened, options_.place);
   if (!plan) return failed(ErrorCode::compose_failed, plan.error().detail);
   if (!swap_is_off(hooks_.swaps())) {
@@ -71,12 +76,37 @@ StepResult<std::map<std::string, ImageInfo>> Reconciler::fetch_images(const Work
   return images;
 }
 
+/// Whether the engine answers before `until`, after a pause.
+bool Reconciler::await_engine(SteadyTime until, const std::stop_token& stop) {
+  do {
+    if (clock_.steady_now() >= until || !clock_.sleep_for(kEnginePause, stop)) return false;
+  } while (!engine_ok(runtime_.list(stop).has_value()));
+  return !stop.stop_requested();
+}
+
+/// Does a step, and does it again from its beginning when the engine went away meanwhile: that is no failure of the
+/// workload, though its containers may have ended by it.
+template <class T>
+StepResult<T> Reconciler::despite_restarts(const std::function<StepResult<T>()>& step, SteadyTime until,
+                                           const std::stop_token& work) {
+  while (true) {
+    const auto before = runtime_.interruptions();
+    auto done = step();
+    if (done || done.error().cancelled) return done;
+    if (!done.error().engine_away && runtime_.interruptions() == before) return done;
+    log::warn("workload", "the engine went away; the step is done again", {{"detail", done.error().detail}});
+    if (!await_engine(until, work)) return done;
+  }
+}
+
 /// Steps D and E.
 StepResult<void> Reconciler::bring_up(const WorkloadPlan& plan, const Incoming& incoming,
                                       const std::map<std::string, ImageInfo>& images, SteadyTime until,
                                       const std::stop_token& work) {
-  if (auto measured = hooks_.measure(true, incoming.document); !measured)
-    return std::unexpected(StepFailure{.code = ErrorCode::internal, .detail = measured.error().detail});
+  set_phase(WorkloadPhase::starting);
+  if (!measured_)
+    if (auto measured = hooks_.measure(true, incoming.document); !measured)
+      return std::unexpected(StepFailure{.code = ErrorCode::internal, .detail = measured.error().detail});
   measured_ = true;
   if (auto created = steps_.create(plan, incoming.opened, work); !created) return created;
   if (auto guarded = guard_networks(work); !guarded) return guarded;
@@ -107,10 +137,13 @@ void Reconciler::deploy(Incoming& incoming, const std::stop_token& stop) {
   sweep_leftovers(true, stop);
   auto plan = prepare(incoming);
   if (!plan) return deploy_failed(plan.error(), stop);
-  auto images = fetch_images(*plan, incoming, work.token());
+  using Images = std::map<std::string, ImageInfo>;
+  const auto images =
+      despite_restarts<Images>([&] { return fetch_images(*plan, incoming, work.token()); }, until, work.token());
   if (!images) return deploy_failed(images.error(), stop);
-  set_phase(WorkloadPhase::starting);
-  if (auto up = bring_up(*plan, incoming, *images, until, work.token()); !up) return deploy_failed(up.error(), stop);
+  const auto up = despite_restarts<void>([&] { return bring_up(*plan, incoming, *images, until, work.token()); }, until,
+                                         work.token());
+  if (!up) return deploy_failed(up.error(), stop);
   came_up(std::move(*plan), incoming, *images);
 }
 
@@ -191,17 +224,29 @@ void Reconciler::upgrade(Incoming& incoming, const std::stop_token& stop) {
   const std::int64_t revision = incoming.document.revision;
   auto plan = prepare(incoming);
   if (!plan) return upgrade_failed(plan.error(), incoming.document, false, stop);
-  auto images = fetch_images(*plan, incoming, work.token());
+  using Images = std::map<std::string, ImageInfo>;
+  const auto images = despite_restarts<Images>(
+      [&] {
+        auto fetched = fetch_images(*plan, incoming, work.token());
+        // The old revision is to run until the new images are there, also when the engine has ended it meanwhile.
+        if (!fetched && fetched.error().engine_away && await_engine(until, work.token())) (void)start_old_again(stop);
+        return fetched;
+      },
+      until, work.token());
   if (!images) return upgrade_failed(images.error(), incoming.document, false, stop);
   set_phase(WorkloadPhase::starting);
   const auto old_document = held_->document;
   up_ = false;
   set_held(*held_);
-  if (plan_)
-    if (auto stopped = steps_.stop_containers(*plan_, stop); !stopped)
-      return upgrade_failed(step_failure(stopped.error()), incoming.document, true, stop);
-  if (auto up = bring_up(*plan, incoming, *images, until, work.token()); !up)
-    return upgrade_failed(up.error(), incoming.document, true, stop);
+  const auto up = despite_restarts<void>(
+      [&]() -> StepResult<void> {
+        if (plan_)
+          if (auto stopped = steps_.stop_containers(*plan_, stop); !stopped)
+            return std::unexpected(step_failure(stopped.error()));
+        return bring_up(*plan, incoming, *images, until, work.token());
+      },
+      until, work.token());
+  if (!up) return upgrade_failed(up.error(), incoming.document, true, stop);
 
   const std::int64_t old_revision = held_->running_revision;
   const auto old_images = held_->images;
@@ -269,14 +314,20 @@ bool Reconciler::start_old_again(const std::stop_token& stop) {
   if (!plan_) return false;
   watched_.clear();
   const SteadyTime until = clock_.steady_now() + kStartOldBudget;
-  for (const PlannedContainer& container : plan_->containers) {
-    if (container.may_complete) continue;  // has done its work
-    const auto started = runtime_.start(container.spec.name, stop);
-    if (!started || clock_.steady_now() >= until) return false;
-    tell_started(container);
-  }
-  up_ = true;
-  return true;
+  const auto started = despite_restarts<void>(
+      [&]() -> StepResult<void> {
+        for (const PlannedContainer& container : plan_->containers) {
+          if (container.may_complete) continue;  // has done its work
+          const auto running = runtime_.start(container.spec.name, stop);
+          if (!running) return std::unexpected(step_failure(running.error()));
+          if (clock_.steady_now() >= until) return std::unexpected(StepFailure{});
+          tell_started(container);
+        }
+        return {};
+      },
+      until, stop);
+  up_ = up_ || started.has_value();
+  return started.has_value();
 }
 
 // ---- stopping ------------------------------------------------------------------------------------------------------
@@ -302,6 +353,7 @@ void Reconciler::stop_held(const std::stop_token& stop) {
   }
   log::info("workload", "stopped", {{"deployment_id", held.deployment_id}});
   set_held(std::nullopt);
+  if (options_.mask != nullptr) options_.mask->clear();
 }
 
 StepResult<void> Reconciler::guard_networks(const std::stop_token& stop) {

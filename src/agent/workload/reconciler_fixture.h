@@ -98,7 +98,8 @@ class ReconcilerFixture : public ::testing::Test {
                                       .workload_address = "127.0.0.1",
                                       .ceiling = {.vcpus = 4, .memory_mib = 8192, .gpu_count = 0}},
                             .boot_id = boot_id_,
-                            .content_key = {7}},
+                            .content_key = {7},
+                            .mask = &mask_},
         runtime_, probe_, *state_, board_, keys_,
         Reconciler::Hooks{.changed = [this] { note_report(); },
                           .fetch = [this] { ++fetches_; },
@@ -107,6 +108,11 @@ class ReconcilerFixture : public ::testing::Test {
                               [this](bool deploy, const agent_api::DeploymentDocument& document) {
                                 measured_.push_back((deploy ? "deploy r" : "undeploy r") +
                                                     std::to_string(document.revision));
+                                return Result<void>();
+                              },
+                          .guard =
+                              [this](const std::vector<std::string>& subnets, const std::stop_token&) {
+                                guarded_.push_back(subnets);
                                 return Result<void>();
                               }},
         clock_);
@@ -251,6 +257,8 @@ class ReconcilerFixture : public ::testing::Test {
   int fetches_ = 0;
   std::vector<agent_api::WorkloadReport> reports_;
   std::vector<std::string> measured_;
+  std::vector<std::vector<std::string>> guarded_;  ///< subnets of each look at the firewall
+  SecretMask mask_;
   std::stop_source stop_;
   std::unique_ptr<StateFile> state_;
   std::unique_ptr<Reconciler> reconciler_;

@@ -347,7 +347,33 @@ TEST_F(ReconcilerFixture, a_document_for_another_registration_or_by_another_key_
   EXPECT_EQ(take_body(body, DocumentPath::push).error().code, ErrorCode::agent_not_active);
 }
 
-TEST_F(ReconcilerFixture, lower_epochs_after_a_restored_backup_converge) {
+// covers: S02_AGT_DS_003
+TEST_F(ReconcilerFixture, S02_AGT_DS_003_an_older_epoch_or_revision_changes_nothing) {
+  deploy({.epoch = 7, .revision = 3});
+  const auto before = *reconciler_->report();
+  const std::size_t calls = runtime_.calls().size();
+  struct Older {
+    std::int64_t epoch, revision;
+  };
+  for (const Older older : {Older{6, 3}, Older{6, 9}, Older{7, 2}, Older{1, 1}})
+    for (const DocumentPath path : {DocumentPath::push, DocumentPath::pull}) {
+      const std::string body = document({.epoch = older.epoch, .revision = older.revision});
+      EXPECT_EQ(take_body(body, path).value().taken, Taken::older) << older.epoch << "/" << older.revision;
+      step();
+    }
+  EXPECT_EQ(reconciler_->report()->assignment_epoch, before.assignment_epoch);
+  EXPECT_EQ(reconciler_->report()->revision, before.revision);
+  EXPECT_EQ(reconciler_->report()->phase, before.phase);
+  const auto after = runtime_.calls();
+  EXPECT_TRUE(
+      std::none_of(after.begin() + static_cast<std::ptrdiff_t>(calls), after.end(), [](const std::string& call) {
+        return call.starts_with("create") || call.starts_with("start ") || call.starts_with("stop ") ||
+               call.starts_with("remove ") || call.starts_with("pull ");
+      }));
+}
+
+// covers: S02_AGT_REG_014
+TEST_F(ReconcilerFixture, S02_AGT_REG_014_lower_epochs_after_a_restored_backup_converge) {
   deploy({.epoch = 7});
   new_registration();
   want({.epoch = 3});

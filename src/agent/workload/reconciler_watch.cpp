@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 
 #include "agent/workload/reconciler.h"
 #include "common/log.h"
@@ -43,6 +44,8 @@ void Reconciler::recover(const std::stop_token& stop) {
   const auto containers = runtime_.list(stop);
   if (!engine_ok(containers.has_value())) return;
   recovered_ = true;
+  // The rules of an earlier process may be gone, or be for networks that are.
+  std::ignore = guard_networks(stop);
   if (!held_) {
     secret_files_.keep_only({}, 0);
     save_held();
@@ -132,6 +135,7 @@ SteadyTime Reconciler::watch(const std::stop_token& stop) {
   }
   if (clock_.steady_now() >= next_sweep_) {
     sweep_leftovers(false, stop);
+    if (plan_) std::ignore = guard_networks(stop);  // somebody may have flushed the rules
     next_sweep_ = clock_.steady_now() + kSweepPeriod;
   }
   return std::min(next, next_sweep_);

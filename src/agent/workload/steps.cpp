@@ -73,7 +73,8 @@ StepFailure step_failure(const RuntimeError& error) {
   const ErrorCode code = failure_code(error.failure);
   const bool engine = code == ErrorCode::internal_error;
   return {.code = engine ? ErrorCode::internal : code,
-          .detail = engine ? fmt::format("{}: {}", to_string(error.failure), error.detail) : error.detail};
+          .detail = engine ? fmt::format("{}: {}", to_string(error.failure), error.detail) : error.detail,
+          .engine_away = error.failure == RuntimeFailure::unavailable};
 }
 
 StepFailure exited(const PlannedContainer& container, const ContainerState& state) {

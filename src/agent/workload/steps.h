@@ -18,6 +18,7 @@ struct StepFailure {
   bool cancelled = false;
   ErrorCode code = ErrorCode::internal;
   std::string detail = {};
+  bool engine_away = false;  ///< it says nothing of the workload: the engine did not answer
 };
 template <class T>
 using StepResult = std::expected<T, StepFailure>;

@@ -213,6 +213,63 @@ TEST_F(WorkloadRules, an_engine_that_goes_away_leaves_the_workload_alone) {
   EXPECT_EQ(running().size(), 1U);
 }
 
+std::string web_after_db(const std::string& web, const std::string& db) {
+  return R"({"services":{"web":{"image":")" + web +
+         R"(","ports":["8080:80"],"depends_on":{"db":{"condition":"service_healthy"}}},"db":{"image":")" + db +
+         R"(","healthcheck":{"test":["CMD","check"]}}}})";
+}
+
+TEST_F(WorkloadRules, an_engine_that_is_killed_meanwhile_fails_no_deployment) {
+  using Call = FakeRuntime::Call;
+  const RuntimeError away{.failure = RuntimeFailure::unavailable};
+  int kills = 0;
+  // What ran ends with it: here `db`, for whose health `web` waits.
+  runtime_.set_watch({.started = [&](const FakeRuntime::Container& container) {
+    if (container.name.ends_with("-db") && ++kills == 1) runtime_.restart();
+  }});
+  for (const Call call : {Call::pull, Call::create_network, Call::create, Call::start, Call::inspect})
+    runtime_.fail_next(call, away);
+  ASSERT_EQ(take({.compose = web_after_db(reference("web"), reference("db"))}), Taken::accepted);
+  step();
+  EXPECT_EQ(phase(), WorkloadPhase::running) << failure_code();
+  EXPECT_EQ(running().size(), 2U);
+  EXPECT_EQ(containers().size(), 2U);
+  EXPECT_EQ(measured_, std::vector<std::string>{"deploy r1"}) << "once";
+
+  kills = 0;
+  for (const Call call : {Call::pull, Call::stop, Call::create, Call::start}) runtime_.fail_next(call, away);
+  ASSERT_EQ(take({.revision = 2, .compose = web_after_db(reference("web2"), reference("db"))}), Taken::accepted);
+  step();
+  EXPECT_EQ(phase(), WorkloadPhase::running) << failure_code();
+  EXPECT_EQ(reconciler_->report()->revision, 2);
+  EXPECT_EQ(running().size(), 2U);
+
+  // The old revision comes back from a failed upgrade all the same.
+  add_image("bad", {.exits_with = 1});
+  runtime_.set_watch({});
+  ASSERT_EQ(take({.revision = 3,
+                  .compose = R"({"services":{"web":{"image":")" + reference("web") +
+                             R"(","ports":["8080:80"],"depends_on":{"db":{"condition":"service_healthy"}}},)" +
+                             R"("db":{"image":")" + reference("bad") + R"(","healthcheck":{"test":["CMD","x"]}}}})"}),
+            Taken::accepted);
+  runtime_.set_watch({.ended = [&](const std::string&) { runtime_.fail_next(Call::start, away); }});
+  step();
+  runtime_.set_watch({});
+  EXPECT_EQ(phase(), WorkloadPhase::failed);
+  EXPECT_EQ(failure_code(), "container_exited");
+  EXPECT_EQ(running().size(), 2U) << "of the old revision";
+}
+
+TEST_F(WorkloadRules, an_engine_that_stays_away_ends_the_wait_in_time) {
+  ASSERT_EQ(take({.deploy_timeout_seconds = 60}), Taken::accepted);
+  const auto before = clock_.steady_now();
+  runtime_.fail_next(FakeRuntime::Call::pull, {.failure = RuntimeFailure::unavailable}, 1000);
+  step();
+  EXPECT_EQ(phase(), WorkloadPhase::failed);
+  EXPECT_EQ(failure_code(), "internal");
+  EXPECT_LT(clock_.steady_now() - before, std::chrono::seconds(120));
+}
+
 // ---- secrets -------------------------------------------------------------------------------------------------------
 
 constexpr const char* kValue = "correct-horse-battery-staple";
@@ -242,8 +299,10 @@ TEST_F(WorkloadRules, S02_EEA_SEC_001_secrets_are_where_they_belong_and_nowhere_
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(state), {}).find("correct-horse"), std::string::npos);
   EXPECT_EQ(json::write(*reconciler_->report()).find(kValue), std::string::npos);
   for (const std::string& call : runtime_.calls()) EXPECT_EQ(call.find(kValue), std::string::npos);
+  EXPECT_EQ(mask_.mask(std::string("the engine says ") + kValue), "the engine says ***");
   want_none();
   step();
+  EXPECT_EQ(mask_.mask(kValue), kValue) << "forgotten with what used it";
   EXPECT_FALSE(fs::exists(run_dir() + "/secrets/" + kDeploymentD));
 }
 

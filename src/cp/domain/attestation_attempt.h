@@ -2,9 +2,22 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "common/time.h"
+
 namespace ee::cp {
+
+/// Steps whose duration is measured (`ee_attestation_duration_seconds{step}`); `all` is the whole attempt.
+inline constexpr std::array<std::string_view, 10> kVerificationSteps = {
+    "all",           "quote",     "challenge", "nonce",     "report_data",
+    "td_attributes", "verifiers", "trust",     "event_log", "unchanged"};
+
+struct StepTime {
+  std::string_view name;  ///< of kVerificationSteps
+  SteadyTime::duration took{};
+};
 
 /// What is known of one attempt to attest, gathered as the pipeline goes, so that a refusal's audit row says as much as
 /// an acceptance's. Never holds a nonce, a token or a key.
@@ -30,6 +43,7 @@ struct AttestationAttempt {
   std::string policy_snapshot = "{}";  ///< JSON
   std::string details = "{}";          ///< JSON, at most 8 KiB
   std::vector<std::string> warnings = {};
+  std::vector<StepTime> steps = {};  ///< those that were begun, the last one may have refused
 };
 
 }  // namespace ee::cp

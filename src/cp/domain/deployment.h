@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/id.h"
 #include "common/money.h"
@@ -39,6 +40,12 @@ BOOST_DESCRIBE_ENUM(OnAgentLost, fail, redeploy)
 
 enum class DeployAuth : std::uint8_t { api_key, github_oidc, session };
 BOOST_DESCRIBE_ENUM(DeployAuth, api_key, github_oidc, session)
+
+/// `auth_context` of a deployment that somebody signed in through GitHub made: whose private agents it may use.
+struct SessionOwners {
+  std::vector<std::int64_t> github_owners = {};  ///< at most 16, ascending
+};
+BOOST_DESCRIBE_STRUCT(SessionOwners, (), (github_owners))
 
 enum class RevisionOutcome : std::uint8_t { pending, active, superseded, failed, rolled_back };
 BOOST_DESCRIBE_ENUM(RevisionOutcome, pending, active, superseded, failed, rolled_back)
@@ -110,6 +117,7 @@ struct DeploymentRow {
   std::int64_t reboots = 0;                      ///< since `reboots_since_at`
   std::optional<UtcTime> reboots_since_at = {};
   std::optional<std::int64_t> rollback_revision = {};  ///< the target, when it is an automatic rollback
+  std::optional<UtcTime> migrate_next_at = {};         ///< its agent is drained: when another one is tried
   std::optional<UtcTime> billable_from_at = {};
   std::optional<UtcTime> billable_to_at = {};
   UtcTime created_at = {};
@@ -130,8 +138,8 @@ BOOST_DESCRIBE_STRUCT(DeploymentRow, (),
                        vcpus, memory_mib, gpu_count, sla_class, hourly_micros, health, health_changed_at, on_agent_lost,
                        replaces_deployment_id, expires_at, wait_ends_at, state_deadline_at, next_action_at,
                        action_attempts, lease_owner, lease_expires_at, phase, progress, log_tail, workload_gone_at,
-                       reboots, reboots_since_at, rollback_revision, billable_from_at, billable_to_at, created_at,
-                       updated_at, started_at, running_since_at, ended_at, row_version))
+                       reboots, reboots_since_at, rollback_revision, migrate_next_at, billable_from_at, billable_to_at,
+                       created_at, updated_at, started_at, running_since_at, ended_at, row_version))
 
 /// A row of `deployment_revisions`: what a deployment is to run. Only `outcome` ever changes.
 struct RevisionRow {

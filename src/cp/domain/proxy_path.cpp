@@ -82,6 +82,31 @@ bool is_reserved_path(std::string_view path) {
   return false;
 }
 
+std::string routing_path(std::string_view path) {
+  const bool plain = path.find('%') == std::string_view::npos && path.find("//") == std::string_view::npos &&
+                     path.find("/.") == std::string_view::npos;
+  if (plain) return std::string(path);
+  const std::string decoded = decode(path);
+  std::vector<std::string_view> kept;
+  bool directory = false;
+  std::string_view rest = decoded;
+  while (!rest.empty()) {
+    const std::size_t slash = rest.find('/');
+    const std::string_view segment = rest.substr(0, slash);
+    rest = slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
+    directory = slash != std::string_view::npos || segment == "." || segment == "..";
+    if (segment == "..") {
+      if (!kept.empty()) kept.pop_back();
+    } else if (!segment.empty() && segment != ".") {
+      kept.push_back(segment);
+    }
+  }
+  std::string out;
+  for (const std::string_view segment : kept) out.append("/").append(segment);
+  if (directory || out.empty()) out += '/';
+  return out;
+}
+
 ProxyPath read_proxy_path(std::string_view path) {
   if (!path.starts_with(kPrefix)) return {};
   const std::string_view tail = path.substr(kPrefix.size());

@@ -27,6 +27,10 @@ ProxyPath read_host_path(std::string_view path);
 /// The service that a `Host` names below `suffix`; empty when it names none.
 std::string service_of_host(std::string_view host, std::string_view suffix);
 
+/// How a workload's path is read to choose the port that it goes to: decoded once, without dots and runs of slashes, as
+/// an agent reads it. What is sent stays as it came.
+std::string routing_path(std::string_view path);
+
 /// Whether a workload's path could be read, after up to two decodings and the removal of dots, as one below
 /// `/.easyenclave/`. Reads like the most lenient server would: backslashes and runs of slashes are slashes, case does
 /// not matter.

@@ -14,6 +14,7 @@ using agent_api::RefreshRequest;
 using agent_api::RegisterRequest;
 
 constexpr std::size_t kRegisterMaxBytes = 1024UL * 1024;
+constexpr std::size_t kFormCheckedMaxBytes = 64UL * 1024;  ///< on the io thread
 constexpr std::size_t kHeartbeatMaxBytes = 16UL * 1024;
 /// Longer than the longest verification (120 s), the wait for its turn and the tunnel's 8 s.
 constexpr Seconds kRegistrationTimeout{135};
@@ -53,6 +54,17 @@ net::Response post_register(AgentProtocolRoutes& context, const Call& call) {
   auto registered = context.registration.register_agent(*wanted, transport_of(request));
   if (!registered) return error_answer(registered.error(), request.request_id);
   return signed_answer(registered->status, std::move(registered->body), registered->signature);
+}
+
+/// On the io thread: what is refused for its form alone, so that garbage costs as little as it can. A body that is long
+/// to read is a worker's in any case.
+std::optional<net::Response> fast_refusal(AgentProtocolRoutes& context, const net::Request& request) {
+  if (request.body.size() > kFormCheckedMaxBytes || !check_media_types(request, true)) return std::nullopt;
+  const auto wanted = json::read<RegisterRequest>(request.body);
+  if (!wanted) return error_answer(wanted.error(), request.request_id);
+  const auto refused = context.registration.refuse_form(*wanted, transport_of(request));
+  if (!refused) return std::nullopt;
+  return error_answer(*refused, request.request_id);
 }
 
 net::Response post_refresh_challenge(AgentProtocolRoutes& context, const Call& call) {
@@ -114,6 +126,13 @@ net::Response get_signing_keys(AgentProtocolRoutes& context, const Call& call) {
   return answer_signed(context.channel.signing_keys(*call.principal.agent_id), call.request);
 }
 
+net::Response post_rotate(AgentProtocolRoutes& context, const Call& call) {
+  const net::Request& request = call.request;
+  const auto wanted = json::read<agent_api::RotateRequest>(request.body);
+  if (!wanted) return error_answer(wanted.error(), request.request_id);
+  return answer_signed(context.rotation.rotate(*call.principal.agent_id, *wanted, transport_of(request)), request);
+}
+
 Handler bound(net::Response (*handler)(AgentProtocolRoutes&, const Call&), AgentProtocolRoutes& context) {
   return [handler, &context](const Call& call) { return handler(context, call); };
 }
@@ -143,6 +162,7 @@ void add_agent_protocol_routes(std::vector<Route>& table, AgentProtocolRoutes& c
                .request = request_schema<RegisterRequest>(),
                .answers = {{201, "A new agent; secrets sealed, answer signed.", answer_schema<RegisterAnswer>()},
                            {200, "The agent was known: registered again.", answer_schema<RegisterAnswer>()}}},
+       .fast = [&context](const net::Request& request) { return fast_refusal(context, request); },
        .max_body_bytes = kRegisterMaxBytes,
        .outside = true,
        .timeout = kRegistrationTimeout});
@@ -189,6 +209,17 @@ void add_agent_protocol_routes(std::vector<Route>& table, AgentProtocolRoutes& c
                    .doc = {.summary = "The agent's tunnel and its token, sealed.",
                            .tag = "agents",
                            .answers = {{200, "Signed.", answer_schema<TunnelAnswer>()}}},
+                   .shed = net::Shed::never});
+  table.push_back({.method = "POST",
+                   .pattern = "/api/v1/agents/{agent_id}/credential/rotate",
+                   .access = Access::own_agent,
+                   .rate = RateClass::agent,
+                   .handle = bound(post_rotate, context),
+                   .doc = {.summary = "A new credential; the request is signed with the instance key.",
+                           .tag = "agents",
+                           .request = request_schema<agent_api::RotateRequest>(),
+                           .answers = {{200, "Sealed and signed.", answer_schema<agent_api::RotateAnswer>()}}},
+                   .max_body_bytes = 4096,
                    .shed = net::Shed::never});
   table.push_back({.method = "GET",
                    .pattern = "/api/v1/agents/{agent_id}/signing-keys",

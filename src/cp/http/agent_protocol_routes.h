@@ -8,6 +8,7 @@
 #include "cp/service/attestation_refresh.h"
 #include "cp/service/authenticator.h"
 #include "cp/service/challenge_service.h"
+#include "cp/service/credential_rotation.h"
 #include "cp/service/heartbeat.h"
 #include "cp/service/registration.h"
 
@@ -23,6 +24,7 @@ struct AgentProtocolRoutes {
   RateLimits& limits;
   AgentChannel& channel;
   AttestationRefresh& refresh;
+  CredentialRotation& rotation;
   Clock& clock;
   std::function<void(std::string_view purpose)> challenge_issued = {};  ///< for metrics
 };

@@ -1,9 +1,8 @@
 #include "cp/http/agent_relay_routes.h"
 
-#include <charconv>
-
 #include "cp/http/admin.h"
 #include "cp/http/answers.h"
+#include "cp/http/log_parameters.h"
 #include "cp/http/query.h"
 
 namespace ee::cp {
@@ -21,33 +20,14 @@ AgentScope scope_of(const Call& call, bool mine, Scope scope) {
   return mine ? own_agents(call.principal, scope) : visible_agents(call.principal, scope);
 }
 
-Result<std::int64_t> number_of(const Query& query, std::string_view name, std::int64_t most, std::int64_t otherwise) {
-  const auto text = query.text(name);
-  if (!text) return otherwise;
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (error != std::errc() || end != text->data() + text->size() || value < 1 || value > most)
-    return fail(bad_query(name, "out_of_range", "1 to " + std::to_string(most)));
-  return value;
-}
-
-/// A time, or a span such as `90s`, `5m`, `2h`, `1d`.
-bool is_since(std::string_view text) {
-  if (parse_rfc3339(text)) return true;
-  if (text.size() < 2 || text.size() > 8) return false;
-  const std::string_view digits = text.substr(0, text.size() - 1);
-  return digits.find_first_not_of("0123456789") == std::string_view::npos &&
-         std::string_view("smhd").find(text.back()) != std::string_view::npos;
-}
-
 Result<AgentLogsWanted> logs_wanted(const net::Request& request) {
   const auto query = Query::parse(request.query, {"container", "since", "tail", "max_bytes"});
   if (!query) return std::unexpected(query.error());
-  AgentLogsWanted wanted{.container = query->text("container").value_or(""),
-                         .since = query->text("since").value_or("")};
+  AgentLogsWanted wanted{.container = query->text("container").value_or("")};
   if (wanted.container.size() > kMaxContainer) return fail(bad_query("container", "too_long", "at most 128 bytes"));
-  if (!wanted.since.empty() && !is_since(wanted.since))
-    return fail(bad_query("since", "bad_format", "a time, or a span such as 5m"));
+  const auto since = log_time_of(*query, "since");
+  if (!since) return std::unexpected(since.error());
+  if (*since) wanted.since = (*since)->for_agent();
   const auto tail = number_of(*query, "tail", kMaxTail, wanted.tail);
   if (!tail) return std::unexpected(tail.error());
   const auto bytes = number_of(*query, "max_bytes", kMaxLogBytes, kMaxLogBytes);
@@ -62,35 +42,6 @@ net::Response get_logs(AgentRelayRoutes& context, const Call& call, bool mine) {
   if (!wanted) return error_answer(wanted.error(), call.request.request_id);
   return answer_of(context.relay.logs(scope_of(call, mine, Scope::read), id_of(call), *wanted, call.request.stop), 200,
                    call.request.request_id);
-}
-
-net::Response get_deployment_logs(AgentRelayRoutes& context, const Call& call) {
-  const std::string& request_id = call.request.request_id;
-  const auto wanted = logs_wanted(call.request);
-  if (!wanted) return error_answer(wanted.error(), request_id);
-  const DeploymentId id{std::string(call.request.param("deployment_id"))};
-  const auto row = context.deployments.row(call.principal, id);
-  if (!row) return error_answer(row.error(), request_id);
-  if (is_final(row->state)) {
-    const auto kept = row->log_tail ? parse_log_tail(*row->log_tail, id.str()) : std::nullopt;
-    if (!kept) return error_answer(Error{.code = ErrorCode::logs_gone}, request_id);
-    return json_answer(200, *kept);
-  }
-  DeploymentLogs out;
-  if (!row->agent_id) return json_answer(200, out);
-  auto lines = context.relay.deployment_logs(*row->agent_id, id, *wanted, call.request.stop);
-  if (!lines) return error_answer(lines.error(), request_id);
-  out.truncated = lines->truncated;
-  out.dropped = lines->dropped;
-  for (AgentLogLine& line : lines->items)
-    out.items.push_back({.at = std::move(line.at),
-                         .agent_id = row->agent_id->str(),
-                         .deployment_id = id.str(),
-                         .container = std::move(line.container),
-                         .stream = std::move(line.stream),
-                         .line = std::move(line.line),
-                         .truncated = line.truncated});
-  return json_answer(200, out);
 }
 
 net::Response get_stats(AgentRelayRoutes& context, const Call& call, bool mine) {
@@ -160,12 +111,6 @@ void add_agent_relay_routes(std::vector<Route>& table, AgentRelayRoutes& context
       read("Lines of what the agent runs, for the account of the deployment; of the agent itself for administrators.",
            which, {200, "The lines, the oldest first.", answer_schema<AgentLogs>()}),
       get_logs);
-  Route of_deployment = read("What a deployment writes; of one that failed, the end of it.", which,
-                             {200, "The lines, the oldest first.", answer_schema<DeploymentLogs>()});
-  of_deployment.pattern = "/api/v1/deployments/{deployment_id}/logs";
-  of_deployment.doc.tag = "deployments";
-  of_deployment.handle = [&context](const Call& call) { return get_deployment_logs(context, call); };
-  table.push_back(std::move(of_deployment));
   add("/api/v1/agents/{agent_id}/stats", "/api/v1/me/agents/{agent_id}/stats",
       read("The agent's last statistics, or what it says now.",
            {{"live", R"({"type":"boolean","default":false})", "Asks the agent."}},

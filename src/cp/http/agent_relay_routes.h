@@ -8,7 +8,6 @@
 #include "cp/http/route.h"
 #include "cp/service/agent_relay.h"
 #include "cp/service/console_access.h"
-#include "cp/service/deployments.h"
 
 namespace ee::cp {
 
@@ -16,7 +15,6 @@ namespace ee::cp {
 struct AgentRelayRoutes {
   AgentRelay& relay;
   ConsoleAccess& console;
-  Deployments& deployments;
 };
 
 void add_agent_relay_routes(std::vector<Route>& table, AgentRelayRoutes& context);

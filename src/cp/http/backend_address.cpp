@@ -72,7 +72,8 @@ std::optional<Result<BackendAddress>> BackendAddresses::known(const std::string&
   const std::lock_guard lock(mutex_);
   const auto found = kept_.find(parsed->host);
   if (found == kept_.end() || now >= found->second.until) return std::nullopt;
-  parsed->address = found->second.address;
+  if (!found->second.address) return Result<BackendAddress>(std::unexpected(found->second.address.error()));
+  parsed->address = *found->second.address;
   return Result<BackendAddress>(std::move(*parsed));
 }
 
@@ -80,16 +81,23 @@ Result<BackendAddress> BackendAddresses::resolve(const std::string& url, bool is
   if (auto ready = known(url, is_direct)) return std::move(*ready);
   auto parsed = parse_origin(url);
   const std::vector<net::IpAddress> found = look_up_(parsed->host);
-  if (found.empty()) return fail(ErrorCode::upstream_connect_failed, "the name has no address");
+  Result<net::IpAddress> judged = fail(ErrorCode::upstream_connect_failed, "the name has no address");
   // One bad address among good ones is no accident either.
   if (std::ranges::any_of(found, is_forbidden_address))
-    return fail(ErrorCode::upstream_address_forbidden, "the name leads to an address of an inner network");
-  parsed->address = found.front();
-  const SteadyTime now = clock_.steady_now();
+    judged = fail(ErrorCode::upstream_address_forbidden, "the name leads to an address of an inner network");
+  else if (!found.empty())
+    judged = found.front();
+  keep(parsed->host, judged);
+  if (!judged) return std::unexpected(judged.error());
+  parsed->address = *judged;
+  return std::move(*parsed);
+}
+
+void BackendAddresses::keep(const std::string& host, Result<net::IpAddress> address) {
+  const SteadyTime until = clock_.steady_now() + (address ? kKeep : kKeepFailure);
   const std::lock_guard lock(mutex_);
   if (kept_.size() >= kMaxKept) kept_.clear();
-  kept_[parsed->host] = {.address = found.front(), .until = now + kKeep};
-  return std::move(*parsed);
+  kept_.insert_or_assign(host, Kept{.address = std::move(address), .until = until});
 }
 
 }  // namespace ee::cp

@@ -32,6 +32,7 @@ struct BackendAddress {
 class BackendAddresses {
  public:
   static constexpr Seconds kKeep{30};
+  static constexpr Seconds kKeepFailure{1};  ///< so that a resolver that hangs is not asked for each request
   using LookUp = std::function<std::vector<net::IpAddress>(const std::string& host)>;
 
   /// `look_up` may block.
@@ -45,10 +46,11 @@ class BackendAddresses {
 
  private:
   struct Kept {
-    net::IpAddress address;
+    Result<net::IpAddress> address;
     SteadyTime until;
   };
   static constexpr std::size_t kMaxKept = 65536;
+  void keep(const std::string& host, Result<net::IpAddress> address);
 
   LookUp look_up_;
   Clock& clock_;

@@ -9,6 +9,7 @@ std::expected<const BackendRoute*, BackendHealth::NoChoice> BackendHealth::choos
                                                                                   std::int64_t max_in_flight,
                                                                                   SteadyTime now) {
   const std::lock_guard lock(mutex_);
+  if (states_.size() >= trim_at_) trim(now);
   const auto was_tried = [&](const BackendRoute& backend) {
     return std::ranges::find(tried, backend.deployment_id) != tried.end();
   };
@@ -39,7 +40,9 @@ std::expected<const BackendRoute*, BackendHealth::NoChoice> BackendHealth::choos
     const BackendRoute* const b = best[std::max(first, second)];
     chosen = state(*b).in_flight < state(*a).in_flight ? b : a;
   }
-  ++state(*chosen).in_flight;
+  State& taken = state(*chosen);
+  ++taken.in_flight;
+  taken.used_at = now;
   return chosen;
 }
 
@@ -72,9 +75,15 @@ std::int64_t BackendHealth::ejected(SteadyTime now) const {
   return std::ranges::count_if(states_, [&](const auto& entry) { return now < entry.second.ejected_until; });
 }
 
-void BackendHealth::trim(const std::function<bool(std::string_view)>& keep) {
+std::size_t BackendHealth::known() const {
   const std::lock_guard lock(mutex_);
-  std::erase_if(states_, [&](const auto& entry) { return entry.second.in_flight == 0 && !keep(entry.first); });
+  return states_.size();
+}
+
+void BackendHealth::trim(SteadyTime now) {
+  std::erase_if(
+      states_, [&](const auto& entry) { return entry.second.in_flight == 0 && now - entry.second.used_at >= kForget; });
+  trim_at_ = std::max(kTrimAt, states_.size() * 2);
 }
 
 }  // namespace ee::cp

@@ -1,7 +1,6 @@
 #pragma once
 #include <cstdint>
-#include <functional>
-#include <memory>
+#include <expected>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -15,12 +14,14 @@
 namespace ee::cp {
 
 /// How this process gets on with the backends: requests in flight, and who is left alone for a while (03 section 9.7).
-/// Thread-safe.
+/// What was not used for `kForget` is forgotten when room is needed. Thread-safe.
 class BackendHealth {
  public:
   static constexpr int kFailures = 5;  ///< in a row
   static constexpr Seconds kFirstEjection{10};
   static constexpr Seconds kLongestEjection{300};
+  static constexpr Seconds kForget{600};
+  static constexpr std::size_t kTrimAt = 1024;  ///< backends known, then twice as many as were kept
 
   explicit BackendHealth(Random& random) : random_(random) {}
 
@@ -35,8 +36,7 @@ class BackendHealth {
   bool failed(const BackendRoute& backend, SteadyTime now);
   void succeeded(const BackendRoute& backend);
   std::int64_t ejected(SteadyTime now) const;
-  /// Forgets backends that nobody uses and that `keep` does not know.
-  void trim(const std::function<bool(std::string_view deployment)>& keep);
+  std::size_t known() const;
 
  private:
   struct State {
@@ -44,12 +44,15 @@ class BackendHealth {
     int failures = 0;
     int ejections = 0;  ///< since the last success
     SteadyTime ejected_until{};
+    SteadyTime used_at{};
   };
   State& state(const BackendRoute& backend) { return states_[backend.deployment_id]; }
+  void trim(SteadyTime now);
 
   Random& random_;
   mutable std::mutex mutex_;
   std::unordered_map<std::string, State> states_;  ///< by deployment
+  std::size_t trim_at_ = kTrimAt;
 };
 
 }  // namespace ee::cp

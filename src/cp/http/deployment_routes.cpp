@@ -1,12 +1,14 @@
 #include "cp/http/deployment_routes.h"
 
-#include <boost/json/value.hpp>
+#include <algorithm>
 #include <charconv>
 
 #include "cp/http/admin.h"
 #include "cp/http/answers.h"
 #include "cp/http/deployment_calls.h"
+#include "cp/http/deployment_events_source.h"
 #include "cp/http/idempotent.h"
+#include "cp/http/log_routes.h"
 #include "cp/http/query.h"
 
 namespace ee::cp {
@@ -14,6 +16,7 @@ namespace {
 
 constexpr std::int64_t kEventsAtOnce = 1000;
 constexpr std::size_t kMaxBody = 256UL * 1024;
+constexpr std::size_t kFollowersPerDeployment = 4;
 
 DeploymentId id_of(const Call& call) { return DeploymentId(std::string(call.request.param("deployment_id"))); }
 
@@ -172,28 +175,52 @@ net::Response get_revisions(DeploymentRoutes& context, const Call& call) {
   return json_answer(200, RevisionPage{.items = std::move(*found), .next_cursor = {}});
 }
 
+/// A number from 0; 0 when there is no text. Nothing: it is none.
+std::optional<std::int64_t> event_number(std::string_view text) {
+  std::int64_t number = 0;
+  if (text.empty()) return number;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < 0) return std::nullopt;
+  return number;
+}
+
+net::Response follow_events(DeploymentRoutes& context, const Call& call, std::int64_t after) {
+  if (call.request.method == "HEAD") return head_of_stream("text/event-stream");
+  // A browser that comes back says where it was; anything else is as if it said nothing.
+  const auto last = event_number(call.request.header("Last-Event-ID").value_or(""));
+  after = std::max(after, last.value_or(0));
+  const DeploymentId id = id_of(call);
+  const auto read = [&deployments = context.deployments, principal = call.principal, id](
+                        std::int64_t from, std::int64_t limit) -> Result<DeploymentEventsSource::Read> {
+    // The state first: what a final one has to tell is there by then.
+    const auto row = deployments.row(principal, id);
+    if (!row) return std::unexpected(row.error());
+    auto rows = deployments.events(principal, id, from, limit);
+    if (!rows) return std::unexpected(rows.error());
+    return DeploymentEventsSource::Read{.is_final = is_final(row->state), .rows = std::move(*rows)};
+  };
+  const auto allowed = [&deployments = context.deployments, id](const Principal& principal) {
+    const auto row = deployments.row(principal, id);
+    return row || row.error().code != ErrorCode::deployment_not_found;
+  };
+  auto opened = context.streams.open(
+      {.source = std::make_unique<DeploymentEventsSource>(read, after, context.clock),
+       .groups = {"events " + id.str()},
+       .most_in_group = kFollowersPerDeployment,
+       .still_allowed = still_allowed(context.authenticator, call, {.access = Access::admin_or_owner}, allowed)});
+  return opened ? std::move(*opened) : error_of(opened.error(), call);
+}
+
 net::Response get_events(DeploymentRoutes& context, const Call& call) {
   const auto query = Query::parse(call.request.query, {"after_seq"});
   if (!query) return error_of(query.error(), call);
-  std::int64_t after = 0;
-  if (const auto text = query->text("after_seq")) {
-    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), after);
-    if (error != std::errc() || end != text->data() + text->size() || after < 0)
-      return error_of(bad_query("after_seq", "bad_format", "a number from 0"), call);
-  }
-  const auto rows = context.deployments.events(call.principal, id_of(call), after, kEventsAtOnce);
+  const auto after = event_number(query->text("after_seq").value_or("0"));
+  if (!after) return error_of(bad_query("after_seq", "bad_format", "a number from 0"), call);
+  const auto rows = context.deployments.events(call.principal, id_of(call), *after, kEventsAtOnce);
   if (!rows) return error_of(rows.error(), call);
+  if (wants_events(call.request)) return follow_events(context, call, *after);
   EventPage out{.items = {}, .next_cursor = {}};
-  for (const DeploymentEventRow& row : *rows)
-    out.items.push_back({.seq = row.seq,
-                         .at = row.at,
-                         .kind = row.kind,
-                         .from_state = row.from_state,
-                         .to_state = row.to_state,
-                         .actor = row.actor,
-                         .reason = row.reason,
-                         .detail = json::parse(row.detail).value_or(boost::json::value(nullptr)),
-                         .request_id = row.request_id});
+  for (const DeploymentEventRow& row : *rows) out.items.push_back(event_object(row));
   return json_answer(200, out);
 }
 
@@ -269,11 +296,13 @@ void add_deployment_routes(std::vector<Route>& table, DeploymentRoutes& context)
            {.summary = "What it ran and runs, oldest first.",
             .tag = tag,
             .answers = {{200, "All of them.", answer_schema<RevisionPage>()}}});
-  add_read("/api/v1/deployments/{deployment_id}/events", bound(get_events),
-           {.summary = "What happened to it, oldest first.",
-            .tag = tag,
-            .query = {{"after_seq", R"({"type":"integer","minimum":0,"default":0})", "Those after this number."}},
-            .answers = {{200, "At most 1000.", answer_schema<EventPage>()}}});
+  add_read(
+      "/api/v1/deployments/{deployment_id}/events", bound(get_events),
+      {.summary = "What happened to it, oldest first; as events with `Accept: text/event-stream`, until it is final.",
+       .tag = tag,
+       .query = {{"after_seq", R"({"type":"integer","minimum":0,"default":0})", "Those after this number."}},
+       .answers = {{200, "At most 1000.", answer_schema<EventPage>()}}});
+  table.back().also_answers = "text/event-stream";
   add_write("PATCH", "/api/v1/deployments/{deployment_id}", bound(patch_deployment),
             {.summary = "Changes when it ends and what happens when its agent is lost.",
              .tag = tag,

@@ -2,7 +2,9 @@
 #include <vector>
 
 #include "cp/domain/cursor.h"
+#include "cp/http/event_streams.h"
 #include "cp/http/route.h"
+#include "cp/service/authenticator.h"
 #include "cp/service/deployment_channel.h"
 #include "cp/service/deployment_jobs.h"
 #include "cp/service/deployments.h"
@@ -15,6 +17,9 @@ struct DeploymentRoutes {
   DeploymentJobs& jobs;
   DeploymentChannel& channel;
   const CursorCodec& cursors;
+  EventStreams& streams;  ///< of events that are followed
+  Authenticator& authenticator;
+  const Clock& clock;
 };
 
 void add_deploy_routes(std::vector<Route>& table, DeploymentRoutes& context);

@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "cp/http/answers.h"
+#include "cp/http/proxy_cors.h"
 #include "net/client_address.h"
 #include "net/proxy/hop_fields.h"
 
@@ -31,8 +32,7 @@ std::string_view class_of(const std::shared_ptr<const ServiceRoute>& service) {
 /// `prefix` matches whole segments.
 bool is_below(std::string_view path, std::string_view prefix) {
   if (!path.starts_with(prefix)) return false;
-  return prefix.ends_with('/') || path.size() == prefix.size() || path[prefix.size()] == '/' ||
-         path[prefix.size()] == '?';
+  return prefix.ends_with('/') || path.size() == prefix.size() || path[prefix.size()] == '/';
 }
 
 }  // namespace
@@ -48,12 +48,13 @@ Proxy::Counters::Counters(metrics::Registry& registry)
       ejected(registry.gauge("ee_proxy_ejected", "Backends that are left alone for a while.")),
       tunnels(registry.gauge("ee_proxy_ws_open", "WebSockets to workloads.")) {}
 
-ProxiedRequest::ProxiedRequest(Proxy& proxy, ProxyPath path, bool path_mode)
+ProxiedRequest::ProxiedRequest(Proxy& proxy, ProxyPath path, bool path_mode, ProxySettings settings)
     : proxy_(proxy),
       parts_(proxy.parts_),
       path_kind_(path.kind),
       path_(path.rest.empty() ? "/" : path.rest),
-      settings_(proxy.parts_.settings()) {
+      routing_path_(routing_path(path_)),
+      settings_(std::move(settings)) {
   mount_ = {.service = std::move(path.service), .path_mode = path_mode};
 }
 
@@ -79,6 +80,10 @@ std::optional<net::Response> ProxiedRequest::check_request(const net::RequestHea
   const auto decision = proxy_.by_address_.take(net::rate_limit_key(head.client_address));
   if (!decision.allowed) return limited(decision);
   if (auto unknown = find_service()) return unknown;
+  if (const auto& cors = service_->overrides.cors) {
+    origin_ = allowed_origin(*cors, head.field("origin").value_or(""));
+    if (is_preflight(head)) return preflight_answer(*cors, origin_);
+  }
   if (path_kind_ == ProxyPathKind::missing_slash && (head.method == "GET" || head.method == "HEAD")) {
     net::Response moved{.status = 308};
     moved.headers.push_back(
@@ -176,7 +181,7 @@ void ProxiedRequest::choose_backend(Chosen chosen) {
   const auto choice =
       proxy_.health_.choose(*service_, tried_, settings_.max_in_flight_backend, parts_.clock.steady_now());
   if (!choice) return chosen(std::unexpected(refusal(ErrorCode::proxy_overloaded)));
-  backend_ = **choice;
+  backend_ = *choice;
   counted_ = true;
   tried_.push_back(backend_->deployment_id);
   if (ingress_port(*backend_) == 0) return chosen(std::unexpected(refusal(ErrorCode::not_found)));
@@ -187,22 +192,21 @@ void ProxiedRequest::choose_backend(Chosen chosen) {
 
 void ProxiedRequest::resolve_backend(Chosen chosen) {
   auto keep = std::make_shared<Chosen>(std::move(chosen));
-  const bool runs = exchange_->run_on_worker([this, keep, &addresses = parts_.addresses, url = backend_->url,
-                                              is_direct = backend_->is_direct]() -> net::Exchange::Continuation {
-    auto address = addresses.resolve(url, is_direct);
-    return [this, keep, address = std::move(address)]() mutable { on_address(std::move(address), std::move(*keep)); };
-  });
+  const bool runs = exchange_->run_on_worker(
+      [this, keep, &addresses = parts_.addresses, url = backend_->url,
+       is_direct = backend_->is_direct]() -> net::Exchange::Continuation {
+        auto address = addresses.resolve(url, is_direct);
+        return
+            [this, keep, address = std::move(address)]() mutable { on_address(std::move(address), std::move(*keep)); };
+      },
+      true);
   if (!runs) (*keep)(std::unexpected(refusal(ErrorCode::proxy_overloaded)));
 }
 
 void ProxiedRequest::on_address(Result<BackendAddress> address, Chosen chosen) {
   if (!exchange_) return chosen(std::unexpected(net::Response{}));
   if (!address) {
-    if (address.error().code == ErrorCode::upstream_address_forbidden) {
-      log::error("proxy", "a backend's address is forbidden",
-                 {{"agent_id", backend_->agent_id}, {"request_id", request_id_}});
-      if (parts_.target_refused) parts_.target_refused(*backend_, request_id_);
-    }
+    if (address.error().code == ErrorCode::upstream_address_forbidden) note_refused_target();
     return chosen(std::unexpected(refusal(address.error().code)));
   }
   address_ = std::move(*address);
@@ -215,10 +219,23 @@ void ProxiedRequest::on_address(Result<BackendAddress> address, Chosen chosen) {
                          .server_name = address_.host});
 }
 
+/// An alert, and a row for the audit log, which a worker writes.
+void ProxiedRequest::note_refused_target() {
+  log::error("proxy", "a backend's address is forbidden",
+             {{"agent_id", backend_->agent_id}, {"request_id", request_id_}});
+  if (!parts_.target_refused) return;
+  const bool runs = exchange_->run_on_worker(
+      [&parts = parts_, backend = *backend_, request_id = request_id_]() -> net::Exchange::Continuation {
+        parts.target_refused(backend, request_id);
+        return {};
+      });
+  if (!runs) log::error("proxy", "a refused target could not be audited", {{"request_id", request_id_}});
+}
+
 std::int64_t ProxiedRequest::ingress_port(const BackendRoute& backend) const {
   const agent_api::IngressRule* best = nullptr;
   for (const agent_api::IngressRule& rule : backend.ingress)
-    if (is_below(path_, rule.path_prefix) && (!best || rule.path_prefix.size() > best->path_prefix.size()))
+    if (is_below(routing_path_, rule.path_prefix) && (!best || rule.path_prefix.size() > best->path_prefix.size()))
       best = &rule;
   return best ? best->port : 0;
 }
@@ -234,7 +251,10 @@ void ProxiedRequest::write_request(std::string& out) {
 }
 
 void ProxiedRequest::write_response(const net::ResponseHead& head, std::string& fields) {
-  write_response_fields(fields, head, mount_, address_.host_header, backend_->deployment_id);
+  const auto& cors = service_->overrides.cors;
+  write_response_fields(
+      fields, head, mount_, {.host = address_.host_header, .deployment_id = backend_->deployment_id},
+      {.shared = service_->access == ServiceAccess::public_, .cors = cors ? &*cors : nullptr, .origin = origin_});
 }
 
 net::Response ProxiedRequest::refusal(ErrorCode code) { return refusal(Error{.code = code}); }
@@ -254,6 +274,7 @@ net::Response ProxiedRequest::refusal(const Error& error) {
   if (error.code == ErrorCode::method_not_allowed)
     response.headers.push_back({"Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"});
   if (error.code == ErrorCode::bad_path) response.close = true;
+  if (service_ && service_->overrides.cors) append_cors(response, *service_->overrides.cors, origin_);
   return response;
 }
 
@@ -282,11 +303,9 @@ void ProxiedRequest::on_attempt(net::ForwardOutcome outcome, const net::Response
   }
   if (!failed) return proxy_.health_.succeeded(*backend_);
   const SteadyTime now = parts_.clock.steady_now();
-  if (proxy_.health_.failed(*backend_, now)) {
+  if (proxy_.health_.failed(*backend_, now))
     log::warn("proxy", "a backend is left alone for a while",
               {{"agent_id", backend_->agent_id}, {"deployment_id", backend_->deployment_id}});
-    proxy_.counters_->ejected.set(static_cast<double>(proxy_.health_.ejected(now)));
-  }
 }
 
 /// The deployment has left routing: at once when its agent lost trust, else after the time to drain.

@@ -22,7 +22,7 @@ struct Proxy::Counters {
 
 class ProxiedRequest final : public net::ForwardPolicy {
  public:
-  ProxiedRequest(Proxy& proxy, ProxyPath path, bool path_mode);
+  ProxiedRequest(Proxy& proxy, ProxyPath path, bool path_mode, ProxySettings settings);
 
   void begin(const net::RequestHead& head, net::ForwardLimits& limits) override;
   void choose(int attempt, net::Exchange& exchange, Chosen chosen) override;
@@ -45,6 +45,7 @@ class ProxiedRequest final : public net::ForwardPolicy {
   void resolve_backend(Chosen chosen);
   void on_address(Result<BackendAddress> address, Chosen chosen);
   void release_backend();
+  void note_refused_target();
   std::int64_t ingress_port(const BackendRoute& backend) const;
   net::Response refusal(const Error& error);
   net::Response limited(const net::RateDecision& decision);
@@ -52,7 +53,8 @@ class ProxiedRequest final : public net::ForwardPolicy {
   Proxy& proxy_;
   Proxy::Parts& parts_;
   const ProxyPathKind path_kind_;
-  const std::string path_;  ///< the workload's
+  const std::string path_;          ///< the workload's
+  const std::string routing_path_;  ///< how it is read to choose the ingress
   ProxyMount mount_;
   ProxySettings settings_;
   std::shared_ptr<const ServiceRoute> service_;
@@ -63,12 +65,13 @@ class ProxiedRequest final : public net::ForwardPolicy {
   std::string logged_path_;
   ProxyCredentials credentials_;
   ProxyRequestHead head_;
+  std::string_view origin_;  ///< that may read the answer: of the service's settings
   bool wants_tunnel_ = false;
   bool entered_ = false;
   ProxyCaller caller_;
-  net::Exchange* exchange_ = nullptr;  ///< while the exchange lasts
-  std::optional<BackendRoute> backend_;
-  bool counted_ = false;  ///< `backend_` is, as in flight
+  net::Exchange* exchange_ = nullptr;      ///< while the exchange lasts
+  const BackendRoute* backend_ = nullptr;  ///< of `service_`
+  bool counted_ = false;                   ///< `backend_` is, as in flight
   BackendAddress address_;
   std::vector<std::string> tried_;
   std::optional<SteadyTime> left_routing_at_;

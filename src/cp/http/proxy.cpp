@@ -27,15 +27,27 @@ Proxy::Proxy(Parts parts)
 Proxy::~Proxy() = default;
 
 std::shared_ptr<net::StreamHandler> Proxy::open(const net::RequestHead& head) {
-  const ProxySettings settings = parts_.settings();
+  ProxySettings settings = parts_.settings();
   std::string by_host = service_of_host(head.field("host").value_or(""), settings.host_suffix);
   const bool path_mode = by_host.empty();
   // Views into the head would not outlive this call: the path's copy is the request's own.
   ProxyPath path = path_mode ? read_proxy_path(head.path) : read_host_path(head.path);
   if (path.kind == ProxyPathKind::other) return nullptr;
   if (!path_mode) path.service = std::move(by_host);
-  return forwarder_.open(std::make_unique<ProxiedRequest>(*this, std::move(path), path_mode), route_);
+  scale_rates(settings);
+  return forwarder_.open(std::make_unique<ProxiedRequest>(*this, std::move(path), path_mode, std::move(settings)),
+                         route_);
 }
+
+void Proxy::scale_rates(const ProxySettings& settings) {
+  const std::int64_t percent = settings.rate_scale_percent;
+  if (rate_scale_percent_.load(std::memory_order_relaxed) == percent) return;
+  rate_scale_percent_ = percent;
+  by_address_.set_scale_percent(percent);
+  by_account_.set_scale_percent(percent);
+}
+
+void Proxy::update_gauges() { counters_->ejected.set(static_cast<double>(health_.ejected(parts_.clock.steady_now()))); }
 
 Result<void> Proxy::enter(const ServiceRoute& service, bool tunnel, const ProxySettings& settings) {
   if (in_flight_.fetch_add(1) >= settings.max_in_flight) {
@@ -69,8 +81,13 @@ void Proxy::leave(const std::string& service_id, bool tunnel) {
 }
 
 net::RateDecision Proxy::take_service(const ServiceRoute& service, const ProxySettings& settings) {
-  const std::int64_t rps = std::min(service.overrides.rps.value_or(kServiceRps), settings.max_service_rps);
-  const std::int64_t burst = service.overrides.burst.value_or(service.overrides.rps ? rps * 2 : kServiceBurst);
+  const auto scaled = [&](std::int64_t number) {
+    return std::max<std::int64_t>(number * settings.rate_scale_percent / 100, 1);
+  };
+  const std::int64_t own_rps = std::min(service.overrides.rps.value_or(kServiceRps), settings.max_service_rps);
+  const std::int64_t rps = scaled(own_rps);
+  const std::int64_t burst =
+      scaled(service.overrides.burst.value_or(service.overrides.rps ? own_rps * 2 : kServiceBurst));
   const std::int64_t step = kNsPerSecond / std::max<std::int64_t>(rps, 1);
   const std::int64_t now =
       std::chrono::duration_cast<std::chrono::nanoseconds>(parts_.clock.steady_now().time_since_epoch()).count();

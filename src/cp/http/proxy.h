@@ -27,6 +27,7 @@ struct ProxySettings {
   std::int64_t max_service_rps = 5'000;
   std::int64_t max_tunnels_service = 1'000;
   Seconds drain{30};
+  std::int64_t rate_scale_percent = 100;  ///< of all limits on requests a second
 };
 
 /// What the requests of one service share in this process. Under `Proxy`'s lock.
@@ -50,7 +51,7 @@ class Proxy {
     std::function<ProxySettings()> settings;           ///< never waits
     std::shared_ptr<const net::TlsClientContext> tls;  ///< for agents behind a tunnel; none: they are not reachable
     metrics::Registry& metrics;
-    /// A backend's name led to a forbidden address: for the audit log. On an io thread; must not wait.
+    /// A backend's name led to a forbidden address: for the audit log. On a worker.
     std::function<void(const BackendRoute&, const std::string& request_id)> target_refused;
     std::size_t io_threads = 1;
   };
@@ -61,6 +62,8 @@ class Proxy {
 
   /// For `Application::open_stream`; nothing: the request is not for a workload.
   std::shared_ptr<net::StreamHandler> open(const net::RequestHead& head);
+  /// Sets the gauges that time changes; before metrics are read.
+  void update_gauges();
 
  private:
   friend class ProxiedRequest;
@@ -69,6 +72,7 @@ class Proxy {
   /// Counts the request against all bounds until `leave`. Errors: proxy_overloaded.
   Result<void> enter(const ServiceRoute& service, bool tunnel, const ProxySettings& settings);
   void leave(const std::string& service_id, bool tunnel);
+  void scale_rates(const ProxySettings& settings);
   net::RateDecision take_service(const ServiceRoute& service, const ProxySettings& settings);
 
   Parts parts_;
@@ -79,6 +83,7 @@ class Proxy {
   net::RateLimiter by_account_;
   std::unique_ptr<Counters> counters_;
   std::atomic<std::int64_t> in_flight_ = 0;
+  std::atomic<std::int64_t> rate_scale_percent_ = 100;
   std::mutex mutex_;
   std::unordered_map<std::string, ServiceLoad> load_;  ///< by service id
 };

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "cp/http/proxy_cors.h"
 #include "cp/service/proxy_access.h"
+#include "net/chars.h"
 #include "net/client_address.h"
 #include "net/proxy/hop_fields.h"
 
@@ -25,7 +27,10 @@ bool is_one_of(std::string_view name, std::span<const std::string_view> names) {
 bool is_replaced(std::string_view name) {
   constexpr std::array<std::string_view, 5> kReplaced = {"host", "authorization", "cookie", "x-request-id",
                                                          "traceparent"};
-  return starts_ignoring_case(name, "x-ee-") || is_one_of(name, kReplaced) || net::is_forwarding_field(name);
+  return net::begins_like(name, "x-ee-") || net::is_forwarding_field(name) ||
+         std::ranges::any_of(kReplaced, [&](std::string_view known) {
+           return name.size() == known.size() && net::begins_like(name, known);
+         });
 }
 
 std::string_view port_of(std::string_view host, std::string_view proto) {
@@ -40,11 +45,12 @@ void append_forwarding(std::string& out, const net::RequestHead& head, const Pro
     return head.peer_trusted ? head.field(name).value_or(std::string_view()) : std::string_view();
   };
   const std::string_view host = head.field("host").value_or(std::string_view());
-  const std::string_view own_proto = head.tls ? "https" : "http";
-  const std::string_view proto = said("x-forwarded-proto").empty() ? own_proto : said("x-forwarded-proto");
+  std::string_view proto = said("x-forwarded-proto");
+  if (proto != "http" && proto != "https") proto = head.tls ? "https" : "http";
   const std::string_view outer_host = said("x-forwarded-host").empty() ? host : said("x-forwarded-host");
-  std::string chain(said("x-forwarded-for"));
-  if (!chain.empty()) chain += ", ";
+  std::string chain;
+  for (const net::HeadField& field : head.fields)
+    if (head.peer_trusted && equal_ignoring_case(field.name, "x-forwarded-for")) chain.append(field.value).append(", ");
   chain += head.peer_address;
   append_field(out, "X-Forwarded-For", chain);
   append_field(out, "X-Forwarded-Proto", proto);
@@ -54,37 +60,82 @@ void append_forwarding(std::string& out, const net::RequestHead& head, const Pro
   if (mount.path_mode) append_field(out, "X-Forwarded-Prefix", mount.prefix());
   append_field(out, "X-Real-IP", head.client_address);
   const bool v6 = head.client_address.find(':') != std::string_view::npos;
-  append_field(out, "Forwarded",
-               std::string("for=\"") + (v6 ? "[" : "") + std::string(head.client_address) + (v6 ? "]" : "") +
-                   "\";proto=" + std::string(proto));
+  out.append("Forwarded: for=\"").append(v6 ? "[" : "").append(head.client_address).append(v6 ? "]" : "");
+  out.append("\";proto=").append(proto).append("\r\n");
 }
 
-bool is_document(std::string_view content_type) {
-  constexpr std::array<std::string_view, 6> kDocuments = {"text/html", "image/svg+xml",   "application/xhtml+xml",
-                                                          "text/xml",  "application/xml", "application/pdf"};
-  std::string_view type = content_type.substr(0, content_type.find(';'));
-  while (type.ends_with(' ') || type.ends_with('\t')) type.remove_suffix(1);
-  // Whatever is no type at all is guessed at by browsers.
-  return type.find('/') == std::string_view::npos || is_one_of(type, kDocuments) || type.ends_with("+xml") ||
-         starts_ignoring_case(type, "multipart/");
+/// Whether a browser might show an answer as a page: also when Content-Type can be read in more than one way (Fetch
+/// takes the last good one of a list, over all fields) or leaves the type to guessing (MIME Sniffing section 7).
+bool may_be_page(std::span<const net::HeadField> fields) {
+  constexpr std::array<std::string_view, 9> kPages = {"text/html",       "image/svg+xml",   "application/xhtml+xml",
+                                                      "text/xml",        "application/xml", "text/xsl",
+                                                      "application/pdf", "unknown/unknown", "application/unknown"};
+  std::string_view value;
+  int count = 0;
+  for (const net::HeadField& field : fields)
+    if (equal_ignoring_case(field.name, "content-type") && ++count == 1) value = field.value;
+  if (count != 1 || value.find(',') != std::string_view::npos) return true;
+  const std::string_view type = net::trim_blanks(value.substr(0, value.find(';')));
+  const std::size_t slash = type.find('/');
+  if (slash == std::string_view::npos || !net::is_token(type.substr(0, slash)) ||
+      !net::is_token(type.substr(slash + 1)))
+    return true;
+  if (type.find('*') != std::string_view::npos || starts_ignoring_case(type, "multipart/")) return true;
+  constexpr std::string_view kXml = "+xml";
+  return is_one_of(type, kPages) ||
+         (type.size() > kXml.size() && equal_ignoring_case(type.substr(type.size() - kXml.size()), kXml));
 }
 
 /// What a workload in path mode must not set: it would count for the console's origin.
 bool is_dropped_in_path_mode(std::string_view name) {
-  constexpr std::array<std::string_view, 5> kDropped = {"service-worker-allowed", "clear-site-data",
-                                                        "strict-transport-security", "alt-svc", "public-key-pins"};
+  constexpr std::array<std::string_view, 11> kDropped = {"service-worker-allowed",
+                                                         "clear-site-data",
+                                                         "strict-transport-security",
+                                                         "alt-svc",
+                                                         "nel",
+                                                         "report-to",
+                                                         "expect-ct",
+                                                         "public-key-pins",
+                                                         "public-key-pins-report-only",
+                                                         "accept-ch",
+                                                         "set-login"};
   return is_one_of(name, kDropped);
 }
 
-std::string_view trim(std::string_view text) {
-  while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
-  while (text.ends_with(' ') || text.ends_with('\t')) text.remove_suffix(1);
-  return text;
-}
+using net::trim_blanks;
 
 bool is_platform_cookie(std::string_view name) {
   return starts_ignoring_case(name, "ee_") || starts_ignoring_case(name, "__Host-ee_") ||
          starts_ignoring_case(name, "__Secure-ee_");
+}
+
+/// Fields by which a workload tells caches in front of us apart from browsers.
+bool is_for_shared_caches(std::string_view name) {
+  constexpr std::array<std::string_view, 3> kNames = {"cdn-cache-control", "cloudflare-cdn-cache-control",
+                                                      "surrogate-control"};
+  return is_one_of(name, kNames);
+}
+
+/// `Cache-Control` of an answer that took a credential: a cache in front of us does not know that, since the credential
+/// may be a field of ours or a cookie (RFC 9111 section 3.5 protects `Authorization` alone).
+void append_private(std::string& out, std::span<const net::HeadField> fields) {
+  std::string value = "private";
+  for (const net::HeadField& field : fields) {
+    if (!equal_ignoring_case(field.name, "cache-control")) continue;
+    net::for_each_option(field.value, [&](std::string_view directive) {
+      constexpr std::array<std::string_view, 3> kReplaced = {"public", "private", "s-maxage"};
+      if (!is_one_of(trim_blanks(directive.substr(0, directive.find('='))), kReplaced))
+        value.append(", ").append(directive);
+    });
+  }
+  append_field(out, "Cache-Control", value);
+}
+
+bool is_cors_field(std::string_view name) {
+  constexpr std::array<std::string_view, 5> kNames = {"access-control-allow-origin", "access-control-allow-credentials",
+                                                      "access-control-allow-methods", "access-control-allow-headers",
+                                                      "access-control-max-age"};
+  return is_one_of(name, kNames);
 }
 
 }  // namespace
@@ -93,9 +144,9 @@ std::string without_platform_cookies(std::string_view cookie) {
   std::string kept;
   while (!cookie.empty()) {
     const std::size_t semicolon = cookie.find(';');
-    const std::string_view pair = trim(cookie.substr(0, semicolon));
+    const std::string_view pair = trim_blanks(cookie.substr(0, semicolon));
     cookie = semicolon == std::string_view::npos ? std::string_view() : cookie.substr(semicolon + 1);
-    if (pair.empty() || is_platform_cookie(trim(pair.substr(0, pair.find('='))))) continue;
+    if (pair.empty() || is_platform_cookie(trim_blanks(pair.substr(0, pair.find('='))))) continue;
     if (!kept.empty()) kept += "; ";
     kept += pair;
   }
@@ -112,13 +163,15 @@ ProxyRequestHead make_request_head(const net::RequestHead& head, const ProxyMoun
       net::for_each_option(field.value, [&](std::string_view option) {
         made.wants_trailers = made.wants_trailers || equal_ignoring_case(option, "trailers");
       });
-    if (equal_ignoring_case(field.name, "authorization") && !is_platform_authorization(field.value))
-      made.authorization = field.value;
-    if (equal_ignoring_case(field.name, "cookie")) {
+    if (hop.drops(field.name)) continue;
+    if (equal_ignoring_case(field.name, "authorization")) {
+      if (!is_platform_authorization(field.value)) made.authorization = field.value;
+    } else if (equal_ignoring_case(field.name, "cookie")) {
       const std::string kept = without_platform_cookies(field.value);
-      if (!kept.empty()) cookies += (cookies.empty() ? "" : "; ") + kept;
+      if (!kept.empty()) cookies.append(cookies.empty() ? "" : "; ").append(kept);
+    } else if (!is_replaced(field.name)) {
+      append_field(made.fields, field.name, field.value);
     }
-    if (!hop.drops(field.name) && !is_replaced(field.name)) append_field(made.fields, field.name, field.value);
   }
   if (!cookies.empty()) append_field(made.fields, "Cookie", cookies);
   append_forwarding(made.fields, head, mount);
@@ -143,19 +196,20 @@ void write_request_head(std::string& out, const ProxyRequestHead& head, const Pr
 
 std::string rewrite_set_cookie(std::string_view value, std::string_view prefix) {
   const std::size_t first_end = value.find(';');
-  const std::string_view pair = trim(value.substr(0, first_end));
-  const std::string_view name = trim(pair.substr(0, pair.find('=')));
+  const std::string_view pair = trim_blanks(value.substr(0, first_end));
+  const std::string_view name = trim_blanks(pair.substr(0, pair.find('=')));
   // Without `=` browsers take the text as the value of a nameless cookie, which is sent back as if it were a name.
   if (is_platform_cookie(name) || starts_ignoring_case(name, "__Host-")) return {};
   std::string out(pair);
-  if (name.empty() && is_platform_cookie(trim(pair.substr(std::min(pair.size(), pair.find('=') + 1))))) return {};
+  if (name.empty() && is_platform_cookie(trim_blanks(pair.substr(std::min(pair.size(), pair.find('=') + 1)))))
+    return {};
   std::string_view rest = first_end == std::string_view::npos ? std::string_view() : value.substr(first_end + 1);
   while (!rest.empty()) {
     const std::size_t semicolon = rest.find(';');
-    const std::string_view attribute = trim(rest.substr(0, semicolon));
+    const std::string_view attribute = trim_blanks(rest.substr(0, semicolon));
     rest = semicolon == std::string_view::npos ? std::string_view() : rest.substr(semicolon + 1);
     const std::size_t equals = attribute.find('=');
-    const std::string_view key = trim(attribute.substr(0, equals));
+    const std::string_view key = trim_blanks(attribute.substr(0, equals));
     if (attribute.empty() || equal_ignoring_case(key, "domain")) continue;
     out += "; ";
     if (!equal_ignoring_case(key, "path")) {
@@ -163,7 +217,7 @@ std::string rewrite_set_cookie(std::string_view value, std::string_view prefix) 
       continue;
     }
     const std::string_view path =
-        equals == std::string_view::npos ? std::string_view() : trim(attribute.substr(equals + 1));
+        equals == std::string_view::npos ? std::string_view() : trim_blanks(attribute.substr(equals + 1));
     out.append("Path=").append(prefix).append(path.starts_with('/') ? path : std::string_view("/"));
   }
   return out;
@@ -187,16 +241,17 @@ std::string rewrite_location(std::string_view value, std::string_view backend_ho
 }
 
 void write_response_fields(std::string& out, const net::ResponseHead& head, const ProxyMount& mount,
-                           std::string_view backend_host, std::string_view deployment_id) {
+                           const BackendHeaders& backend, const AnswerRules& rules) {
   const net::HopFields hop(head.fields);
   const std::string prefix = mount.prefix();
-  std::string_view content_type;
   for (const net::HeadField& field : head.fields) {
-    if (hop.drops(field.name) || starts_ignoring_case(field.name, "x-ee-")) continue;
+    if (hop.drops(field.name) || net::begins_like(field.name, "x-ee-")) continue;
     if (equal_ignoring_case(field.name, "x-request-id")) continue;
-    if (equal_ignoring_case(field.name, "content-type")) content_type = field.value;
+    if (rules.cors && is_cors_field(field.name)) continue;
+    if (!rules.shared && (equal_ignoring_case(field.name, "cache-control") || is_for_shared_caches(field.name)))
+      continue;
     if (equal_ignoring_case(field.name, "location")) {
-      append_field(out, field.name, rewrite_location(field.value, backend_host, prefix));
+      append_field(out, field.name, rewrite_location(field.value, backend.host, prefix));
     } else if (mount.path_mode && equal_ignoring_case(field.name, "set-cookie")) {
       const std::string cookie = rewrite_set_cookie(field.value, prefix);
       if (!cookie.empty()) append_field(out, field.name, cookie);
@@ -204,9 +259,12 @@ void write_response_fields(std::string& out, const net::ResponseHead& head, cons
       append_field(out, field.name, field.value);
     }
   }
-  append_field(out, "X-EE-Deployment", deployment_id);
+  append_field(out, "X-EE-Deployment", backend.deployment_id);
   out += "Via: 1.1 easyenclave\r\n";
-  if (mount.path_mode && head.status >= 200 && is_document(content_type))
+  if (head.status < 200) return;
+  if (!rules.shared) append_private(out, head.fields);
+  if (rules.cors) append_cors(out, *rules.cors, rules.origin);
+  if (mount.path_mode && may_be_page(head.fields))
     out +=
         "Content-Security-Policy: sandbox allow-scripts allow-forms allow-popups allow-downloads\r\n"
         "X-Content-Type-Options: nosniff\r\n";

@@ -2,6 +2,7 @@
 #include <string>
 #include <string_view>
 
+#include "cp/service/route_table.h"
 #include "net/proxy/response_head.h"
 #include "net/server.h"
 
@@ -18,10 +19,17 @@ struct ProxyMount {
 
 /// The backend of one attempt, as the workload's agent must know it.
 struct BackendHeaders {
-  std::string_view host;  ///< of the backend's address, with its port
-  std::string_view deployment_id;
+  std::string_view host = {};  ///< of the backend's address, with its port
+  std::string_view deployment_id = {};
   std::int64_t ingress_port = 0;
-  std::string_view assertion;
+  std::string_view assertion = {};
+};
+
+/// What the service decides of its answers.
+struct AnswerRules {
+  bool shared = true;                 ///< caches that several people share may keep them: anybody may have them
+  const ServiceCors* cors = nullptr;  ///< answered here; what the workload says of it is dropped
+  std::string_view origin = {};       ///< for `Access-Control-Allow-Origin`; empty: the page may not read it
 };
 
 /// The fields of a request that are the same for every backend (03 section 9.5), made once.
@@ -39,9 +47,9 @@ ProxyRequestHead make_request_head(const net::RequestHead& head, const ProxyMoun
 void write_request_head(std::string& out, const ProxyRequestHead& head, const ProxyMount& mount,
                         const BackendHeaders& backend, bool drop_authorization);
 
-/// The fields of an answer for the client. `backend_host` as in `BackendHeaders`.
+/// The fields of an answer for the client.
 void write_response_fields(std::string& out, const net::ResponseHead& head, const ProxyMount& mount,
-                           std::string_view backend_host, std::string_view deployment_id);
+                           const BackendHeaders& backend, const AnswerRules& rules);
 
 /// `Cookie` without those of the platform; may be empty.
 std::string without_platform_cookies(std::string_view cookie);

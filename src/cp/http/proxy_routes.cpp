@@ -1,5 +1,6 @@
 #include "cp/http/proxy_routes.h"
 
+#include "common/id.h"
 #include "common/json.h"
 #include "cp/http/admin.h"
 #include "cp/http/answers.h"
@@ -83,6 +84,30 @@ net::Response delete_service(ProxyRoutes& context, const Call& call) {
   return no_content();
 }
 
+bool is_nonce(std::string_view text) {
+  constexpr std::size_t kNonceDigits = 64;
+  return text.size() == kNonceDigits && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+net::Response get_evidence(ProxyRoutes& context, const Call& call) {
+  const std::string& request_id = call.request.request_id;
+  const auto query = Query::parse(call.request.query, {"nonce", "deployment_id"});
+  if (!query) return error_answer(query.error(), request_id);
+  const std::string nonce = query->text("nonce").value_or("");
+  if (!is_nonce(nonce)) return error_answer(bad_query("nonce", "bad_format", "64 hex digits"), request_id);
+  std::optional<std::string> deployment;
+  if (const auto wanted = query->text("deployment_id")) deployment = std::string(*wanted);
+  const auto evidence = context.evidence.get(std::string(name_of(call)), nonce, deployment, call.request.stop);
+  if (!evidence) return error_answer(evidence.error(), request_id);
+  net::Response response = json_text(200, *evidence);
+  response.headers.push_back({"Cache-Control", "no-store"});
+  return response;
+}
+
+std::string evidence_schema(json::SchemaSet&) {
+  return R"({"type":"object","description":"What the agent answers, unchanged."})";
+}
+
 net::Response get_tokens(ProxyRoutes& context, const Call& call) {
   const auto tokens = context.services.tokens(call.principal, name_of(call));
   if (!tokens) return error_answer(tokens.error(), call.request.request_id);
@@ -145,6 +170,17 @@ void add_proxy_routes(std::vector<Route>& table, ProxyRoutes& context) {
        .answers = {{200, "A page.", answer_schema<ServicePage>()}}});
   add("GET", "/api/v1/services/{name}", get_service,
       {.summary = "One service.", .tag = tag, .answers = {{200, "The service.", answer_schema<ServiceView>()}}});
+  table.push_back({.method = "GET",
+                   .pattern = "/api/v1/services/{name}/evidence",
+                   .access = Access::open,
+                   .rate = RateClass::evidence,
+                   .handle = bound(get_evidence),
+                   .doc = {.summary = "Fresh evidence of what serves the service, over the caller's own nonce.",
+                           .tag = tag,
+                           .query = {{"nonce", R"({"type":"string","pattern":"^[0-9a-f]{64}$"})", "32 bytes, hex."},
+                                     {"deployment_id", R"({"type":"string","format":"uuid"})", "Which backend."}},
+                           .answers = {{200, "The agent's evidence.", evidence_schema}}},
+                   .outside = true});
   add("PATCH", "/api/v1/services/{name}", patch_service,
       {.summary = "Changes who may use the service, and its bounds.",
        .tag = tag,

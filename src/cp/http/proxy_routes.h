@@ -8,6 +8,7 @@
 #include "cp/domain/cursor.h"
 #include "cp/http/proxy.h"
 #include "cp/http/route.h"
+#include "cp/service/service_evidence.h"
 #include "cp/service/services.h"
 
 namespace ee::cp {
@@ -15,6 +16,7 @@ namespace ee::cp {
 /// Services, their tokens, and what the proxy says of itself.
 struct ProxyRoutes {
   Services& services;
+  ServiceEvidence& evidence;
   const CursorCodec& cursors;
   std::function<ProxySettings()> settings;
   std::string public_url;

@@ -15,13 +15,15 @@ struct RateLimits::Buckets {
         own_quote({.count = 60, .period = Seconds(60), .burst = 60}, clock),
         agent({.count = 30, .period = Seconds(60), .burst = 20}, clock, 262144),
         agent_relay({.count = 60, .period = Seconds(60), .burst = 60}, clock),
+        evidence({.count = 6, .period = Seconds(60), .burst = 6}, clock),
         read({.count = 50, .period = Seconds(1), .burst = 100}, clock),
         write({.count = 10, .period = Seconds(1), .burst = 30}, clock),
         admin({.count = 50, .period = Seconds(1), .burst = 100}, clock),
         sign_in({.count = 20, .period = Seconds(600), .burst = 20}, clock),
         webhook({.count = 100, .period = Seconds(1), .burst = 200}, clock),
         deploy({.count = 30, .period = Seconds(60), .burst = 30}, clock),
-        preflight({.count = 60, .period = Seconds(60), .burst = 60}, clock) {}
+        preflight({.count = 60, .period = Seconds(60), .burst = 60}, clock),
+        evidence({.count = 6, .period = Seconds(60), .burst = 6}, clock) {}
 
   net::RateLimiter challenge;
   net::RateLimiter challenges_in_all;
@@ -29,6 +31,7 @@ struct RateLimits::Buckets {
   net::RateLimiter own_quote;
   net::RateLimiter agent;
   net::RateLimiter agent_relay;
+  net::RateLimiter evidence;
   net::RateLimiter read;
   net::RateLimiter write;
   net::RateLimiter admin;
@@ -36,6 +39,7 @@ struct RateLimits::Buckets {
   net::RateLimiter webhook;
   net::RateLimiter deploy;
   net::RateLimiter preflight;
+  net::RateLimiter evidence;
 
   net::RateLimiter* of(RateClass rate) {
     switch (rate) {
@@ -45,6 +49,7 @@ struct RateLimits::Buckets {
       case RateClass::own_quote: return &own_quote;
       case RateClass::agent: return &agent;
       case RateClass::agent_relay: return &agent_relay;
+      case RateClass::evidence: return &evidence;
       case RateClass::read: return &read;
       case RateClass::write: return &write;
       case RateClass::admin: return &admin;
@@ -52,12 +57,13 @@ struct RateLimits::Buckets {
       case RateClass::webhook: return &webhook;
       case RateClass::deploy: return &deploy;
       case RateClass::preflight: return &preflight;
+      case RateClass::evidence: return &evidence;
     }
     std::abort();
   }
   void scale(std::int64_t percent) {
     for (net::RateLimiter* limiter : {&challenge, &challenges_in_all, &registration, &own_quote, &agent, &agent_relay,
-                                      &read, &write, &admin, &sign_in, &webhook, &deploy, &preflight})
+                                      &read, &write, &admin, &sign_in, &webhook, &deploy, &preflight, &evidence})
       limiter->set_scale_percent(percent);
   }
 };
@@ -91,6 +97,7 @@ std::string_view to_string(RateClass rate) {
     case RateClass::own_quote: return "own_quote";
     case RateClass::agent: return "agent";
     case RateClass::agent_relay: return "agent_relay";
+    case RateClass::evidence: return "evidence";
     case RateClass::read: return "read";
     case RateClass::write: return "write";
     case RateClass::admin: return "admin";
@@ -98,6 +105,7 @@ std::string_view to_string(RateClass rate) {
     case RateClass::webhook: return "webhook";
     case RateClass::deploy: return "deploy";
     case RateClass::preflight: return "preflight";
+    case RateClass::evidence: return "evidence";
   }
   std::abort();
 }

@@ -21,13 +21,15 @@ enum class RateClass : std::uint8_t {
   own_quote,
   agent,
   agent_relay,
+  evidence,
   read,
   write,
   admin,
   sign_in,
   webhook,
   deploy,
-  preflight
+  preflight,
+  evidence
 };
 
 /// One request on its way to a handler, who is behind it known.

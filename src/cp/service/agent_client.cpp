@@ -26,18 +26,6 @@ std::unexpected<Error> bad_response(std::string why) {
   return fail(ErrorCode::agent_bad_response, "the agent answered badly: " + std::move(why));
 }
 
-/// The header, once, with exactly this agent's id.
-bool is_from(const HttpClientResponse& response, std::string_view agent_id) {
-  int count = 0;
-  for (const HttpHeader& header : response.headers) {
-    const auto same = [](char a, char b) { return (a | 0x20) == (b | 0x20); };
-    if (!std::ranges::equal(header.name, kAgentHeader, same)) continue;
-    if (header.value != agent_id) return false;
-    ++count;
-  }
-  return count == 1;
-}
-
 Error failure_of(HttpFailure failure) {
   switch (failure) {
     case HttpFailure::answer_too_large:
@@ -52,7 +40,39 @@ void add_to_query(std::string& target, std::string_view name, std::string_view v
   target.append(name).append("=").append(percent_encode(value));
 }
 
+bool same_name(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, [](char x, char y) { return (x | 0x20) == (y | 0x20); });
+}
+
+std::string log_target(const AgentLogQuery& query, std::optional<std::int64_t> tail) {
+  std::string target = std::string(kPrefix) + "/logs";
+  add_to_query(target, "deployment_id", query.deployment_id);
+  add_to_query(target, "container", query.container);
+  add_to_query(target, "since", query.since);
+  add_to_query(target, "until", query.until);
+  if (tail) add_to_query(target, "tail", std::to_string(*tail));
+  add_to_query(target, "stream", query.stream);
+  add_to_query(target, "q", query.search);
+  return target;
+}
+
 }  // namespace
+
+bool is_from_agent(const HttpClientResponse& response, const AgentId& agent) {
+  int count = 0;
+  for (const HttpHeader& header : response.headers) {
+    if (!same_name(header.name, kAgentHeader)) continue;
+    if (header.value != agent.str()) return false;
+    ++count;
+  }
+  return count == 1;
+}
+
+bool is_ndjson(std::string_view content_type) {
+  std::string_view media = content_type.substr(0, content_type.find(';'));
+  while (media.ends_with(' ')) media.remove_suffix(1);
+  return same_name(media, "application/x-ndjson");
+}
 
 struct AgentClient::Call {
   std::string_view method;
@@ -78,8 +98,7 @@ std::optional<std::string> AgentClient::token_for(const AgentId& agent, const Ca
   return parts_.signing_keys.sign_token("ee-control+jwt", boost::json::serialize(claims));
 }
 
-Result<AgentAnswer> AgentClient::send(const AgentRow& agent, Call call, std::stop_token stop, bool* too_long) {
-  require(outside_calls_allowed());
+Result<HttpClientRequest> AgentClient::request_of(const AgentRow& agent, Call call) const {
   const ResolvedEndpoint endpoint = parts_.endpoint.resolve(agent);
   if (!endpoint) return unreachable(std::string(name_of(*endpoint.reason)));
   const auto token = token_for(agent.id, call);
@@ -91,14 +110,23 @@ Result<AgentAnswer> AgentClient::send(const AgentRow& agent, Call call, std::sto
   request.connect_timeout = std::min(Milliseconds(5000), call.timeout);
   request.total_timeout = call.timeout;
   request.max_response_bytes = call.max_answer;
-  request.stop = std::move(stop);
-  auto response = parts_.http.send(request);
+  return request;
+}
+
+Result<AgentAnswer> AgentClient::send(const AgentRow& agent, Call call, std::stop_token stop, bool* too_long) {
+  require(outside_calls_allowed());
+  auto request = request_of(agent, std::move(call));
+  if (!request) return std::unexpected(std::move(request.error()));
+  request->stop = std::move(stop);
+  auto response = parts_.http.send(*request);
   if (too_long != nullptr) *too_long = !response && response.error() == HttpFailure::answer_too_large;
   if (!response) return fail(failure_of(response.error()));
-  if (!is_from(*response, agent.id.str())) return bad_response("not this agent");
+  if (!is_from_agent(*response, agent.id)) return bad_response("not this agent");
   if (response->status < 200 || (response->status >= 300 && response->status < 400))
     return bad_response("status " + std::to_string(response->status));
-  return AgentAnswer{.status = response->status, .body = std::move(response->body)};
+  return AgentAnswer{.status = response->status,
+                     .body = std::move(response->body),
+                     .content_type = std::string(response->header("Content-Type").value_or(""))};
 }
 
 Result<AgentAnswer> AgentClient::put_deployment(const AgentRow& agent, std::string document,
@@ -134,28 +162,33 @@ Result<AgentAnswer> AgentClient::logs(const AgentRow& agent, const AgentLogQuery
   const SteadyTime end = parts_.clock.steady_now() + kTimeout;
   std::optional<std::int64_t> tail = query.tail;
   for (bool shortened = false;; shortened = true) {
-    std::string target = std::string(kPrefix) + "/logs";
-    add_to_query(target, "deployment_id", query.deployment_id);
-    add_to_query(target, "container", query.container);
-    add_to_query(target, "since", query.since);
-    add_to_query(target, "until", query.until);
-    if (tail) add_to_query(target, "tail", std::to_string(*tail));
-    add_to_query(target, "stream", query.stream);
-    add_to_query(target, "q", query.search);
+    std::string target = log_target(query, tail);
     const auto left = std::chrono::duration_cast<Milliseconds>(end - parts_.clock.steady_now());
     if (left <= Milliseconds(0)) return unreachable("no answer in time");
     bool too_long = false;
     auto answer =
-        send(agent, {.method = "GET", .target = std::move(target), .max_answer = kMaxLogAnswer, .timeout = left}, stop,
-             &too_long);
+        send(agent, {.method = "GET", .target = std::move(target), .max_answer = query.max_answer, .timeout = left},
+             stop, &too_long);
     if (answer) answer->shortened = shortened;
     if (!too_long || !tail || *tail <= 1) return answer;
     tail = std::max<std::int64_t>(1, *tail / 8);
   }
 }
 
+Result<HttpClientRequest> AgentClient::follow_request(const AgentRow& agent, const AgentLogQuery& query) {
+  std::string target = log_target(query, query.tail);
+  add_to_query(target, "follow", "true");
+  return request_of(agent, {.method = "GET", .target = std::move(target)});
+}
+
 Result<AgentAnswer> AgentClient::stats(const AgentRow& agent, std::stop_token stop) {
   return send(agent, {.method = "GET", .target = std::string(kPrefix) + "/stats"}, std::move(stop));
+}
+
+Result<AgentAnswer> AgentClient::evidence(const AgentRow& agent, std::string_view nonce, std::stop_token stop) {
+  std::string target = std::string(kPrefix) + "/evidence";
+  add_to_query(target, "nonce", nonce);
+  return send(agent, {.method = "GET", .target = std::move(target), .max_answer = kMaxEvidenceAnswer}, std::move(stop));
 }
 
 Result<AgentAnswer> AgentClient::reattest(const AgentRow& agent, std::stop_token stop) {

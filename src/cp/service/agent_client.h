@@ -18,7 +18,8 @@ namespace ee::cp {
 struct AgentAnswer {
   int status = 0;
   std::string body = {};
-  bool shortened = false;  ///< logs: fewer lines were asked for, since all of them were too long
+  std::string content_type = {};  ///< as it was sent
+  bool shortened = false;         ///< logs: fewer lines were asked for, since all of them were too long
 
   bool ok() const { return status >= 200 && status < 300; }
 };
@@ -32,7 +33,13 @@ struct AgentLogQuery {
   std::optional<std::int64_t> tail = {};  ///< 1..10000
   std::string stream = {};                ///< `stdout` or `stderr`
   std::string search = {};                ///< a text that lines must hold
+  std::size_t max_answer = 1024UL * 1024;
 };
+
+/// Whether an answer bears `X-EE-Agent`, once, with exactly this agent's id.
+bool is_from_agent(const HttpClientResponse& response, const AgentId& agent);
+/// Whether a content type is that of NDJSON.
+bool is_ndjson(std::string_view content_type);
 
 /// Calls to an agent's own API (02 section 15.3), each with a fresh control token (15.2) that fits this call only.
 /// Redirects are not followed. Calls block, up to ten seconds (pushes and stops: thirty), and are made neither from an
@@ -43,7 +50,7 @@ struct AgentLogQuery {
 class AgentClient {
  public:
   static constexpr std::size_t kMaxAnswer = 64UL * 1024;
-  static constexpr std::size_t kMaxLogAnswer = 1024UL * 1024;
+  static constexpr std::size_t kMaxEvidenceAnswer = 256UL * 1024;
   static constexpr Milliseconds kTimeout{10'000};
   static constexpr Seconds kTokenLife{60};
 
@@ -67,13 +74,19 @@ class AgentClient {
   Result<AgentAnswer> sync(const AgentRow& agent, std::stop_token stop = {});
   /// NDJSON. An answer that is too long is asked for again with a shorter tail.
   Result<AgentAnswer> logs(const AgentRow& agent, const AgentLogQuery& query, std::stop_token stop = {});
+  /// The call of a log that is followed, for HttpStreams; its token counts for the next seconds alone. Errors:
+  /// agent_unreachable.
+  Result<HttpClientRequest> follow_request(const AgentRow& agent, const AgentLogQuery& query);
   Result<AgentAnswer> stats(const AgentRow& agent, std::stop_token stop = {});
+  /// Evidence over a nonce (64 hex digits) for whoever asked for it (02 section 15.5).
+  Result<AgentAnswer> evidence(const AgentRow& agent, std::string_view nonce, std::stop_token stop = {});
   /// Fresh evidence now.
   Result<AgentAnswer> reattest(const AgentRow& agent, std::stop_token stop = {});
 
  private:
   struct Call;
   Result<AgentAnswer> send(const AgentRow& agent, Call call, std::stop_token stop, bool* too_long = nullptr);
+  Result<HttpClientRequest> request_of(const AgentRow& agent, Call call) const;
   std::optional<std::string> token_for(const AgentId& agent, const Call& call) const;
 
   Parts parts_;

@@ -66,9 +66,10 @@ TEST_F(AgentClientTest, EveryCallBearsATokenOfItsOwn) {
   ASSERT_TRUE(client_.sync(agent_));
   ASSERT_TRUE(client_.logs(agent_, {.container = "web 1", .since = "5m", .tail = 10, .search = "a&b"}));
   ASSERT_TRUE(client_.stats(agent_));
+  ASSERT_TRUE(client_.evidence(agent_, std::string(64, 'a')));
   ASSERT_TRUE(client_.reattest(agent_));
   struct Expected {
-    const char *method, *target, *body;
+    std::string method, target, body;
   };
   const std::vector<Expected> expected = {
       {"PUT", "/.easyenclave/v1/deployment", R"({"a":1})"},
@@ -78,6 +79,7 @@ TEST_F(AgentClientTest, EveryCallBearsATokenOfItsOwn) {
       {"POST", "/.easyenclave/v1/sync", ""},
       {"GET", "/.easyenclave/v1/logs?container=web%201&since=5m&tail=10&q=a%26b", ""},
       {"GET", "/.easyenclave/v1/stats", ""},
+      {"GET", std::string("/.easyenclave/v1/evidence?nonce=" + std::string(64, 'a')), ""},
       {"POST", "/.easyenclave/v1/reattest", ""}};
   const auto calls = http_.calls();
   ASSERT_EQ(calls.size(), expected.size());
@@ -86,7 +88,7 @@ TEST_F(AgentClientTest, EveryCallBearsATokenOfItsOwn) {
     EXPECT_EQ(calls[i].method, expected[i].method);
     EXPECT_EQ(calls[i].url, std::string("https://vm-1.dev.example.com") + expected[i].target);
     EXPECT_EQ(calls[i].body, expected[i].body);
-    EXPECT_EQ(calls[i].max_response_bytes, i == 4 ? 1024U * 1024 : 64U * 1024);
+    EXPECT_EQ(calls[i].max_response_bytes, i == 4 ? 1024U * 1024 : i == 6 ? 256U * 1024 : 64U * 1024);
     EXPECT_LE(calls[i].total_timeout, Milliseconds(i < 2 ? 30'000 : 10'000));
     if (i < 2) EXPECT_EQ(calls[i].total_timeout, Seconds(30)) << "pushes and stops";
     const auto said = claims(calls[i]);

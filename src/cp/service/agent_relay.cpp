@@ -5,34 +5,10 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
-#include "common/bytes.h"
-#include "common/jose.h"
-#include "common/utf8.h"
-
 namespace ee::cp {
 namespace {
 
-constexpr std::size_t kMaxRecordBytes = 256UL * 1024;  // a line of 16 KiB whose every byte is escaped, and more
-
 std::unexpected<Error> bad(std::string why) { return fail(ErrorCode::agent_bad_response, std::move(why)); }
-
-bool flag_of(const boost::json::object& record, std::string_view name) {
-  const auto* value = record.if_contains(name);
-  return value != nullptr && value->is_bool() && value->get_bool();
-}
-
-std::optional<AgentLogLine> line_of(const boost::json::object& record) {
-  const auto at = jose::text_member(record, "at");
-  const auto container = jose::text_member(record, "container");
-  const auto stream = jose::text_member(record, "stream");
-  const auto line = jose::text_member(record, "line");
-  if (!at || !container || !stream || !line || !parse_rfc3339(*at)) return std::nullopt;
-  return AgentLogLine{.at = std::string(*at),
-                      .container = std::string(*container),
-                      .stream = std::string(*stream),
-                      .line = std::string(*line),
-                      .truncated = flag_of(record, "truncated")};
-}
 
 /// Drops the oldest until the rest fits.
 void keep_newest(AgentLogs& logs, std::size_t max_bytes) {
@@ -73,53 +49,13 @@ Result<AgentStanding> standing_of(db::Transaction& tx, DeploymentHooks& deployme
 }
 
 Result<AgentLogs> parse_agent_logs(std::string_view ndjson, std::size_t max_bytes) {
-  AgentLogs logs;
-  bool ended = false;
-  while (!ndjson.empty()) {
-    const std::size_t end = std::min(ndjson.find('\n'), ndjson.size());
-    const std::string_view text = ndjson.substr(0, end);
-    ndjson.remove_prefix(std::min(end + 1, ndjson.size()));
-    if (text.empty()) continue;
-    if (ended) return bad("lines after the end");
-    const auto value = json::parse(text, {.max_bytes = kMaxRecordBytes, .max_depth = 4});
-    if (!value || !value->is_object()) return bad("a line is no JSON object");
-    const boost::json::object& record = value->get_object();
-    if (flag_of(record, "end")) {
-      ended = true;
-      logs.dropped = std::max<std::int64_t>(0, jose::integer_member(record, "dropped").value_or(0));
-      continue;
-    }
-    auto line = line_of(record);
-    if (!line) return bad("a record lacks a member");
-    logs.items.push_back(std::move(*line));
-  }
-  logs.truncated = !ended;
+  auto answer = parse_agent_answer(ndjson);
+  if (!answer) return std::unexpected(std::move(answer.error()));
+  AgentLogs logs{.items = {}, .truncated = !answer->ended, .dropped = answer->dropped};
+  logs.items.reserve(answer->records.size());
+  for (AgentLogRecord& record : answer->records) logs.items.push_back(std::move(record.line));
   keep_newest(logs, max_bytes);
   return logs;
-}
-
-std::optional<DeploymentLogs> parse_log_tail(std::string_view log_tail, const std::string& deployment_id) {
-  const auto bytes = from_base64(log_tail);
-  if (!bytes) return std::nullopt;
-  const std::string text(bytes->begin(), bytes->end());
-  if (!is_utf8(text)) return std::nullopt;
-  DeploymentLogs out{.items = {}, .truncated = true};
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    const std::size_t colon = line.find(": ");
-    const std::string_view container = colon == std::string_view::npos ? std::string_view() : line.substr(0, colon);
-    if (colon != std::string_view::npos) line.remove_prefix(colon + 2);
-    out.items.push_back({.at = {},
-                         .agent_id = {},
-                         .deployment_id = deployment_id,
-                         .container = std::string(container),
-                         .stream = {},
-                         .line = std::string(line)});
-  }
-  return out;
 }
 
 Result<AgentStanding> AgentRelay::standing(const AgentScope& scope, const AgentId& id) {
@@ -138,15 +74,6 @@ Result<AgentLogs> AgentRelay::logs(const AgentScope& scope, const AgentId& id, c
   auto logs = ask(found->agent, found->agent.current_deployment_id->str(), wanted, std::move(stop));
   if (logs) std::erase_if(logs->items, [](const AgentLogLine& l) { return l.container == kAgentLines; });
   return logs;
-}
-
-Result<AgentLogs> AgentRelay::deployment_logs(const AgentId& id, const DeploymentId& deployment,
-                                              const AgentLogsWanted& wanted, std::stop_token stop) {
-  const auto agent =
-      parts_.database.read<std::optional<AgentRow>>([&](db::Transaction& tx) { return AgentStore().get(tx, id); });
-  if (!agent) return std::unexpected(agent.error());
-  if (!*agent) return fail(ErrorCode::agent_unreachable);
-  return ask(**agent, deployment.str(), wanted, std::move(stop));
 }
 
 Result<AgentLogs> AgentRelay::ask(const AgentRow& agent, const std::string& deployment, const AgentLogsWanted& wanted,

@@ -8,6 +8,7 @@
 
 #include "common/json.h"
 #include "cp/service/agent_client.h"
+#include "cp/service/agent_log_records.h"
 #include "cp/service/agent_scope.h"
 #include "cp/service/deployment_hooks.h"
 #include "cp/service/live_map.h"
@@ -37,16 +38,6 @@ struct AgentLogsWanted {
   std::size_t max_bytes = 1024UL * 1024;
 };
 
-struct AgentLogLine {
-  std::string at;
-  std::string container;
-  std::string stream;
-  std::string line;
-  bool truncated = false;
-};
-BOOST_DESCRIBE_STRUCT(AgentLogLine, (), (at, container, stream, line, truncated))
-constexpr std::string_view json_name(json::For<AgentLogLine> /*type*/) { return "AgentLogLine"; }
-
 struct AgentLogs {
   std::vector<AgentLogLine> items;
   bool truncated = false;    ///< older lines were left out, or the agent stopped in the middle
@@ -54,30 +45,6 @@ struct AgentLogs {
 };
 BOOST_DESCRIBE_STRUCT(AgentLogs, (), (items, truncated, dropped))
 constexpr std::string_view json_name(json::For<AgentLogs> /*type*/) { return "AgentLogs"; }
-
-/// A line of a deployment. Of one that has ended only the end of what it wrote is kept, without times and streams.
-struct DeploymentLogLine {
-  std::optional<std::string> at;
-  std::optional<std::string> agent_id;
-  std::string deployment_id;
-  std::string container;
-  std::optional<std::string> stream;
-  std::string line;
-  bool truncated = false;
-};
-BOOST_DESCRIBE_STRUCT(DeploymentLogLine, (), (at, agent_id, deployment_id, container, stream, line, truncated))
-constexpr std::string_view json_name(json::For<DeploymentLogLine> /*type*/) { return "DeploymentLogLine"; }
-
-struct DeploymentLogs {
-  std::vector<DeploymentLogLine> items;
-  bool truncated = false;    ///< older lines were left out
-  std::int64_t dropped = 0;  ///< lines that the agent itself had lost
-};
-BOOST_DESCRIBE_STRUCT(DeploymentLogs, (), (items, truncated, dropped))
-constexpr std::string_view json_name(json::For<DeploymentLogs> /*type*/) { return "DeploymentLogs"; }
-
-/// The lines of a failed deployment's last report: `service: line`, base64. Nothing when it cannot be read.
-std::optional<DeploymentLogs> parse_log_tail(std::string_view log_tail, const std::string& deployment_id);
 
 /// Reads an agent's answer, one JSON record a line, the last of them `{"end":true,"dropped":n}`. Of more than
 /// `max_bytes` the newest lines are kept. Errors: `agent_bad_response`.
@@ -102,9 +69,6 @@ class AgentRelay {
   /// A tenant gets the lines of its running deployment alone, never those of who ran there before.
   Result<AgentLogs> logs(const AgentScope& scope, const AgentId& id, const AgentLogsWanted& wanted,
                          std::stop_token stop);
-  /// The lines of one deployment from the agent that it is on; the caller may see them. Errors: those of AgentClient.
-  Result<AgentLogs> deployment_logs(const AgentId& id, const DeploymentId& deployment, const AgentLogsWanted& wanted,
-                                    std::stop_token stop);
   /// JSON: the last that a heartbeat brought, or, `live`, what the agent says now. Errors: `agent_not_found`, those of
   /// AgentClient.
   Result<std::string> stats(const AgentScope& scope, const AgentId& id, bool live, std::stop_token stop);

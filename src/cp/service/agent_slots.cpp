@@ -1,9 +1,20 @@
 #include "cp/service/agent_slots.h"
 
+#include "common/log.h"
 #include "cp/domain/agent_changes.h"
 #include "cp/domain/placement.h"
 
 namespace ee::cp {
+namespace {
+
+/// Whether the agent could be placed on at once: what a reservation is for (05 section 6.6).
+bool is_ready(const AgentRow& agent) {
+  return agent.status == AgentStatus::undeployed && agent.attestation_state == AttestationState::verified &&
+         agent.health_status == HealthStatus::healthy && !agent.draining && agent.hostname &&
+         agent.placement_scope == PlacementScope::public_;
+}
+
+}  // namespace
 
 Result<void> AgentSlots::write(db::Transaction& tx, const AgentRow& before, AgentRow& after, UtcTime now) const {
   const auto reserved = reservations_.reserved_for(tx, after.id);
@@ -32,28 +43,42 @@ Result<std::optional<AgentRow>> AgentSlots::claim(db::Transaction& tx, const Age
   return std::optional(std::move(after));
 }
 
+Error AgentSlots::conflict(const AgentId& agent, const DeploymentId& deployment, std::string_view what) const {
+  counters_.slot_conflicts.increment();
+  log::error("deployments", "an agent is not as its deployment says",
+             {{"agent_id", agent.str()}, {"deployment_id", deployment.str()}, {"what", what}});
+  return Error{.code = ErrorCode::internal_error, .detail = "an agent is not as its deployment says"};
+}
+
+Result<AgentRow> AgentSlots::held(db::Transaction& tx, const AgentId& agent, const DeploymentId& deployment) const {
+  auto row = agents_.get(tx, agent);
+  if (!row) return std::unexpected(row.error());
+  if (!*row) return fail(conflict(agent, deployment, "there is no such agent"));
+  if ((*row)->current_deployment_id != deployment)
+    return fail(conflict(agent, deployment, "it has another deployment"));
+  return std::move(**row);
+}
+
 Result<void> AgentSlots::move(db::Transaction& tx, const AgentId& agent, const DeploymentId& deployment,
                               AgentEvent event, UtcTime now, std::optional<std::string> deployed_app) const {
-  const auto before = agents_.get(tx, agent);
+  const auto before = held(tx, agent, deployment);
   if (!before) return std::unexpected(before.error());
-  if (!*before || (*before)->current_deployment_id != deployment) return {};
-  AgentRow after = **before;
-  if (!change_state(after, event, facts_of(**before), now, {.deployed_app = std::move(deployed_app)})) return {};
-  return write(tx, **before, after, now);
+  AgentRow after = *before;
+  const auto moved = change_state(after, event, facts_of(*before), now, {.deployed_app = std::move(deployed_app)});
+  if (!moved) return fail(conflict(agent, deployment, moved.error().detail));
+  return write(tx, *before, after, now);
 }
 
 Result<void> AgentSlots::free(db::Transaction& tx, const AgentId& agent, const DeploymentId& deployment,
                               UtcTime now) const {
-  const auto before = agents_.get(tx, agent);
+  const auto before = held(tx, agent, deployment);
   if (!before) return std::unexpected(before.error());
-  if (!*before || (*before)->current_deployment_id != deployment) return {};
-  AgentRow after = **before;
-  if (after.status == AgentStatus::deployed && !change_state(after, AgentEvent::stop_requested, facts_of(after), now))
-    return {};
+  AgentRow after = *before;
   const AgentEvent event =
-      after.status == AgentStatus::deploying ? AgentEvent::push_refused : AgentEvent::workload_stopped;
-  if (!change_state(after, event, facts_of(after), now)) return {};
-  return write(tx, **before, after, now);
+      before->status == AgentStatus::deploying ? AgentEvent::push_refused : AgentEvent::workload_stopped;
+  const auto freed = change_state(after, event, facts_of(*before), now);
+  if (!freed) return fail(conflict(agent, deployment, freed.error().detail));
+  return write(tx, *before, after, now);
 }
 
 Result<void> AgentSlots::release(db::Transaction& tx, const DeploymentId& deployment, bool agent_ready,
@@ -64,6 +89,9 @@ Result<void> AgentSlots::release(db::Transaction& tx, const DeploymentId& deploy
   const auto status = agent_ready ? ReservationStatus::released : ReservationStatus::expired;
   if (auto done = reservations_.end(tx, (*held)->id, status, reason, now); !done) return done;
   if (!agent_ready || !(*held)->target_id) return {};
+  const auto agent = agents_.get(tx, (*held)->agent_id);
+  if (!agent) return std::unexpected(agent.error());
+  if (!*agent || !is_ready(**agent)) return {};  // what fills targets finds it again when it is
   const auto goes_on = reservations_.target_goes_on(tx, *(*held)->target_id, now);
   if (!goes_on) return std::unexpected(goes_on.error());
   if (!*goes_on) return {};

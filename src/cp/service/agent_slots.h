@@ -6,6 +6,7 @@
 #include "common/random.h"
 #include "cp/domain/agent_state.h"
 #include "cp/domain/deployment.h"
+#include "cp/service/deployment_counters.h"
 #include "cp/store/agent_store.h"
 #include "cp/store/reservation_store.h"
 #include "db/database.h"
@@ -16,17 +17,17 @@ namespace ee::cp {
 /// the caller's transaction and by the row's guard. Never writes who owns an agent. Thread-safe.
 class AgentSlots {
  public:
-  explicit AgentSlots(Random& random) : random_(random) {}
+  AgentSlots(Random& random, const DeploymentCounters& counters) : random_(random), counters_(counters) {}
 
   /// The agent becomes the deployment's, its open reservation consumed. Nothing: it cannot be claimed any more.
   Result<std::optional<AgentRow>> claim(db::Transaction& tx, const AgentId& agent, const DeploymentId& deployment,
                                         UtcTime now) const;
 
-  /// Moves the agent by `event` while it is the deployment's; one that is not, or is past it, stays as it is.
-  /// Errors: `concurrent_update`.
+  /// Moves the agent, which is the deployment's, by `event`. Errors: `concurrent_update`; `internal_error`, counted: it
+  /// is not the deployment's, or not in a state for this (the placement check mends such rows).
   Result<void> move(db::Transaction& tx, const AgentId& agent, const DeploymentId& deployment, AgentEvent event,
                     UtcTime now, std::optional<std::string> deployed_app = {}) const;
-  /// Back to `undeployed` from whatever the deployment had made of it. Errors: `concurrent_update`.
+  /// Back to `undeployed` from whatever the deployment had made of it. Errors: as `move`.
   Result<void> free(db::Transaction& tx, const AgentId& agent, const DeploymentId& deployment, UtcTime now) const;
   /// The reservation that the deployment consumed ends; an account's that still runs opens again on a ready agent.
   Result<void> release(db::Transaction& tx, const DeploymentId& deployment, bool agent_ready, std::string_view reason,
@@ -37,8 +38,11 @@ class AgentSlots {
 
  private:
   Result<void> write(db::Transaction& tx, const AgentRow& before, AgentRow& after, UtcTime now) const;
+  Result<AgentRow> held(db::Transaction& tx, const AgentId& agent, const DeploymentId& deployment) const;
+  Error conflict(const AgentId& agent, const DeploymentId& deployment, std::string_view what) const;
 
   Random& random_;
+  const DeploymentCounters& counters_;
   AgentStore agents_;
   ReservationStore reservations_;
 };

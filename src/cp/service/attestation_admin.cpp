@@ -129,6 +129,7 @@ Result<void> AttestationAdmin::forget_observed(const std::string& id) {
 
 Result<AttestationAuditPage> AttestationAdmin::audit(const AttestationAuditFilter& filter,
                                                      const PageRequest& page) const {
+  if (parts_.settle_refusals) parts_.settle_refusals();
   auto rows = parts_.database.read<Page<AttestationAuditRow>>(
       [&](db::Transaction& tx) { return AttestationAuditStore().list(tx, filter, page); });
   if (!rows) return std::unexpected(rows.error());

@@ -29,6 +29,7 @@ class AttestationAdmin {
     std::function<VerificationLimits()> limits;
     const CursorCodec& cursors;
     Clock& clock;
+    std::function<void()> settle_refusals = {};  ///< before decisions are listed
   };
   explicit AttestationAdmin(Parts parts) : parts_(std::move(parts)) {}
 

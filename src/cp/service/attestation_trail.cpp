@@ -22,7 +22,7 @@ bool is_unknown_measurement(ErrorCode reason) {
 }  // namespace
 
 Result<void> AttestationTrail::append(db::Transaction& tx, const Refusal& refusal) const {
-  const UtcTime now = parts_.clock.now();
+  const UtcTime now = refusal.at.value_or(parts_.clock.now());
   AttestationAuditRow row = audit_row_of(refusal.attempt, now);
   auto id = new_uuid_v7(now, parts_.random);
   if (!id) return fail(ErrorCode::audit_unavailable, "the CSPRNG failed");

@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "common/clock.h"
@@ -32,7 +33,8 @@ class AttestationTrail {
     AttestationEvent event;
     ErrorCode reason;
     Milliseconds took{};
-    std::string actor = {};  ///< empty: nobody but the sender
+    std::string actor = {};          ///< empty: nobody but the sender
+    std::optional<UtcTime> at = {};  ///< nothing: now
   };
   /// The refusal's row, in the caller's transaction. A machine whose quote is genuine and whose measurements are not
   /// trusted is counted in `observed_measurements` too. Errors: audit_unavailable, those of the database.

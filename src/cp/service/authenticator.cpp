@@ -101,7 +101,10 @@ struct Authenticator::Impl {
                "auth_unavailable", "oidc_disabled", "oidc_invalid", "github_owner_not_linked", "account_suspended",
                "oidc_policy_refused", "repository_not_allowed", "agent_deleted"}}})),
         cache_uses(metrics.counter("ee_auth_cache_total", "Look-ups in the cache of verified credentials.",
-                                   {{"result", {"hit", "miss"}}})) {}
+                                   {{"result", {"hit", "miss"}}})),
+        agent_cache_uses(metrics.counter("ee_agent_credential_cache_total",
+                                         "Look-ups of agents' credentials in the cache.",
+                                         {{"hit", {"true", "false"}}})) {}
 
   db::Database& database;
   CredentialCache& cache;
@@ -121,6 +124,7 @@ struct Authenticator::Impl {
   FailureThrottle failures{kFailuresPerMinute, Milliseconds(60'000 / kFailuresPerMinute), kMaxThrottledAddresses};
   metrics::Family<metrics::Counter> requests;
   metrics::Family<metrics::Counter> cache_uses;
+  metrics::Family<metrics::Counter> agent_cache_uses;
 
   CredentialCache::Now now() const { return {clock.now(), clock.steady_now()}; }
   Result<Principal> counted(std::string_view kind, Result<Principal> principal) const;
@@ -185,6 +189,7 @@ std::optional<Principal> Authenticator::authenticate_cached_agent(const Credenti
   const auto hit = impl_->cache.find(*token, impl_->now());
   if (!hit || hit->kind != CredentialKind::agent) return std::nullopt;
   impl_->cache_uses.with({"hit"}).increment();
+  impl_->agent_cache_uses.with({"true"}).increment();
   return *impl_->counted("agent", agent_principal(*hit));
 }
 
@@ -218,6 +223,7 @@ std::optional<VerifiedCredential> Authenticator::Impl::cached(const Credential& 
                                                               const CredentialCache::Now& at) const {
   auto hit = cache.find(credential.text.reveal(), at);
   cache_uses.with({hit ? "hit" : "miss"}).increment();
+  if (credential.kind == CredentialKind::agent) agent_cache_uses.with({hit ? "true" : "false"}).increment();
   return hit;
 }
 
@@ -285,7 +291,7 @@ Result<Principal> Authenticator::Impl::by_agent_credential(const Credential& cre
   const VerifiedCredential verified{.subject = subject_of(row.agent_id),
                                     .expires_at = std::min(row.expires_at, retires_at),
                                     .kind = CredentialKind::agent};
-  cache.insert(credential.text.reveal(), verified, generation, at);
+  cache.insert(credential.text.reveal(), verified, generation, at, row.secret_hash);
   return agent_principal(verified);
 }
 
@@ -295,7 +301,8 @@ Result<std::optional<AgentCredential>> Authenticator::Impl::agent_credential(std
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return std::optional<AgentCredential>{};
     AgentCredential found{.row = std::move(**row)};
-    if (found.row.state == CredentialState::active) {
+    // Its first use is noted in the transaction that ends the other one: later there is nothing to look for.
+    if (found.row.state == CredentialState::active && !found.row.last_used_at) {
       const auto retiring = agents.has_retiring(tx, found.row.agent_id);
       if (!retiring) return std::unexpected(retiring.error());
       found.replaces_another = *retiring;
@@ -371,7 +378,7 @@ Result<Principal> Authenticator::Impl::by_api_key(const Credential& credential, 
                                     .kind = CredentialKind::live,
                                     .account_type = static_cast<std::uint8_t>(account.account_type),
                                     .account_status = static_cast<std::uint8_t>(account.status)};
-  cache.insert(credential.text.reveal(), verified, generation, at);
+  cache.insert(credential.text.reveal(), verified, generation, at, key.secret_hash);
   key_uses.note(key.id, credentials.client_address, at.utc);
   return key_principal(verified);
 }
@@ -432,7 +439,7 @@ Result<KnownSession> Authenticator::Impl::verified_session(const Credential& cre
   if (auto fits = check_hash(row.secret_hash, credential); !fits) return std::unexpected(fits.error());
   const VerifiedCredential verified{
       .subject = subject_of(row.id), .expires_at = row.expires_at, .kind = CredentialKind::sess};
-  cache.insert(credential.text.reveal(), verified, generation, now());
+  cache.insert(credential.text.reveal(), verified, generation, now(), row.secret_hash);
   return std::move(**session);
 }
 
@@ -457,6 +464,7 @@ void Authenticator::Impl::note_session_use(const SessionRow& row) {
 }
 
 Result<void> Authenticator::Impl::check_hash(std::string_view hash, const Credential& credential) const {
+  if (cache.fitted(credential.text.reveal(), hash)) return {};
   switch (verify_hash(hash, credential.text)) {
     case HashMatch::match: return {};
     case HashMatch::mismatch: return invalid();

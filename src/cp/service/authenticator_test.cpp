@@ -175,6 +175,22 @@ TEST_F(AuthenticatorTest, OneReadPerTtl) {
   EXPECT_EQ(database_.reads, 2);
 }
 
+/// Argon2 is spared when the row has the hash that the credential fitted before; whether it may be used is read anew.
+TEST_F(AuthenticatorTest, ARowThatChangedIsNoticedOnceTheTtlIsOver) {
+  const std::string token = store_agent_credential();
+  ASSERT_EQ(bearer(token), agent_actor_);
+  plain_.execute("UPDATE agent_control_credentials SET state='revoked', retire_at=1");  // by nobody that told the cache
+  pass(Seconds(5));
+  EXPECT_EQ(bearer(token), "invalid_credential");
+  plain_.execute("UPDATE agent_control_credentials SET state='active', retire_at=NULL");
+  EXPECT_EQ(bearer(token), agent_actor_);
+  const auto other = new_credential(CredentialKind::agent, random_).value();
+  plain_.execute("UPDATE agent_control_credentials SET secret_hash=:hash",
+                 {{"hash", hash_token(other.text, random_).value()}});
+  pass(Seconds(5));
+  EXPECT_EQ(bearer(token), "invalid_credential");
+}
+
 TEST_F(AuthenticatorTest, TheCacheAloneAnswersIoThreads) {
   const std::string token = store_agent_credential();
   const std::string field = "Bearer " + token;

@@ -107,30 +107,45 @@ Result<void> Billing::note_clamp(db::Transaction& tx, const SegmentRow& segment,
 
 Result<void> Billing::admit(db::Transaction& tx, const AccountId& account, UsdMicros rate,
                             std::int64_t replicas) const {
+  if (!parts_.settings().enabled) return {};
+  const auto row = FundsStore().lock(tx, account);
+  if (!row) return std::unexpected(row.error());
+  return judge_funds(tx, *row, rate, replicas);
+}
+
+Result<void> Billing::would_admit(db::Transaction& tx, const AccountId& account, UsdMicros rate,
+                                  std::int64_t replicas) const {
+  if (!parts_.settings().enabled) return {};
+  const auto row = FundsStore().find(tx, account);
+  if (!row) return std::unexpected(row.error());
+  return judge_funds(tx, *row, rate, replicas);
+}
+
+Result<void> Billing::judge_funds(db::Transaction& tx, const std::optional<LockedFunds>& found, UsdMicros rate,
+                                  std::int64_t replicas) const {
   const BillingSettings settings = parts_.settings();
-  if (!settings.enabled) return {};
   const FundsStore funds;
   const UtcTime now = parts_.clock.now();
-  const auto row = funds.lock(tx, account);
-  if (!row) return std::unexpected(row.error());
-  if (!*row) return fail(ErrorCode::account_not_found);
-  if ((*row)->dispute_hold) return fail(ErrorCode::account_on_hold);
+  if (!found) return fail(ErrorCode::account_not_found);
+  const LockedFunds* row = &*found;
+  const AccountId& account = row->account_id;
+  if (row->dispute_hold) return fail(ErrorCode::account_on_hold);
   const auto use = SegmentStore().use_of(tx, account, now);
   if (!use) return std::unexpected(use.error());
   const auto pending = parts_.deployments.pending_burn(tx, account);
   if (!pending) return std::unexpected(pending.error());
   const std::int64_t available =
-      saturated_sum((*row)->balance_micros.value, (*row)->credit_limit_micros.value - use->accrued.value);
+      saturated_sum(row->balance_micros.value, row->credit_limit_micros.value - use->accrued.value);
   std::int64_t burn = saturated_sum(use->burn.value, pending->value);
   burn = saturated_sum(burn, saturated_product(rate.value, replicas));
   const std::int64_t required = saturated_product(burn, settings.min_prepaid_hours);
-  const BillingState state = (*row)->billing_state;
+  const BillingState state = row->billing_state;
   if (available < required || state == BillingState::grace || state == BillingState::exhausted)
-    return fail(refused_for_money((*row)->balance_micros, available, required));
-  if (!(*row)->spend_limit_micros) return {};
+    return fail(refused_for_money(row->balance_micros, available, required));
+  if (!row->spend_limit_micros) return {};
   const auto charged = funds.charged_since(tx, account, month_of(now));
   if (!charged) return std::unexpected(charged.error());
-  if (saturated_sum(charged->value, use->accrued.value) >= (*row)->spend_limit_micros->value)
+  if (saturated_sum(charged->value, use->accrued.value) >= row->spend_limit_micros->value)
     return fail(ErrorCode::spend_limit_reached);
   return {};
 }

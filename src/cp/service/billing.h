@@ -7,6 +7,7 @@
 #include "cp/service/billing_hooks.h"
 #include "cp/service/billing_settings.h"
 #include "cp/service/rate_cards.h"
+#include "cp/store/funds_store.h"
 #include "cp/store/segment_store.h"
 
 namespace ee::cp {
@@ -51,8 +52,12 @@ class Billing {
   /// `insufficient_funds` with members `balance`, `available` and `required`, `account_on_hold`, `spend_limit_reached`,
   /// `account_not_found`.
   Result<void> admit(db::Transaction& tx, const AccountId& account, UsdMicros rate, std::int64_t replicas) const;
+  /// The same, as things are: locks nothing, so that it can be asked in a read.
+  Result<void> would_admit(db::Transaction& tx, const AccountId& account, UsdMicros rate, std::int64_t replicas) const;
 
  private:
+  Result<void> judge_funds(db::Transaction& tx, const std::optional<LockedFunds>& row, UsdMicros rate,
+                           std::int64_t replicas) const;
   Result<void> note_clamp(db::Transaction& tx, const SegmentRow& segment, UtcTime wanted, UtcTime to) const;
   Parts parts_;
 };

@@ -42,32 +42,20 @@ std::string claims_json(const OidcClaims& claims) {
                                 .actor = claims.actor});
 }
 
+std::string owners_json(const Principal& principal) {
+  SessionOwners out;
+  for (const GithubOwner& owner : principal.github_owners) out.github_owners.push_back(owner.id);
+  std::ranges::sort(out.github_owners);
+  if (out.github_owners.size() > 16) out.github_owners.resize(16);
+  return json::write(out);
+}
+
 /// What an agent of this size costs at least: for admission before an agent is known.
 PricedResources least_of(const NodeSize& size) { return {.vcpus = size.vcpus, .memory_mib = size.memory_mib()}; }
 
 std::optional<std::string> some(const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); }
 
 }  // namespace
-
-Result<AccountId> Deployments::account_of(const Principal& principal, const std::optional<std::string>& named) const {
-  if (principal.kind != PrincipalKind::session) {
-    if (named && (!principal.account_id || *named != principal.account_id->str()))
-      return fail(Error{.code = ErrorCode::invalid_request,
-                        .fields = {{.field = "account_id", .code = "unknown_field", .detail = "of sessions only"}}});
-    if (principal.account_type != AccountType::deployer) return fail(ErrorCode::account_type_not_allowed);
-    return *principal.account_id;
-  }
-  if (!named)
-    return fail(Error{.code = ErrorCode::invalid_request,
-                      .fields = {{.field = "account_id", .code = "required", .detail = "a session acts for it"}}});
-  if (!principal.is_admin) {
-    const LinkedAccount* linked = principal.linked(*named);
-    if (linked == nullptr) return fail(ErrorCode::account_not_found);
-    if (linked->type != AccountType::deployer) return fail(ErrorCode::account_type_not_allowed);
-    if (linked->status == AccountStatus::suspended) return fail(ErrorCode::account_suspended);
-  }
-  return AccountId(*named);
-}
 
 Result<Deployments::Order> Deployments::order_of(const DeploymentCall& call, const DeployRequest& request) {
   const auto account = account_of(call.principal, request.account_id);
@@ -90,6 +78,8 @@ Result<Deployments::Order> Deployments::order_of(const DeploymentCall& call, con
     if (call.principal.oidc_claims) order.auth_context = claims_json(*call.principal.oidc_claims);
   } else if (call.principal.kind == PrincipalKind::session) {
     order.auth_method = DeployAuth::session;
+    // An administrator acts in the account's place, with what the account may see.
+    if (!call.principal.is_admin) order.auth_context = owners_json(call.principal);
   }
   order.question.wants.rules = rules_of(request.placement);
   order.question.agent_name = request.agent_name;
@@ -148,7 +138,8 @@ Result<void> Deployments::plan(Order& order) {
   };
   if (!order.version) {
     const std::string size = order.request.node_size.value_or(settings.default_node_size);
-    return add(size, plan_raw(*order.request.compose, size, order.wanted, settings));
+    const auto pin = [&](const std::string& compose) { return parts_.pin_images(compose, order.account); };
+    return add(size, plan_raw(*order.request.compose, size, order.wanted, settings, pin));
   }
   auto& variants = order.question.wants.variants.emplace();
   for (const DeployableVariant& variant : order.version->variants)
@@ -174,7 +165,7 @@ Result<void> Deployments::plan(Order& order) {
   return {};
 }
 
-Result<IdempotentAnswer> Deployments::deploy(const DeploymentCall& call, const DeployRequest& request) {
+Result<IdempotentAnswer> Deployments::try_deploy(const DeploymentCall& call, const DeployRequest& request) {
   const auto account = account_of(call.principal, request.account_id);
   if (!account) return std::unexpected(account.error());
   std::optional<IdempotentRequest> key;
@@ -192,7 +183,10 @@ Result<IdempotentAnswer> Deployments::deploy(const DeploymentCall& call, const D
   }
   auto order = order_of(call, request);
   if (!order) return std::unexpected(order.error());
+  const SteadyTime begin = parts_.clock.steady_now();
   auto answer = idempotency_.run(key, [&](db::Transaction& tx) { return place_all(tx, call, *order); });
+  const std::chrono::duration<double> took = parts_.clock.steady_now() - begin;
+  parts_.counters.claim_seconds.observe(took.count());
   if (!answer && answer.error().code == ErrorCode::no_capacity && request.wait_for_capacity_seconds.value_or(0) > 0) {
     order->wait_only = true;
     answer = idempotency_.run(key, [&](db::Transaction& tx) { return place_all(tx, call, *order); });
@@ -221,6 +215,8 @@ Result<ServiceRow> Deployments::service_for(db::Transaction& tx, const Order& or
                    .created_at = now,
                    .updated_at = now};
     if (auto done = services_.insert(tx, row); !done) return std::unexpected(done.error());
+    // From now on its callers hear that it has no backend yet, not that there is no such service.
+    if (auto done = services_.raise_route_epoch(tx); !done) return std::unexpected(done.error());
     return row;
   }
   ServiceRow row = std::move(**known);
@@ -228,6 +224,7 @@ Result<ServiceRow> Deployments::service_for(db::Transaction& tx, const Order& or
   const ServiceAccess access = wanted.value_or(row.access);
   if (row.deleted_at) {
     if (auto done = services_.restore(tx, row.id, access, now); !done) return std::unexpected(done.error());
+    if (auto done = services_.raise_route_epoch(tx); !done) return std::unexpected(done.error());
   } else if (access != row.access) {
     if (auto done = services_.set_access(tx, row.id, access, now); !done) return std::unexpected(done.error());
     if (auto done = services_.raise_route_epoch(tx); !done) return std::unexpected(done.error());

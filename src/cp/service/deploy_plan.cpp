@@ -206,14 +206,20 @@ PlacementRules rules_of(const std::optional<PlacementRequest>& wanted) {
 }
 
 Result<PlannedWorkload> plan_raw(const std::string& text, const std::string& node_size, const WorkloadWanted& wanted,
-                                 const DeploymentSettings& settings) {
+                                 const DeploymentSettings& settings, const PinImages& pin) {
   if (settings.raw_compose_policy == "deny") return fail(ErrorCode::raw_compose_disabled);
   const auto ingress = wanted.ingress.value_or(default_ingress());
-  // `allow` resolves tags by the measuring code; without it every image must name its digest.
-  const auto checked = compose::check(text, options_for(node_size, wanted, ingress, settings));
+  compose::CheckOptions options = options_for(node_size, wanted, ingress, settings);
+  options.require_digests = settings.raw_compose_policy != "allow";
+  const auto checked = compose::check(text, options);
   if (!checked) return std::unexpected(checked.error());
-  const auto pinned = compose::own_digests(*checked);
-  if (!pinned) return fail(ErrorCode::compose_forbidden, "every image needs its digest");
+  auto pinned = compose::own_digests(*checked);
+  if (!pinned && options.require_digests) return fail(ErrorCode::compose_forbidden, "every image needs its digest");
+  if (!pinned) {
+    auto found = pin(text);
+    if (!found) return std::unexpected(found.error());
+    pinned = std::move(*found);
+  }
   const auto resolved = compose::resolve(*checked, *pinned);
   if (!resolved) return std::unexpected(resolved.error());
   PlannedWorkload out = begin_plan(wanted, ingress, wanted.health_path.value_or("/health"), *checked);

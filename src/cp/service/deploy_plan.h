@@ -1,4 +1,6 @@
 #pragma once
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,10 +50,16 @@ Result<void> check_ingress(const std::vector<agent_api::IngressRule>& ingress);
 Result<void> check_fields(const DeployRequest& request);
 PlacementRules rules_of(const std::optional<PlacementRequest>& wanted);
 
-/// A raw compose file, checked and resolved for a node size. Errors: `raw_compose_disabled`, `compose_invalid`,
-/// `compose_forbidden`, `env_unused`, `ingress_port_unpublished`.
+/// Service name to pinned reference.
+using PinnedImages = std::map<std::string, std::string>;
+/// What the images of a compose file are.
+using PinImages = std::function<Result<PinnedImages>(const std::string& compose)>;
+
+/// A raw compose file, checked and resolved for a node size. `pin` is asked when the policy lets tags through and an
+/// image has no digest. Errors: `raw_compose_disabled`, `compose_invalid`, `compose_forbidden`, `env_unused`,
+/// `ingress_port_unpublished`, those of `pin`.
 Result<PlannedWorkload> plan_raw(const std::string& compose, const std::string& node_size, const WorkloadWanted& wanted,
-                                 const DeploymentSettings& settings);
+                                 const DeploymentSettings& settings, const PinImages& pin);
 /// A variant of a version with the request's values. Errors: those of the compose rules.
 Result<PlannedWorkload> plan_version(const PlannedVersion& version, const DeployableVariant& variant,
                                      const std::string& node_size, const WorkloadWanted& wanted,

@@ -105,6 +105,10 @@ Result<PreflightAnswer> Deployments::preflight(const DeploymentCall& call, const
     const auto active = rows_.count_active(tx, order->account);
     if (!active) return std::unexpected(active.error());
     if (*active + order->replicas > parts_.settings().max_active) note({.code = ErrorCode::deployment_limit});
+    const auto least = estimate(tx, *order);
+    if (!least) return std::unexpected(least.error());
+    if (auto funds = parts_.billing.would_admit(tx, order->account, *least, order->replicas); !funds)
+      note(funds.error());
     return look(tx, *order, issues, 50);
   });
 }

@@ -17,8 +17,10 @@ Result<bool> DeploymentAssignments::was_assigned(db::Transaction& tx, const Agen
   if (!placed || !*placed) return placed;
   const auto documents = store.documents(tx, deployment);
   if (!documents) return std::unexpected(documents.error());
-  return std::ranges::any_of(
+  const bool kept = std::ranges::any_of(
       *documents, [&](const std::string& document) { return to_hex(sha256(bytes_of(document))) == compose_sha256; });
+  if (kept) return true;
+  return store.had_document(tx, deployment, compose_sha256);
 }
 
 Result<bool> DeploymentAssignments::serves(db::Transaction& tx, const AgentId& agent,

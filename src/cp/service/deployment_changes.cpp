@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 
+#include "common/compose/compose.h"
 #include "common/json.h"
 #include "cp/service/deploy_order.h"
 #include "cp/store/audit_log_store.h"
@@ -68,7 +69,8 @@ Result<IdempotentAnswer> Deployments::change(
 
 /// The content of an upgrade: what the request names, and the present revision's for the rest.
 Result<PlannedWorkload> Deployments::replan(db::Transaction& tx, const DeploymentRow& row, const RevisionRow& current,
-                                            const UpgradeRequest& request) const {
+                                            const UpgradeRequest& request,
+                                            const std::optional<PinnedImages>& pinned) const {
   WorkloadWanted wanted;
   const auto env = json::read<EnvMap>("{\"items\":" + current.env + "}");
   const auto ingress = json::read<IngressList>("{\"items\":" + current.ingress + "}");
@@ -92,7 +94,14 @@ Result<PlannedWorkload> Deployments::replan(db::Transaction& tx, const Deploymen
   const DeploymentSettings settings = parts_.settings();
   if (!current.app_name) {
     if (request.version) return fail(ErrorCode::upgrade_changes_app, "a raw deployment stays raw");
-    return plan_raw(request.compose.value_or(current.compose.value_or("")), row.node_size, wanted, settings);
+    // What stays as it is keeps its images: a tag that moved is no change that anybody asked for.
+    const auto pin = [&](const std::string&) -> Result<PinnedImages> {
+      if (pinned) return *pinned;
+      const auto kept = json::read<EnvMap>("{\"items\":" + current.images + "}");
+      if (request.compose || !kept) return fail(ErrorCode::compose_forbidden, "every image needs its digest");
+      return kept->items;
+    };
+    return plan_raw(request.compose.value_or(current.compose.value_or("")), row.node_size, wanted, settings, pin);
   }
   if (request.compose) return fail(ErrorCode::upgrade_changes_app, "a deployment of an app stays with its app");
   const auto app = versions_.app(tx, *current.app_name, row.account_id);
@@ -118,6 +127,24 @@ Result<PlannedWorkload> Deployments::replan(db::Transaction& tx, const Deploymen
   return plan_version(version, *variant, row.node_size, wanted, settings);
 }
 
+/// Before the transaction: registries are asked for the tags of a new raw file. What is wrong with the file is told by
+/// the plan.
+Result<std::optional<PinnedImages>> Deployments::pin_upgrade(const DeploymentCall& call, const DeploymentId& id,
+                                                             const UpgradeRequest& request) {
+  if (!request.compose || parts_.settings().raw_compose_policy != "allow") return std::optional<PinnedImages>();
+  compose::CheckOptions options;
+  options.require_digests = false;
+  const auto checked = compose::check(*request.compose, options);
+  if (!checked || compose::own_digests(*checked)) return std::optional<PinnedImages>();
+  const auto before = row(call.principal, id);
+  if (!before) return std::unexpected(before.error());
+  if (before->state != DeploymentState::running)
+    return fail(transition_refused(before->state, DeploymentEvent::change_requested));
+  auto pinned = parts_.pin_images(*request.compose, before->account_id);
+  if (!pinned) return std::unexpected(pinned.error());
+  return std::optional(std::move(*pinned));
+}
+
 Result<IdempotentAnswer> Deployments::upgrade(const DeploymentCall& call, const DeploymentId& id,
                                               const UpgradeRequest& request) {
   const std::string strategy = request.strategy.value_or("in_place");
@@ -128,6 +155,8 @@ Result<IdempotentAnswer> Deployments::upgrade(const DeploymentCall& call, const 
     return fail(Error{.code = ErrorCode::invalid_request,
                       .fields = {{.field = "", .code = "required", .detail = "at least one change"}}});
   if (strategy == "replace") return replace(call, id, request);
+  const auto pinned = pin_upgrade(call, id, request);
+  if (!pinned) return std::unexpected(pinned.error());
   if (request.dry_run.value_or(false)) {
     return parts_.database.read<IdempotentAnswer>([&](db::Transaction& tx) -> Result<IdempotentAnswer> {
       const auto row = owned(tx, call.principal, id);
@@ -136,7 +165,8 @@ Result<IdempotentAnswer> Deployments::upgrade(const DeploymentCall& call, const 
         return fail(transition_refused(row->state, DeploymentEvent::change_requested));
       const auto current = revision_rows_.get(tx, id, row->current_revision);
       if (!current) return std::unexpected(current.error());
-      if (auto planned = replan(tx, *row, **current, request); !planned) return std::unexpected(planned.error());
+      if (auto planned = replan(tx, *row, **current, request, *pinned); !planned)
+        return std::unexpected(planned.error());
       const auto object = views_.object(tx, *row);
       if (!object) return std::unexpected(object.error());
       return IdempotentAnswer{.status = 200, .body = json::write(*object)};
@@ -146,7 +176,7 @@ Result<IdempotentAnswer> Deployments::upgrade(const DeploymentCall& call, const 
                 [&](db::Transaction& tx, const DeploymentRow& row) -> Result<std::int64_t> {
                   const auto current = revision_rows_.get(tx, id, row.current_revision);
                   if (!current) return std::unexpected(current.error());
-                  const auto planned = replan(tx, row, **current, request);
+                  const auto planned = replan(tx, row, **current, request, *pinned);
                   if (!planned) return std::unexpected(planned.error());
                   const auto last = revision_rows_.last(tx, id);
                   if (!last) return last;
@@ -164,8 +194,15 @@ Result<IdempotentAnswer> Deployments::upgrade(const DeploymentCall& call, const 
 /// A deploy with `replaces`: the old one goes on until the new one is healthy.
 Result<IdempotentAnswer> Deployments::replace(const DeploymentCall& call, const DeploymentId& id,
                                               const UpgradeRequest& request) {
+  const auto key = request_key(call, id);
+  if (!key) return std::unexpected(key.error());
+  if (*key && !request.dry_run.value_or(false)) {  // by now the old one may have ended, as was asked for
+    const auto known = parts_.database.read<std::optional<StoredAnswer>>(
+        [&](db::Transaction& tx) { return IdempotencyStore().find(tx, **key, parts_.clock.now()); });
+    if (!known) return std::unexpected(known.error());
+    if (*known) return IdempotentAnswer{.status = 202, .body = (*known)->body, .replayed = true};
+  }
   DeployRequest wanted;
-  std::optional<SecretValues> kept;
   const auto read = parts_.database.read<bool>([&](db::Transaction& tx) -> Result<bool> {
     const auto row = owned(tx, call.principal, id);
     if (!row) return std::unexpected(row.error());

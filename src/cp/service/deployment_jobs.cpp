@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <charconv>
 
-#include "cp/domain/agent_changes.h"
-#include "cp/domain/placement.h"
 #include "cp/store/audit_log_store.h"
 #include "cp/store/meta_store.h"
 
@@ -16,6 +14,8 @@ using E = DeploymentEvent;
 
 constexpr std::int64_t kPage = 500;
 constexpr std::int64_t kMassLoss = 10;
+constexpr std::int64_t kWaitingPage = 50;
+constexpr std::int64_t kMostWaiting = 500;
 constexpr Seconds kConfirmationLasts{600};
 constexpr Seconds kHealthyBefore{10};
 constexpr std::string_view kConfirmedKey = "agent_loss_confirmed_at";
@@ -35,7 +35,17 @@ struct DeploymentJobs::Holder {
   UtcTime last_heard_at;
 };
 
-DeploymentJobs::DeploymentJobs(Parts parts) : parts_(std::move(parts)), started_at_(parts_.clock.now()) {}
+DeploymentJobs::DeploymentJobs(Parts parts)
+    : parts_(std::move(parts)),
+      migration_({.database = parts_.database,
+                  .machine = parts_.machine,
+                  .placer = parts_.placer,
+                  .billing = parts_.billing,
+                  .revisions = parts_.revisions,
+                  .directory = parts_.directory,
+                  .clock = parts_.clock,
+                  .random = parts_.random}),
+      started_at_(parts_.clock.now()) {}
 
 void DeploymentJobs::published(const std::optional<AgentId>& agent) {
   if (!agent) return;
@@ -167,44 +177,60 @@ Result<JobSummary> DeploymentJobs::ttl_expiry(const std::stop_token& stop) {
   return summary;
 }
 
+/// Whether it got an agent.
+Result<bool> DeploymentJobs::place_waiting(const DeploymentRow& waiting) {
+  std::optional<AgentId> agent;
+  const auto done = parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
+    const UtcTime now = parts_.clock.now();
+    const auto row = rows_.get(tx, waiting.id);
+    if (!row) return std::unexpected(row.error());
+    if (!*row || (*row)->state != DeploymentState::pending) return false;
+    if ((*row)->wait_ends_at && *(*row)->wait_ends_at <= now) {
+      const auto over = parts_.machine.apply(tx, **row, E::wait_over, {.actor = "system:capacity_waiter"});
+      if (!over) return std::unexpected(over.error());
+      return false;
+    }
+    const auto caller = parts_.machine.caller_of(tx, **row);
+    if (!caller) return std::unexpected(caller.error());
+    auto claimed = parts_.placer.claim(tx, parts_.machine.question_of(**row), *caller, {(*row)->node_size}, (*row)->id,
+                                       DatacenterUse(), now);
+    if (!claimed) return std::unexpected(claimed.error());
+    if (!*claimed) return false;
+    agent = (*claimed)->id;
+    EventInputs inputs{.actor = "system:capacity_waiter"};
+    inputs.claimed = std::move(**claimed);
+    const auto applied = parts_.machine.apply(tx, **row, E::capacity_found, inputs);
+    if (!applied) return std::unexpected(applied.error());
+    return true;
+  });
+  if (done && *done) published(agent);
+  return done;
+}
+
 Result<JobSummary> DeploymentJobs::capacity_waiter(const std::stop_token& stop) {
   JobSummary summary;
-  const auto rows =
-      parts_.database.read<std::vector<DeploymentRow>>([&](db::Transaction& tx) { return rows_.waiting(tx, 50); });
-  if (!rows) return std::unexpected(rows.error());
   std::int64_t placed = 0;
-  for (const DeploymentRow& waiting : *rows) {
-    if (stop.stop_requested()) break;
-    std::optional<AgentId> agent;
-    const auto done = parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
-      const UtcTime now = parts_.clock.now();
-      const auto row = rows_.get(tx, waiting.id);
-      if (!row) return std::unexpected(row.error());
-      if (!*row || (*row)->state != DeploymentState::pending) return false;
-      if ((*row)->wait_ends_at && *(*row)->wait_ends_at <= now) {
-        const auto over = parts_.machine.apply(tx, **row, E::wait_over, {.actor = "system:capacity_waiter"});
-        if (!over) return std::unexpected(over.error());
-        return false;
-      }
-      const auto caller = parts_.machine.caller_of(tx, **row);
-      if (!caller) return std::unexpected(caller.error());
-      auto claimed = parts_.placer.claim(tx, parts_.machine.question_of(**row), *caller, {(*row)->node_size},
-                                         (*row)->id, DatacenterUse(), now);
-      if (!claimed) return std::unexpected(claimed.error());
-      if (!*claimed) return false;
-      agent = (*claimed)->id;
-      EventInputs inputs{.actor = "system:capacity_waiter"};
-      inputs.claimed = std::move(**claimed);
-      const auto applied = parts_.machine.apply(tx, **row, E::capacity_found, inputs);
-      if (!applied) return std::unexpected(applied.error());
-      return true;
-    });
-    if (!done) return std::unexpected(done.error());
-    published(agent);
-    if (*done) ++placed;
+  std::optional<PagePosition> after;
+  // Those that do not fit must not hold up younger ones that would.
+  for (std::int64_t looked_at = 0; looked_at < kMostWaiting && !stop.stop_requested();) {
+    const auto rows = parts_.database.read<std::vector<DeploymentRow>>(
+        [&](db::Transaction& tx) { return rows_.waiting(tx, after, kWaitingPage); });
+    if (!rows) return std::unexpected(rows.error());
+    for (const DeploymentRow& waiting : *rows) {
+      if (stop.stop_requested()) break;
+      after = PagePosition{.at = waiting.created_at, .id = waiting.id.str()};
+      const auto got = place_waiting(waiting);
+      if (!got) return std::unexpected(got.error());
+      if (*got) ++placed;
+    }
+    looked_at += kWaitingPage;
+    if (std::ssize(*rows) < kWaitingPage) break;
   }
-  if (placed > 0 && parts_.wake) parts_.wake();
+  const auto migrated = migration_.run(stop);
+  if (!migrated) return std::unexpected(migrated.error());
+  if (placed + *migrated > 0 && parts_.wake) parts_.wake();
   summary.count("placed", placed);
+  summary.count("migrated", *migrated);
   return summary;
 }
 
@@ -224,138 +250,7 @@ Result<JobSummary> DeploymentJobs::replace_finisher(const std::stop_token& stop)
   return summary;
 }
 
-// ---- repair ---------------------------------------------------------------------------------------------------------
-
-Result<void> DeploymentJobs::audit_repair(db::Transaction& tx, const std::string& what, const std::string& object_type,
-                                          const std::string& id) const {
-  parts_.counters.placement_repairs.increment();
-  const auto audited = AuditLogStore().append(tx,
-                                              {.actor = "system:placement_check",
-                                               .action = "placement_repaired",
-                                               .object_type = object_type,
-                                               .object_id = id,
-                                               .reason_code = what},
-                                              parts_.clock.now(), parts_.random);
-  if (!audited) return std::unexpected(audited.error());
-  return {};
-}
-
-/// Agents that believe in a deployment which is not theirs: unplaceable until they say that nothing runs.
-Result<std::int64_t> DeploymentJobs::mend_agents() {
-  const auto found = parts_.database.read<std::vector<AgentId>>([&](db::Transaction& tx) {
-    return tx.query<AgentId>(
-        "SELECT id FROM agents WHERE current_deployment_id IS NOT NULL AND status IN ('deploying','deployed')"
-        " AND NOT EXISTS (SELECT 1 FROM deployments d WHERE d.id=agents.current_deployment_id AND d.slot_held=1"
-        " AND d.agent_id=agents.id) LIMIT :limit",
-        {{"limit", kPage}});
-  });
-  if (!found) return std::unexpected(found.error());
-  for (const AgentId& id : *found) {
-    const auto done = parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
-      const auto before = agents_.get(tx, id);
-      if (!before) return std::unexpected(before.error());
-      if (!*before || !(*before)->current_deployment_id) return false;
-      const auto holder = rows_.holder_of(tx, id);
-      if (!holder) return std::unexpected(holder.error());
-      if (*holder && (*holder)->id == *(*before)->current_deployment_id) return false;
-      AgentRow after = **before;
-      const UtcTime now = parts_.clock.now();
-      if (!change_state(after, AgentEvent::agent_lost, facts_of(**before), now)) return false;
-      const auto written = agents_.update(tx, **before, after, now);
-      if (!written) return std::unexpected(written.error());
-      if (auto audited = audit_repair(tx, "agent_of_ended_deployment", "agent", id.str()); !audited)
-        return std::unexpected(audited.error());
-      return *written;
-    });
-    if (!done) return std::unexpected(done.error());
-    published(id);
-  }
-  return static_cast<std::int64_t>(found->size());
-}
-
-Result<std::int64_t> DeploymentJobs::mend_slots() {
-  return parts_.database.write<std::int64_t>([&](db::Transaction& tx) -> Result<std::int64_t> {
-    const auto found = tx.query<DeploymentId>(
-        "SELECT id FROM deployments WHERE slot_held=1 AND state IN ('pending','stopped','failed','terminated')"
-        " LIMIT :limit",
-        {{"limit", kPage}});
-    if (!found) return std::unexpected(found.error());
-    for (const DeploymentId& id : *found) {
-      const auto done =
-          tx.execute("UPDATE deployments SET slot_held=0, row_version=row_version+1 WHERE id=:id", {{"id", id}});
-      if (!done) return done;
-      if (auto audited = audit_repair(tx, "slot_of_ended_deployment", "deployment", id.str()); !audited)
-        return std::unexpected(audited.error());
-    }
-    return static_cast<std::int64_t>(found->size());
-  });
-}
-
-Result<std::int64_t> DeploymentJobs::mend_keys(const std::stop_token& stop) {
-  std::int64_t mended = 0;
-  std::optional<AgentId> after;
-  while (!stop.stop_requested()) {
-    std::vector<AgentId> changed;
-    const auto more = parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
-      const auto rows = agents_.list(tx, {}, after, kPage);
-      if (!rows) return std::unexpected(rows.error());
-      for (const AgentRow& row : *rows) {
-        after = row.id;
-        const auto reserved = ReservationStore().reserved_for(tx, row.id);
-        if (!reserved) return std::unexpected(reserved.error());
-        AgentRow right = row;
-        right.placement_key = placement_key(row, *reserved);
-        if (right.placement_key == row.placement_key) continue;
-        const auto written = agents_.update(tx, row, right, parts_.clock.now());
-        if (!written) return std::unexpected(written.error());
-        if (auto audited = audit_repair(tx, "placement_key", "agent", row.id.str()); !audited)
-          return std::unexpected(audited.error());
-        changed.push_back(row.id);
-      }
-      return static_cast<std::int64_t>(rows->size()) == kPage;
-    });
-    if (!more) return std::unexpected(more.error());
-    for (const AgentId& id : changed) published(id);
-    mended += static_cast<std::int64_t>(changed.size());
-    if (!*more) break;
-  }
-  return mended;
-}
-
-Result<std::int64_t> DeploymentJobs::mend_segments() {
-  return parts_.database.write<std::int64_t>([&](db::Transaction& tx) -> Result<std::int64_t> {
-    const auto found = tx.query<DeploymentId>(
-        "SELECT s.deployment_id FROM deployment_segments s JOIN deployments d ON d.id=s.deployment_id"
-        " WHERE s.to_at IS NULL AND d.state NOT IN ('running','updating') LIMIT :limit",
-        {{"limit", kPage}});
-    if (!found) return std::unexpected(found.error());
-    for (const DeploymentId& id : *found) {
-      if (auto done = parts_.billing.close_segment(tx, id, parts_.clock.now()); !done)
-        return std::unexpected(done.error());
-      if (auto audited = audit_repair(tx, "segment_of_idle_deployment", "deployment", id.str()); !audited)
-        return std::unexpected(audited.error());
-    }
-    return static_cast<std::int64_t>(found->size());
-  });
-}
-
-Result<JobSummary> DeploymentJobs::placement_check(const std::stop_token& stop) {
-  JobSummary summary;
-  const auto slots = mend_slots();
-  if (!slots) return std::unexpected(slots.error());
-  const auto agents = mend_agents();
-  if (!agents) return std::unexpected(agents.error());
-  const auto keys = mend_keys(stop);
-  if (!keys) return std::unexpected(keys.error());
-  const auto segments = mend_segments();
-  if (!segments) return std::unexpected(segments.error());
-  summary.count("slots", *slots);
-  summary.count("agents", *agents);
-  summary.count("keys", *keys);
-  summary.count("segments", *segments);
-  if (summary.did_work()) summary.notes.emplace_back("placement_repaired");
-  return summary;
-}
+// ---- what is old ----------------------------------------------------------------------------------------------------
 
 Result<JobSummary> DeploymentJobs::retention(const std::stop_token& stop) {
   JobSummary summary;

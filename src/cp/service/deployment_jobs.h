@@ -3,6 +3,7 @@
 #include <stop_token>
 
 #include "cp/service/deployment_machine.h"
+#include "cp/service/deployment_migration.h"
 #include "cp/service/deployments.h"
 #include "cp/service/directory.h"
 #include "cp/service/job_summary.h"
@@ -18,6 +19,7 @@ class DeploymentJobs {
     const DeploymentMachine& machine;
     const Placer& placer;
     const Billing& billing;
+    const Revisions& revisions;
     Deployments& deployments;
     const LiveMap& live;
     Directory& directory;
@@ -36,7 +38,7 @@ class DeploymentJobs {
   /// Lets the next passes of ten minutes mark agents lost, however many.
   Result<void> confirm_loss(const Actor& actor);
   Result<JobSummary> ttl_expiry(const std::stop_token& stop);
-  /// Agents for those that wait, the oldest first.
+  /// Agents for those that wait, the oldest first, and for those that leave drained agents.
   Result<JobSummary> capacity_waiter(const std::stop_token& stop);
   /// Stops the old one of a pair when the new one has been healthy for ten seconds.
   Result<JobSummary> replace_finisher(const std::stop_token& stop);
@@ -46,17 +48,22 @@ class DeploymentJobs {
 
  private:
   struct Holder;
+  Result<bool> place_waiting(const DeploymentRow& waiting);
   Result<std::vector<Holder>> silent_holders(std::int64_t& holders, UtcTime now, const std::stop_token& stop);
   Result<bool> loss_confirmed(UtcTime now);
   Result<std::int64_t> mend_agents();
   Result<std::int64_t> mend_slots();
   Result<std::int64_t> mend_keys(const std::stop_token& stop);
   Result<std::int64_t> mend_segments();
+  Result<std::int64_t> mend_holders();
+  static bool agrees(const DeploymentRow& row, const AgentRow& agent);
+  Result<bool> mend_holder(db::Transaction& tx, const DeploymentId& id, std::optional<AgentId>& agent);
   Result<void> audit_repair(db::Transaction& tx, const std::string& what, const std::string& object_type,
                             const std::string& id) const;
   void published(const std::optional<AgentId>& agent);
 
   Parts parts_;
+  DeploymentMigration migration_;
   UtcTime started_at_;
   std::optional<UtcTime> last_loss_pass_at_;  // of the job's own thread
   DeploymentStore rows_;

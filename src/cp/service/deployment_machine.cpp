@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <array>
-
 #include <boost/json/value.hpp>
 
 #include "common/json.h"
 #include "common/redact.h"
+#include "cp/service/deployment_step.h"
 #include "cp/store/account_store.h"
-#include "cp/store/assignment_store.h"
 #include "cp/store/audit_log_store.h"
 
 namespace ee::cp {
@@ -35,37 +34,7 @@ std::string cut(std::string text, std::size_t most) {
   return text;
 }
 
-struct TerminationDetail {
-  std::optional<std::string> agent_id;
-  std::string state;
-};
-BOOST_DESCRIBE_STRUCT(TerminationDetail, (), (agent_id, state))
-
 }  // namespace
-
-DeploymentCounters::DeploymentCounters(metrics::Registry& registry)
-    : stale_reports(registry.counter("ee_deployment_stale_reports_total", "Reports about what is no longer assigned.")),
-      terminations(registry.counter(
-          "ee_deployment_terminations_total", "Deployments that ended, by reason.",
-          {{"reason",
-            {"user", "replaced", "insufficient_funds", "expired", "admin", "agent_owner", "account_closed",
-             "agent_lost", "attestation_lost", "agent_removed", "no_capacity", "dispatch_failed", "agent_rejected",
-             "deploy_timeout", "workload_exited", "workload_lost", "rollback_failed", "digest_mismatch"}}})),
-      placement_repairs(registry.counter("ee_placement_repairs_total", "Inconsistencies that were mended.")),
-      claim_losses(registry.counter("ee_deploy_claim_losses_total", "Agents that somebody else claimed first.")) {}
-
-/// One application of a rule, on its way.
-struct DeploymentMachine::Step {
-  const DeploymentRow& before;
-  const DeploymentRule& rule;
-  const EventInputs& inputs;
-  UtcTime now;
-  DeploymentSettings settings;
-  DeploymentRow after;
-  std::string kind = "state";
-
-  bool does(F effect) const { return has(rule.effects, effect); }
-};
 
 PricedResources priced(const AgentRow& agent) {
   return {.vcpus = agent.vcpus,
@@ -165,9 +134,8 @@ Result<void> DeploymentMachine::leave_agent(db::Transaction& tx, Step& step) con
                                  : AgentEvent::stop_unconfirmed;
     if (auto done = slots.move(tx, *agent, id, event, step.now); !done) return done;
   }
-  const std::string_view reason = frees                      ? "deployment_final"
-                                  : step.does(F::quarantine) ? "agent_quarantined"
-                                                             : "agent_deleted";
+  const bool removed = step.rule.event == E::agent_removed;
+  const std::string_view reason = frees ? "deployment_final" : removed ? "agent_deleted" : "agent_quarantined";
   return slots.release(tx, id, frees, reason, step.now);
 }
 
@@ -181,6 +149,7 @@ Result<void> DeploymentMachine::place_again(db::Transaction& tx, Step& step) con
   row.phase.reset();
   row.progress.reset();
   row.workload_gone_at.reset();
+  row.migrate_next_at.reset();
   if (row.target_revision != row.current_revision) {
     if (auto done = revision_rows_.set_outcome(tx, row.id, row.target_revision, RevisionOutcome::failed); !done)
       return done;
@@ -245,165 +214,15 @@ Result<void> DeploymentMachine::begin_running(db::Transaction& tx, Step& step) c
   if (auto done = parts_.billing.open_segment(tx, running, step.now); !done) return done;
   if (!row.billable_from_at) row.billable_from_at = step.now;
   row.billable_to_at.reset();
-  if (!row.started_at) row.started_at = step.now;
+  if (!row.started_at) {
+    row.started_at = step.now;
+    parts_.counters.to_running_seconds.observe(static_cast<double>((step.now - row.created_at).count()) / 1e3);
+  }
   row.running_since_at = step.now;
   const auto service = services_.get(tx, row.service_id);
   if (!service) return std::unexpected(service.error());
   const std::string shown = (*revision)->app_name.value_or(*service ? (*service)->name : std::string());
   return parts_.slots.move(tx, *row.agent_id, row.id, AgentEvent::report_running, step.now, shown);
-}
-
-Result<void> DeploymentMachine::change_revisions(db::Transaction& tx, Step& step) const {
-  DeploymentRow& row = step.after;
-  const auto outcome = [&](std::int64_t revision, RevisionOutcome value) {
-    return revision_rows_.set_outcome(tx, row.id, revision, value);
-  };
-  if (step.does(F::finish_update)) {
-    if (row.target_revision != row.current_revision) {
-      const bool rolled_back = row.is_rolling_back();
-      const auto old = rolled_back ? RevisionOutcome::rolled_back : RevisionOutcome::superseded;
-      if (auto done = outcome(row.current_revision, old); !done) return done;
-      row.current_revision = row.target_revision;
-      row.rollback_revision.reset();
-    }
-    if (auto done = outcome(row.current_revision, RevisionOutcome::active); !done) return done;
-    const auto dropped = revision_rows_.drop_old(tx, row.id, row.current_revision, row.target_revision);
-    if (!dropped) return std::unexpected(dropped.error());
-  }
-  if (step.does(F::begin_update)) {
-    row.target_revision = step.inputs.target_revision.value_or(row.target_revision);
-    return parts_.slots.touch(tx, *row.agent_id, step.now);
-  }
-  if (step.does(F::roll_back)) {
-    if (auto done = outcome(row.target_revision, RevisionOutcome::failed); !done) return done;
-    const auto made = parts_.revisions.copy(tx, row.id, row.current_revision, "system:rollback", step.now);
-    if (!made) return std::unexpected(made.error());
-    row.target_revision = *made;
-    row.rollback_revision = *made;
-    step.kind = "upgrade_failed";
-    return parts_.slots.touch(tx, *row.agent_id, step.now);
-  }
-  if ((row.state == S::stopping || is_final(row.state)) && row.target_revision != row.current_revision &&
-      step.before.state != S::stopping)
-    return outcome(row.target_revision, RevisionOutcome::failed);
-  return {};
-}
-
-/// When something must be done next. Only a final deployment waits for nothing.
-Result<void> DeploymentMachine::set_times(db::Transaction& tx, Step& step) const {
-  DeploymentRow& row = step.after;
-  const UtcTime now = step.now;
-  if (row.state != step.before.state || step.does(F::roll_back)) row.action_attempts = 0;
-  if (step.inputs.report) {
-    const agent_api::WorkloadReport& report = *step.inputs.report;
-    row.phase = std::string(name_of(report.phase));
-    row.progress = report.progress ? std::optional(json::write(*report.progress)) : std::nullopt;
-    if (report.health) {
-      const auto health = enum_of<DeploymentHealth>(name_of(*report.health)).value_or(DeploymentHealth::unknown);
-      if (health != row.health) row.health_changed_at = now;
-      row.health = health;
-    }
-    row.workload_gone_at.reset();
-  }
-  if (step.rule.event == E::workload_gone) {
-    const bool counting = row.reboots_since_at && now - *row.reboots_since_at < Seconds(24 * 3600);
-    row.reboots = counting ? row.reboots + 1 : 1;
-    if (!counting) row.reboots_since_at = now;
-    row.workload_gone_at.reset();
-    row.running_since_at.reset();
-  }
-  if (step.does(F::deploy_deadline)) {
-    const auto revision = revision_rows_.get(tx, row.id, row.target_revision);
-    if (!revision) return std::unexpected(revision.error());
-    row.state_deadline_at = now + Seconds(*revision ? (*revision)->deploy_timeout_seconds : 900);
-  }
-  if (step.does(F::stop_deadline)) row.state_deadline_at = now + step.settings.stop_timeout;
-  if (step.rule.event == E::workload_gone || step.does(F::begin_update) || step.does(F::roll_back)) {
-    row.phase.reset();  // what is sent now begins from its first phase
-    row.progress.reset();
-  }
-  switch (row.state) {
-    case S::pending: row.next_action_at = row.state_deadline_at = row.wait_ends_at; break;
-    case S::assigned:
-    case S::stopping:
-      row.next_action_at = step.before.state == row.state && !step.does(F::place_again) ? step.before.next_action_at
-                                                                                        : std::optional(now);
-      break;
-    case S::deploying:
-    case S::updating: {
-      const bool dispatch =
-          step.rule.event == E::workload_gone || step.does(F::begin_update) || step.does(F::roll_back);
-      row.next_action_at = dispatch ? std::optional(now) : row.state_deadline_at;
-      break;
-    }
-    case S::running:
-      row.state_deadline_at.reset();
-      row.next_action_at = now + Seconds(24 * 3600);
-      break;
-    case S::stopped:
-    case S::failed:
-    case S::terminated:
-      row.ended_at = now;
-      row.next_action_at.reset();
-      row.state_deadline_at.reset();
-      break;
-  }
-  row.lease_owner.reset();
-  row.lease_expires_at.reset();
-  return {};
-}
-
-Result<void> DeploymentMachine::record(db::Transaction& tx, const Step& step) const {
-  const DeploymentRow& row = step.after;
-  if (step.does(F::drop_secrets) && is_final(row.state)) {
-    const auto dropped = revision_rows_.drop_secrets(tx, row.id);
-    if (!dropped) return std::unexpected(dropped.error());
-  }
-  if (step.does(F::reroute))
-    if (auto done = services_.raise_route_epoch(tx); !done) return done;
-  if (step.rule.event == E::report_running || step.rule.event == E::health_reported)
-    if (row.health != DeploymentHealth::unhealthy)
-      if (auto done = services_.note_healthy(tx, row.service_id, step.now); !done) return done;
-  const bool moved = row.state != step.before.state || row.agent_id != step.before.agent_id || step.kind != "state";
-  DeploymentEventRow event{.deployment_id = row.id,
-                           .at = step.now,
-                           .kind = step.kind,
-                           .from_state = step.before.state,
-                           .to_state = row.state,
-                           .actor = step.inputs.actor,
-                           .reason = row.termination_reason,
-                           .request_id = step.inputs.request_id};
-  if (!event.reason && step.rule.failure) event.reason = std::string(slug(*step.rule.failure));
-  if (row.state == S::assigned && moved && row.agent_id) event.detail = AssignmentStore::event_detail(*row.agent_id);
-  if (!moved && step.rule.event == E::report_progress) {
-    const auto last = events_.last_progress_at(tx, row.id);
-    if (!last) return std::unexpected(last.error());
-    if (*last && step.now - **last < Seconds(1)) return {};
-    event.kind = "progress";
-    event.detail =
-        "{\"phase\":" + json::quote(row.phase.value_or("")) + ",\"progress\":" + row.progress.value_or("null") + "}";
-  } else if (!moved && step.rule.event == E::health_reported) {
-    event.kind = "health";
-    event.detail = "{\"health\":" + json::quote(name_of(row.health)) + "}";
-  } else if (!moved) {
-    return {};
-  }
-  if (auto done = events_.append(tx, std::move(event)); !done) return done;
-  if (!is_final(row.state)) return {};
-  parts_.counters.terminations.with({row.termination_reason.value_or("other")}).increment();
-  const TerminationDetail detail{.agent_id = row.agent_id ? std::optional(row.agent_id->str()) : std::nullopt,
-                                 .state = std::string(name_of(row.state))};
-  const auto audited = AuditLogStore().append(tx,
-                                              {.actor = step.inputs.actor,
-                                               .action = "deployment_terminated",
-                                               .object_type = "deployment",
-                                               .object_id = row.id.str(),
-                                               .reason_code = row.termination_reason,
-                                               .request_id = step.inputs.request_id,
-                                               .detail = json::write(detail)},
-                                              step.now, parts_.random);
-  if (!audited) return std::unexpected(audited.error());
-  return {};
 }
 
 Result<Applied> DeploymentMachine::request_stop(db::Transaction& tx, const DeploymentRow& before,
@@ -421,11 +240,28 @@ Result<Applied> DeploymentMachine::request_stop(db::Transaction& tx, const Deplo
                                                .request_id = inputs.request_id},
                                               parts_.clock.now(), parts_.random);
   if (!audited) return std::unexpected(audited.error());
-  return apply(tx, before, force ? E::stop_forced : E::stop_requested, with_reason);
+  auto stopped = apply(tx, before, force ? E::stop_forced : E::stop_requested, with_reason);
+  if (!stopped || (reason != "user" && reason != "expired")) return stopped;
+  // What was made to take its place elsewhere is the same workload to its owner.
+  const auto moved = rows_.migrated_from(tx, before);
+  if (!moved) return std::unexpected(moved.error());
+  for (const DeploymentId& id : *moved) {
+    const auto row = rows_.get(tx, id);
+    if (!row) return std::unexpected(row.error());
+    const auto done = request_stop(tx, **row, reason, inputs, force);
+    if (!done) return std::unexpected(done.error());
+  }
+  return stopped;
 }
 
 Result<PlacementCaller> DeploymentMachine::caller_of(db::Transaction& tx, const DeploymentRow& row) const {
   PlacementCaller caller{.account = row.account_id};
+  if (row.auth_method == DeployAuth::session && row.auth_context) {
+    const auto context = json::read<SessionOwners>(*row.auth_context);
+    if (!context) return fail(ErrorCode::internal_error, "a stored context is damaged");
+    caller.github_owners = context->github_owners;
+    return caller;
+  }
   if (row.auth_method == DeployAuth::github_oidc && row.auth_context) {
     const auto context = json::parse(*row.auth_context);
     if (context && context->is_object())

@@ -6,10 +6,10 @@
 
 #include "common/agent_api.h"
 #include "common/clock.h"
-#include "common/metrics.h"
 #include "cp/domain/deployment_state.h"
 #include "cp/service/agent_slots.h"
 #include "cp/service/billing.h"
+#include "cp/service/deployment_counters.h"
 #include "cp/service/deployment_settings.h"
 #include "cp/service/placer.h"
 #include "cp/service/revisions.h"
@@ -40,15 +40,6 @@ struct Applied {
   bool changed = false;
 };
 
-/// How often something happened; all handles thread-safe.
-struct DeploymentCounters {
-  explicit DeploymentCounters(metrics::Registry& registry);
-  metrics::Counter stale_reports;
-  metrics::Family<metrics::Counter> terminations;  ///< reason
-  metrics::Counter placement_repairs;
-  metrics::Counter claim_losses;
-};
-
 /// Moves deployments by the state table: deployment, agent, reservation, segment, revision outcomes, event, audit and
 /// route epoch in the caller's transaction. Everybody who changes a deployment's state does it here. Thread-safe.
 class DeploymentMachine {
@@ -68,6 +59,9 @@ class DeploymentMachine {
   static constexpr Seconds kGone{60};  ///< grace before a workload that went away is sent again
   static constexpr Seconds kPlacementsForgotten{24 * 3600};
   static constexpr std::int64_t kMostReboots = 3;
+  /// Between leaving the routes and the agent's stop of one that was replaced: every replica reads routes each second,
+  /// and requests under way end.
+  static constexpr Seconds kUnrouted{5};
   static constexpr Seconds kRedeployWait{3600};  ///< how long one that lost its agent waits for another
 
   /// What `event` does. An agent's event without a rule changes nothing and is counted; a user's is an error.

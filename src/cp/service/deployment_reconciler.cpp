@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/json/value.hpp>
-#include <thread>
 
 #include "common/json.h"
 #include "common/log.h"
+#include "cp/service/work_crew.h"
 
 namespace ee::cp {
 
@@ -52,11 +52,25 @@ UtcTime DeploymentReconciler::push_again(const DeploymentRow& row) const {
   return row.state_deadline_at ? std::min(at, *row.state_deadline_at) : at;
 }
 
-Result<std::vector<DeploymentRow>> DeploymentReconciler::lease_due() {
+struct DeploymentReconciler::Tally {
+  std::int64_t due = 0;
+  std::atomic<std::int64_t> pushed = 0;
+  std::atomic<std::int64_t> failed = 0;
+};
+
+Result<std::vector<DeploymentRow>> DeploymentReconciler::lease_due(std::size_t most) {
+  const auto limit = static_cast<std::int64_t>(most);
+  // Mostly nothing is due, which takes no write.
+  const auto first = parts_.database.read<std::vector<DeploymentRow>>(
+      [&](db::Transaction& tx) { return rows_.due(tx, parts_.clock.now(), 1); });
+  if (!first) return first;
+  const auto lag = first->empty() ? Milliseconds(0) : parts_.clock.now() - *first->front().next_action_at;
+  parts_.counters.reconciler_lag_seconds.set(static_cast<double>(lag.count()) / 1e3);
+  if (first->empty()) return first;
   return parts_.database.write<std::vector<DeploymentRow>>(
       [&](db::Transaction& tx) -> Result<std::vector<DeploymentRow>> {
         const UtcTime now = parts_.clock.now();
-        auto rows = rows_.due(tx, now, kBatch);
+        auto rows = rows_.due(tx, now, limit);
         if (!rows) return rows;
         std::vector<DeploymentRow> leased;
         for (DeploymentRow& row : *rows) {
@@ -68,40 +82,62 @@ Result<std::vector<DeploymentRow>> DeploymentReconciler::lease_due() {
       });
 }
 
+void DeploymentReconciler::work_on(const DeploymentRow& row, const std::stop_token& stop, Tally& tally) {
+  const Outcome outcome = act(row, stop);
+  if (outcome.pushed) tally.pushed.fetch_add(1);
+  if (const auto done = settle(row, outcome); !done) {
+    tally.failed.fetch_add(1);
+    log::warn("deployments", "an action was not stored",
+              {{"deployment_id", row.id.str()}, {"code", slug(done.error().code)}});
+  }
+}
+
 Result<JobSummary> DeploymentReconciler::run(const std::stop_token& stop) {
-  JobSummary summary;
-  std::int64_t due = 0;
-  std::atomic<std::int64_t> pushed = 0;
-  std::atomic<std::int64_t> failed = 0;
-  while (!stop.stop_requested()) {
-    const auto rows = lease_due();
-    if (!rows) return std::unexpected(rows.error());
-    if (rows->empty()) break;
-    due += static_cast<std::int64_t>(rows->size());
-    std::atomic<std::size_t> next = 0;
-    const auto work = [&] {
-      for (std::size_t at = next.fetch_add(1); at < rows->size(); at = next.fetch_add(1)) {
-        const DeploymentRow& row = (*rows)[at];
-        const Outcome outcome = act(row, stop);
-        if (outcome.pushed) pushed.fetch_add(1);
-        if (const auto done = settle(row, outcome); !done) {
-          failed.fetch_add(1);
-          log::warn("deployments", "an action was not stored",
-                    {{"deployment_id", row.id.str()}, {"code", slug(done.error().code)}});
-        }
+  count_states();
+  Tally tally;
+  std::optional<Error> broken;
+  {
+    WorkCrew crew(kParallel);
+    const SteadyTime end = parts_.clock.steady_now() + kPass;
+    while (!stop.stop_requested() && parts_.clock.steady_now() < end) {
+      const std::size_t free = crew.free();
+      auto rows = free > 0 ? lease_due(free) : Result<std::vector<DeploymentRow>>();
+      if (!rows) {
+        broken = std::move(rows.error());
+        break;
       }
-    };
-    {
-      std::vector<std::jthread> threads;
-      for (std::size_t i = 1; i < std::min(kParallel, rows->size()); ++i) threads.emplace_back(work);
-      work();
+      if (rows->empty()) {
+        if (free > 0 && crew.idle()) break;
+        crew.wait_for_one(kLookAgain);
+        continue;
+      }
+      tally.due += static_cast<std::int64_t>(rows->size());
+      for (DeploymentRow& row : *rows)
+        crew.start([this, &stop, &tally, row = std::move(row)] { work_on(row, stop, tally); });
     }
   }
-  summary.count("due", due);
-  summary.count("pushed", pushed.load());
-  summary.count("failed", failed.load());
+  if (broken) return fail(std::move(*broken));
+  JobSummary summary;
+  summary.count("due", tally.due);
+  summary.count("pushed", tally.pushed.load());
+  summary.count("failed", tally.failed.load());
   summary.stopped = stop.stop_requested();
   return summary;
+}
+
+/// Every replica shows the same numbers, those of the database.
+void DeploymentReconciler::count_states() {
+  const UtcTime now = parts_.clock.now();
+  if (counted_at_ && now - *counted_at_ < Seconds(15)) return;
+  counted_at_ = now;
+  const auto counts =
+      parts_.database.read<std::vector<DeploymentCount>>([&](db::Transaction& tx) { return rows_.counts(tx); });
+  if (!counts) return;
+  boost::mp11::mp_for_each<boost::describe::describe_enumerators<DeploymentState>>([&](auto state) {
+    const auto found = std::ranges::find(*counts, state.value, &DeploymentCount::state);
+    const std::int64_t count = found == counts->end() ? 0 : found->count;
+    parts_.counters.by_state.with({state.name}).set(static_cast<double>(count));
+  });
 }
 
 DeploymentReconciler::Outcome DeploymentReconciler::act(const DeploymentRow& row, const std::stop_token& stop) {
@@ -221,7 +257,8 @@ Result<void> DeploymentReconciler::settle(const DeploymentRow& row, const Outcom
   const auto done = parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
     const auto read = rows_.get(tx, row.id);
     if (!read) return std::unexpected(read.error());
-    if (!*read || (*read)->row_version != row.row_version) return false;
+    if (!*read) return false;
+    if ((*read)->row_version != row.row_version) return give_back(tx, **read);
     if (outcome.event) {
       EventInputs inputs = outcome.inputs;
       inputs.actor = "system:reconciler";
@@ -249,6 +286,17 @@ Result<void> DeploymentReconciler::settle(const DeploymentRow& row, const Outcom
   if (!done) return std::unexpected(done.error());
   if (agent) parts_.directory.put(*agent);
   return {};
+}
+
+/// The row changed meanwhile, so what came out counts no more; nobody need wait for the rest of its lease.
+Result<bool> DeploymentReconciler::give_back(db::Transaction& tx, const DeploymentRow& row) {
+  if (row.lease_owner != parts_.owner) return false;
+  DeploymentRow after = row;
+  after.lease_owner.reset();
+  after.lease_expires_at.reset();
+  const auto written = rows_.update(tx, row, after, parts_.clock.now());
+  if (!written) return std::unexpected(written.error());
+  return false;
 }
 
 Result<void> DeploymentReconciler::release() {

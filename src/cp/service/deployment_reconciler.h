@@ -11,12 +11,14 @@
 namespace ee::cp {
 
 /// Drives deployments by their rows (03 sections 6.1 and 6.4): pushes documents, repeats stops, ends what ran out of
-/// time. Whoever dies loses nothing but a lease. Thread-safe, but one pass at a time is enough.
+/// time. A row is leased when a thread is free for it, so that its lease covers its call; one agent that does not
+/// answer holds up one thread. Whoever dies loses nothing but a lease. One pass at a time.
 class DeploymentReconciler {
  public:
-  static constexpr std::int64_t kBatch = 64;
   static constexpr std::size_t kParallel = 32;
-  static constexpr Seconds kLease{45};  ///< longer than any call
+  static constexpr Seconds kPass{60};             ///< then the pass ends, and the next one goes on
+  static constexpr Milliseconds kLookAgain{200};  ///< while calls are under way
+  static constexpr Seconds kLease{45};            ///< longer than any call
   static constexpr Seconds kStopAgain{15};
 
   struct Parts {
@@ -28,6 +30,7 @@ class DeploymentReconciler {
     Directory& directory;
     const Clock& clock;
     Random& random;
+    const DeploymentCounters& counters;
     std::string owner;  ///< of leases: this process
   };
   explicit DeploymentReconciler(Parts parts) : parts_(std::move(parts)) {}
@@ -39,16 +42,21 @@ class DeploymentReconciler {
 
  private:
   struct Outcome;
-  Result<std::vector<DeploymentRow>> lease_due();
+  struct Tally;
+  Result<std::vector<DeploymentRow>> lease_due(std::size_t most);
+  void work_on(const DeploymentRow& row, const std::stop_token& stop, Tally& tally);
+  void count_states();
   Outcome act(const DeploymentRow& row, const std::stop_token& stop);
   Outcome dispatch(const DeploymentRow& row, const std::stop_token& stop);
   Outcome stop_agent(const DeploymentRow& row, const std::stop_token& stop);
   Result<void> settle(const DeploymentRow& row, const Outcome& outcome);
+  Result<bool> give_back(db::Transaction& tx, const DeploymentRow& row);
   UtcTime push_again(const DeploymentRow& row) const;
 
   Parts parts_;
   DeploymentStore rows_;
   AgentStore agent_rows_;
+  std::optional<UtcTime> counted_at_;  // of the passes' thread
 };
 
 }  // namespace ee::cp

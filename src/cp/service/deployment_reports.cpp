@@ -218,15 +218,18 @@ Result<bool> DeploymentReports::request_stop(db::Transaction& tx, const AgentRow
   return done->changed;
 }
 
-/// Moving a running deployment needs a second one beside it, which only its owner may pay for: it is noted, and goes
-/// on.
-Result<bool> DeploymentReports::request_migration(db::Transaction& tx, const AgentRow& agent, UtcTime /*now*/) {
+Result<bool> DeploymentReports::request_migration(db::Transaction& tx, const AgentRow& agent, UtcTime now) {
   const auto held = held_by(tx, agent);
   if (!held) return std::unexpected(held.error());
-  if (!*held || (*held)->state != S::running || (*held)->is_pinned()) return false;
-  if (auto noted = parts_.machine.note(tx, **held, "migration_waiting", "{}", {.actor = "system:drain"}); !noted)
+  if (!*held || !is_to_run((*held)->state) || (*held)->is_pinned() || (*held)->migrate_next_at) return false;
+  DeploymentRow after = **held;
+  after.migrate_next_at = now;
+  const auto written = rows_.update(tx, **held, after, now);
+  if (!written) return std::unexpected(written.error());
+  if (!*written) return fail(ErrorCode::concurrent_update);
+  if (auto noted = parts_.machine.note(tx, after, "migration_asked", "{}", {.actor = "system:drain"}); !noted)
     return std::unexpected(noted.error());
-  return false;
+  return true;
 }
 
 Result<std::optional<AccountId>> DeploymentReports::account_of_deployment(db::Transaction& tx, const AgentRow& agent) {
@@ -265,14 +268,17 @@ agent_api::Desired DeploymentReports::desired_for(const DirectoryEntry& agent,
     known_.erase(agent.id);
   }
   if (!reported) return nothing_desired();
-  // Of a deployment that this database does not know nobody can say that it may go: it gets time.
-  const auto known = parts_.database.read<bool>([&](db::Transaction& tx) -> Result<bool> {
-    const auto row = rows_.get(tx, DeploymentId(reported->deployment_id));
-    if (!row) return std::unexpected(row.error());
-    return row->has_value();
-  });
+  const auto known = parts_.database.read<std::optional<DeploymentRow>>(
+      [&](db::Transaction& tx) { return rows_.get(tx, DeploymentId(reported->deployment_id)); });
   if (!known) return {.action = agent_api::DesiredAction::keep, .grace_seconds = 0};
-  return nothing_desired(*known ? 0 : kUnknownGrace.count());
+  // Of a deployment that this database does not know nobody can say that it may go: it gets time.
+  if (!*known) return nothing_desired(kUnknownGrace.count());
+  // One that was replaced goes on until it is in nobody's routes.
+  const bool leaves_routes = (*known)->state == S::stopping && (*known)->termination_reason == "replaced" &&
+                             (*known)->next_action_at && *(*known)->next_action_at > parts_.clock.now();
+  if (leaves_routes && (*known)->agent_id && key_of(*(*known)->agent_id) == agent.id)
+    return {.action = agent_api::DesiredAction::keep, .grace_seconds = 0};
+  return nothing_desired();
 }
 
 Result<agent_api::Desired> DeploymentReports::read_desired(const DirectoryEntry& agent) const {

@@ -142,6 +142,14 @@ Result<DeploymentRow> Deployments::row(const Principal& principal, const Deploym
   return parts_.database.read<DeploymentRow>([&](db::Transaction& tx) { return owned(tx, principal, id); });
 }
 
+Result<std::vector<DeploymentRow>> Deployments::rows(const Principal& principal, DeploymentFilter filter) {
+  if (!(principal.kind == PrincipalKind::session && principal.is_admin)) filter.accounts = accounts_of(principal);
+  auto page = parts_.database.read<Page<DeploymentRow>>(
+      [&](db::Transaction& tx) { return rows_.list(tx, filter, PageRequest{.limit = PageRequest::kMaxLimit}); });
+  if (!page) return std::unexpected(page.error());
+  return std::move(page->items);
+}
+
 Result<std::vector<DeploymentEventRow>> Deployments::events(const Principal& principal, const DeploymentId& id,
                                                             std::int64_t after_seq, std::int64_t limit) {
   return parts_.database.read<std::vector<DeploymentEventRow>>(

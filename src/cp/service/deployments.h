@@ -24,7 +24,7 @@ struct DeploymentCall {
 };
 
 /// Deploying and everything a user does with a deployment (03 sections 3, 5.1, 6.6). Thread-safe; calls block on the
-/// database and make no call outside: agents are told by the reconciler.
+/// database. Agents are told by the reconciler; registries are asked for tags of raw files only, outside transactions.
 class Deployments {
  public:
   struct Parts {
@@ -38,7 +38,10 @@ class Deployments {
     const Clock& clock;
     Random& random;
     DeploymentSettingsSource settings;
+    const DeploymentCounters& counters;
     std::function<void()> wake;  ///< the reconciler has something to do
+    /// What tags of a raw compose file mean at the moment, for policy `allow`; waits for registries, at most 30 s.
+    std::function<Result<PinnedImages>(const std::string& compose, const AccountId& account)> pin_images = {};
   };
   explicit Deployments(Parts parts)
       : parts_(std::move(parts)), idempotency_(parts_.database, parts_.clock), views_(parts_.settings) {}
@@ -64,6 +67,8 @@ class Deployments {
                           const PageRequest& page);
   /// The row, for what looks at more than its object. Errors: `deployment_not_found`.
   Result<DeploymentRow> row(const Principal& principal, const DeploymentId& id);
+  /// The newest rows that match, of own deployments; administrators: of all. At most PageRequest::kMaxLimit.
+  Result<std::vector<DeploymentRow>> rows(const Principal& principal, DeploymentFilter filter);
   Result<std::vector<RevisionObject>> revisions(const Principal& principal, const DeploymentId& id);
   Result<std::vector<DeploymentEventRow>> events(const Principal& principal, const DeploymentId& id,
                                                  std::int64_t after_seq, std::int64_t limit);
@@ -83,6 +88,8 @@ class Deployments {
  private:
   struct Order;
   struct Placed;
+  Result<IdempotentAnswer> try_deploy(const DeploymentCall& call, const DeployRequest& request);
+  void audit_refusal(const DeploymentCall& call, const DeployRequest& request, const Error& error);
   Result<AccountId> account_of(const Principal& principal, const std::optional<std::string>& named) const;
   Result<Order> order_of(const DeploymentCall& call, const DeployRequest& request);
   Result<void> plan(Order& order);
@@ -107,8 +114,11 @@ class Deployments {
   Result<IdempotentAnswer> change(
       const DeploymentCall& call, const DeploymentId& id, std::string action,
       const std::function<Result<std::int64_t>(db::Transaction&, const DeploymentRow&)>& make);
+  /// `pinned`: the images of the request's compose file, when it has tags.
   Result<PlannedWorkload> replan(db::Transaction& tx, const DeploymentRow& row, const RevisionRow& current,
-                                 const UpgradeRequest& request) const;
+                                 const UpgradeRequest& request, const std::optional<PinnedImages>& pinned) const;
+  Result<std::optional<PinnedImages>> pin_upgrade(const DeploymentCall& call, const DeploymentId& id,
+                                                  const UpgradeRequest& request);
   Result<IdempotentAnswer> replace(const DeploymentCall& call, const DeploymentId& id, const UpgradeRequest& request);
 
   Parts parts_;

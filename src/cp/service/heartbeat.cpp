@@ -1,6 +1,7 @@
 #include "cp/service/heartbeat.h"
 
 #include <tuple>
+#include <utility>
 
 #include "cp/domain/agent_changes.h"
 
@@ -14,6 +15,15 @@ std::string reason_of(const DirectoryEntry& entry) {
 bool is_quarantined_for_attestation(const DirectoryEntry& entry) {
   return entry.attestation_state == AttestationState::failed ||
          entry.quarantine_reason == QuarantineReason::attestation_failed;
+}
+
+/// Whether the agent holds a later assignment or revision of the deployment than it should. Within one registration
+/// both only grow, so what is wanted was forgotten: this database is an older one, put back.
+bool is_ahead(const std::optional<agent_api::WorkloadReport>& held, const agent_api::Desired& wanted) {
+  if (!held || wanted.action != agent_api::DesiredAction::run || held->deployment_id != wanted.deployment_id)
+    return false;
+  return std::pair(held->assignment_epoch, held->revision) >
+         std::pair(wanted.assignment_epoch.value_or(0), wanted.revision.value_or(0));
 }
 
 }  // namespace
@@ -61,8 +71,15 @@ Result<agent_api::HeartbeatAnswer> HeartbeatService::heartbeat(const HeartbeatCa
                   .stats = request.stats};
   const MergeResult merged = live_.merge((*entry)->id, beat, settings.health, now);
   if (merged.fresh) *entry = write_through(caller.agent, *entry, request, merged, now);
+  auto out = answer(caller, **entry, request, now);
+  if (is_ahead(request.workload, out.desired)) {
+    // It would never take an older document within its registration. Another replica may only be late: the agent asks
+    // again after 5 s before it registers.
+    observe(HeartbeatResult::refused);
+    return fail(ErrorCode::invalid_credential, "the workload is newer than this control plane knows");
+  }
   observe(merged.fresh ? HeartbeatResult::ok : HeartbeatResult::duplicate);
-  return answer(caller, **entry, request, now);
+  return out;
 }
 
 DirectoryEntryPtr HeartbeatService::write_through(const AgentId& agent, DirectoryEntryPtr entry,

@@ -5,6 +5,13 @@
 namespace ee::cp {
 
 Result<JobSummary> LiveFlusher::flush(const std::stop_token& stop) {
+  const SteadyTime begun = clock_.steady_now();
+  auto done = flush_all(stop);
+  if (observe_) observe_(clock_.steady_now() - begun);
+  return done;
+}
+
+Result<JobSummary> LiveFlusher::flush_all(const std::stop_token& stop) {
   JobSummary summary;
   std::int64_t rows = 0;
   std::int64_t transactions = 0;

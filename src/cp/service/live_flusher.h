@@ -1,5 +1,6 @@
 #pragma once
 #include <atomic>
+#include <functional>
 #include <stop_token>
 
 #include "common/clock.h"
@@ -18,8 +19,10 @@ class LiveFlusher {
   /// A slot that waited longer than this raises the interval told to agents by one step.
   static constexpr Seconds kLagLimit{10};
 
-  LiveFlusher(db::Database& database, LiveMap& live, const Clock& clock)
-      : database_(database), live_(live), clock_(clock) {}
+  /// `observe` hears how long each pass took.
+  LiveFlusher(db::Database& database, LiveMap& live, const Clock& clock,
+              std::function<void(SteadyTime::duration)> observe = {})
+      : database_(database), live_(live), clock_(clock), observe_(std::move(observe)) {}
 
   /// Writes what is dirty at the start of the call. A chunk that fails is dirty again, and the pass ends with its
   /// error; the next one goes on.
@@ -32,11 +35,13 @@ class LiveFlusher {
   Milliseconds lag() const { return Milliseconds(lag_ms_.load()); }
 
  private:
+  Result<JobSummary> flush_all(const std::stop_token& stop);
   void note_lag(Milliseconds lag);
 
   db::Database& database_;
   LiveMap& live_;
   const Clock& clock_;
+  std::function<void(SteadyTime::duration)> observe_;
   AgentLiveStore store_;
   std::atomic<int> raise_ = 0;
   std::atomic<std::int64_t> lag_ms_ = 0;

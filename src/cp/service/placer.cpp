@@ -63,13 +63,19 @@ Result<bool> Placer::walk(db::Transaction& tx, const PlacementQuestion& question
       PlacementQuestion asked = question;
       asked.node_size = size;
       for (const std::string& datacenter : *places) {
-        const std::int64_t limit = has_residual(question, variant) ? kMostRows : kMostLosses;
-        const auto rows = agents_.idle(tx, key, size, datacenter, limit);
-        if (!rows) return std::unexpected(rows.error());
-        for (const PlacementCandidate& row : *rows) {
-          if (!placement_reasons(asked, caller, row).empty()) continue;
-          const Result<bool> taken = take(row);
-          if (!taken || *taken) return taken;
+        // Mostly the first row is it; the more are refused, the more are read at once.
+        const std::int64_t most = has_residual(question, variant) ? kMostRows : kMostLosses;
+        std::int64_t seen = 0;
+        for (std::int64_t limit = 2; seen < most; limit = std::min(limit * 8, most)) {
+          const auto rows = agents_.idle(tx, key, size, datacenter, limit);
+          if (!rows) return std::unexpected(rows.error());
+          for (; seen < std::ssize(*rows); ++seen) {
+            const PlacementCandidate& row = (*rows)[static_cast<std::size_t>(seen)];
+            if (!placement_reasons(asked, caller, row).empty()) continue;
+            const Result<bool> taken = take(row);
+            if (!taken || *taken) return taken;
+          }
+          if (std::ssize(*rows) < limit) break;
         }
       }
     }
@@ -87,7 +93,9 @@ Result<std::optional<AgentRow>> Placer::claim(db::Transaction& tx, const Placeme
     auto claimed = slots_.claim(tx, row.id, deployment, now);
     if (!claimed) return std::unexpected(claimed.error());
     won = std::move(*claimed);
-    return won.has_value() || ++losses >= kMostLosses;
+    if (won) return true;
+    counters_.claim_losses.increment();
+    return ++losses >= kMostLosses;
   });
   if (!found) return std::unexpected(found.error());
   return won;

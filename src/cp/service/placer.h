@@ -22,7 +22,7 @@ class Placer {
   static constexpr int kMostLosses = 16;
   static constexpr int kMostDatacenters = 256;
 
-  explicit Placer(const AgentSlots& slots) : slots_(slots) {}
+  Placer(const AgentSlots& slots, const DeploymentCounters& counters) : slots_(slots), counters_(counters) {}
 
   /// Claims one agent for the deployment, in the caller's transaction. `sizes` in the order of preference; pools of the
   /// least used datacenters first. Nothing: no agent can take it now.
@@ -47,6 +47,7 @@ class Placer {
                     const std::vector<std::string>& sizes, const DatacenterUse& used, const Take& take) const;
 
   const AgentSlots& slots_;
+  const DeploymentCounters& counters_;
   PlacementStore agents_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "cp/store/placement_store.h"
 #include "cp/store/reservation_store.h"
 #include "tests/support/agents.h"
@@ -47,8 +49,10 @@ class PlacerTest : public ::testing::Test {
 
   TestDatabase db_;
   SystemRandom random_;
-  AgentSlots slots_{random_};
-  Placer placer_{slots_};
+  metrics::Registry metrics_;
+  DeploymentCounters counters_{metrics_};
+  AgentSlots slots_{random_, counters_};
+  Placer placer_{slots_, counters_};
   PlacementCaller caller_{.account = AccountId("A"), .github_owners = {4711}};
   int claims_ = 0;
 };
@@ -74,6 +78,68 @@ TEST_F(PlacerTest, AProbeIsASeekInTheIndexOfIdleAgents) {
   EXPECT_TRUE(plan[0].detail.starts_with("SEARCH agents USING INDEX agents_placement")) << plan[0].detail;
   EXPECT_NE(plan[0].detail.find("placement_key=? AND node_size=? AND datacenter=?"), std::string::npos)
       << plan[0].detail;
+}
+
+// covers: S03_ASG_003
+TEST_F(PlacerTest, TheSameStateAndRequestGiveTheSameAgent) {
+  for (int i = 1; i <= 20; ++i) add(i, i % 3 == 0 ? "g:4711" : "p", i % 2 == 0 ? "gcp:us-a" : "gcp:us-b", 1000 - i % 5);
+  const PlacementQuestion question{.wants = {.rules = {.excluded_datacenters = {"gcp:eu"}}}};
+  std::set<std::string> chosen;
+  for (int run = 0; run < 100; ++run) {
+    const DeploymentId id("0190a000-0000-7000-9000-" + std::to_string(100'000'000'000 + run));
+    const auto undone = db_->run_write([&](db::Transaction& tx) -> Result<void> {
+      const auto won = placer_.claim(tx, question, caller_, {"tiny"}, id, {}, from_unix_ms(5000 + run));
+      if (!won || !*won) return fail(ErrorCode::internal_error, "no agent");
+      chosen.insert((*won)->vm_name);
+      return fail(ErrorCode::internal_error, "rolled back");
+    });
+    ASSERT_EQ(undone.error().detail, "rolled back");
+  }
+  EXPECT_EQ(chosen.size(), 1U);
+}
+
+// covers: S03_ASG_006
+TEST_F(PlacerTest, AmongAHundredThousandAgentsEveryProbeIsASeek) {
+  const AgentRow first = add(1, "p", "gcp:us-a", 1);
+  // Nine of ten are busy; the rest idles in ten datacenters.
+  std::string columns;
+  std::string values;
+  boost::mp11::mp_for_each<db::members_of<AgentRow>>([&](auto member) {
+    const std::string name(member.name);
+    columns += (columns.empty() ? "" : ",") + name;
+    std::string value = name;
+    if (name == "id") value = "'0190a000-0000-7000-8000-'||printf('%012d', n)";
+    if (name == "vm_name" || name == "hostname") value = "'fleet-'||n";
+    if (name == "registration_id") value = "'0190a000-0001-7000-8000-'||printf('%012d', n)";
+    if (name == "status") value = "CASE WHEN n%10=0 THEN 'undeployed' ELSE 'deployed' END";
+    if (name == "datacenter") value = "'gcp:zone-'||(n/10%10)";
+    if (name == "idle_since_at") value = "1000000-n";
+    values += (values.empty() ? "" : ",") + value;
+  });
+  db_.execute("INSERT INTO agents (" + columns +
+                  ") WITH RECURSIVE fleet(n) AS (SELECT 2 UNION ALL SELECT n+1 FROM fleet"
+                  " WHERE n<100000) SELECT " +
+                  values + " FROM fleet, agents WHERE agents.id=:id",
+              {{"id", first.id}});
+  ASSERT_EQ(db_.value<std::int64_t>("SELECT COUNT(*) FROM agents"), 100'000);
+  const auto expect_seeks = [&](const char* when) {
+    SCOPED_TRACE(when);
+    for (const auto& [sql, params] : std::vector<std::pair<std::string, db::Params>>{
+             {PlacementStore::idle_sql(),
+              {{"key", "p"}, {"size", "tiny"}, {"datacenter", "gcp:zone-3"}, {"limit", std::int64_t{16}}}},
+             {PlacementStore::next_datacenter_sql(), {{"key", "p"}, {"size", "tiny"}, {"after", ""}}}}) {
+      const auto plan = db_.values<PlanRow>("EXPLAIN QUERY PLAN " + sql, params);
+      ASSERT_EQ(plan.size(), 1U) << "no step beside it, so no sort";
+      EXPECT_TRUE(plan[0].detail.starts_with("SEARCH agents USING")) << plan[0].detail;
+      EXPECT_NE(plan[0].detail.find("INDEX agents_placement (placement_key=? AND node_size=? AND datacenter"),
+                std::string::npos)
+          << plan[0].detail;
+    }
+  };
+  expect_seeks("without statistics");
+  db_.execute("ANALYZE");
+  expect_seeks("with statistics");
+  EXPECT_EQ(claim({.datacenters = {"gcp:zone-3"}}), "fleet-99930") << "the longest idle one of that place";
 }
 
 // covers: S03_ASG_004

@@ -56,15 +56,51 @@ Result<void> RegistrationService::check_request(const agent_api::RegisterRequest
   return {};
 }
 
+AttestationAttempt RegistrationService::attempt_of(const agent_api::RegisterRequest& request,
+                                                   const EvidenceTransport& transport) {
+  return {.purpose = "register",
+          .request_id = transport.request_id,
+          .source_ip = transport.source_ip,
+          .vm_name = request.vm_name,
+          .node_size = request.node_size};
+}
+
+/// After `check_request`, which saw that the keys are good.
+EvidenceClaim RegistrationService::claim_of(const agent_api::RegisterRequest& request) {
+  EvidenceClaim claim{.purpose = att::Purpose::register_,
+                      .evidence = request.evidence,
+                      .challenge = request.challenge,
+                      .nonce = request.nonce,
+                      .vm_name = request.vm_name,
+                      .node_size = request.node_size};
+  std::ranges::copy(*from_base64(request.signing_key), claim.signing_key.begin());
+  std::ranges::copy(*from_base64(request.sealing_key), claim.sealing_key.begin());
+  return claim;
+}
+
+std::optional<Error> RegistrationService::refuse_form(const agent_api::RegisterRequest& request,
+                                                      const EvidenceTransport& transport) {
+  const UtcTime started = parts_.clock.now();
+  if (!check_request(request, parts_.settings())) return std::nullopt;
+  AttestationAttempt attempt = attempt_of(request, transport);
+  auto refused = parts_.verifier.refuse_form(claim_of(request), transport, attempt);
+  if (!refused || error_info(refused->code).http_status >= 500) return std::nullopt;
+  const UtcTime now = parts_.clock.now();
+  if (attempt.audited && !late_.add({.attempt = attempt,
+                                     .event = AttestationEvent::registration_attestation_rejected,
+                                     .reason = refused->code,
+                                     .took = now - started,
+                                     .at = now}))
+    return std::nullopt;
+  if (parts_.observe) parts_.observe(refused->code, attempt, now - started);
+  return refused;
+}
+
 Result<SignedAnswer> RegistrationService::register_agent(const agent_api::RegisterRequest& request,
                                                          const EvidenceTransport& transport) {
   const UtcTime started = parts_.clock.now();
   const RegistrationSettings settings = parts_.settings();
-  AttestationAttempt attempt{.purpose = "register",
-                             .request_id = transport.request_id,
-                             .source_ip = transport.source_ip,
-                             .vm_name = request.vm_name,
-                             .node_size = request.node_size};
+  AttestationAttempt attempt = attempt_of(request, transport);
   auto answered = attempt_registration(request, transport, settings, attempt, started);
   const Milliseconds took = parts_.clock.now() - started;
   if (!answered && error_info(answered.error().code).http_status == 503 && !answered.error().retry_after)
@@ -83,15 +119,7 @@ Result<SignedAnswer> RegistrationService::attempt_registration(const agent_api::
                                                                const RegistrationSettings& settings,
                                                                AttestationAttempt& attempt, UtcTime started) {
   if (auto checked = check_request(request, settings); !checked) return std::unexpected(checked.error());
-  EvidenceClaim claim{.purpose = att::Purpose::register_,
-                      .evidence = request.evidence,
-                      .challenge = request.challenge,
-                      .nonce = request.nonce,
-                      .vm_name = request.vm_name,
-                      .node_size = request.node_size};
-  std::ranges::copy(*from_base64(request.signing_key), claim.signing_key.begin());
-  std::ranges::copy(*from_base64(request.sealing_key), claim.sealing_key.begin());
-  const auto evidence = parts_.verifier.verify(claim, transport, attempt);
+  const auto evidence = parts_.verifier.verify(claim_of(request), transport, attempt);
   if (!evidence) return std::unexpected(evidence.error());
 
   auto credential = new_credential(CredentialKind::agent, parts_.random);

@@ -12,6 +12,7 @@
 #include "cp/service/audit_fold.h"
 #include "cp/service/deployment_hooks.h"
 #include "cp/service/directory.h"
+#include "cp/service/late_refusals.h"
 #include "cp/service/live_map.h"
 #include "cp/service/signing_keys.h"
 #include "cp/service/tunnel_service.h"
@@ -73,7 +74,8 @@ class RegistrationService {
         trail_({.database = parts_.database,
                 .clock = parts_.clock,
                 .random = parts_.random,
-                .audit_failed = parts_.audit_failed}) {}
+                .audit_failed = parts_.audit_failed}),
+        late_(trail_, parts_.database) {}
 
   /// Errors: `invalid_request`, `unknown_node_size`, `capacity_below_size`, `direct_url_not_allowed`,
   /// `capacity_reached`, `overloaded` before anything is consumed; every reason of the attestation pipeline; then
@@ -82,8 +84,16 @@ class RegistrationService {
   /// `audit_unavailable`. No error leaves an agent's row.
   Result<SignedAnswer> register_agent(const agent_api::RegisterRequest& request, const EvidenceTransport& transport);
 
+  /// For io threads: never blocks. The refusal that `register_agent` would answer to what is no evidence by its form
+  /// alone, recorded and counted like any other; nothing in every other case, which is for `register_agent` to decide.
+  std::optional<Error> refuse_form(const agent_api::RegisterRequest& request, const EvidenceTransport& transport);
+  /// The rows of all refusals so far are written.
+  void settle_refusals() { late_.settle(); }
+
  private:
   Result<void> check_request(const agent_api::RegisterRequest& request, const RegistrationSettings& settings) const;
+  static AttestationAttempt attempt_of(const agent_api::RegisterRequest& request, const EvidenceTransport& transport);
+  static EvidenceClaim claim_of(const agent_api::RegisterRequest& request);
   Result<SignedAnswer> attempt_registration(const agent_api::RegisterRequest& request,
                                             const EvidenceTransport& transport, const RegistrationSettings& settings,
                                             AttestationAttempt& attempt, UtcTime started);
@@ -95,6 +105,7 @@ class RegistrationService {
   Parts parts_;
   CredentialStore credential_rows_;
   AttestationTrail trail_;
+  LateRefusals late_;
   AuditLogStore audit_log_;
   AuditFold refused_tokens_;
 };

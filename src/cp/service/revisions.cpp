@@ -39,22 +39,38 @@ Result<SecretValues> Revisions::secrets(db::Transaction& tx, const DeploymentId&
   return out;
 }
 
-Result<std::int64_t> Revisions::copy(db::Transaction& tx, const DeploymentId& id, std::int64_t from,
-                                     const std::string& created_by, UtcTime now) const {
+/// `made` has its ids, its number and who made it; the rest is that of the other.
+Result<void> Revisions::copy_as(db::Transaction& tx, const DeploymentId& id, std::int64_t from,
+                                RevisionRow made) const {
   auto row = rows_.get(tx, id, from);
   if (!row) return std::unexpected(row.error());
   if (!*row) return fail(ErrorCode::internal_error, "a revision is missing");
   const auto values = secrets(tx, id, from);
   if (!values) return std::unexpected(values.error());
+  RevisionRow copied = std::move(**row);
+  copied.deployment_id = made.deployment_id;
+  copied.revision = made.revision;
+  copied.created_by = made.created_by;
+  copied.created_at = made.created_at;
+  copied.outcome = RevisionOutcome::pending;
+  return add(tx, copied, *values);
+}
+
+Result<std::int64_t> Revisions::copy(db::Transaction& tx, const DeploymentId& id, std::int64_t from,
+                                     const std::string& created_by, UtcTime now) const {
   const auto last = rows_.last(tx, id);
   if (!last) return last;
-  RevisionRow made = std::move(**row);
-  made.revision = *last + 1;
-  made.created_by = created_by;
-  made.created_at = now;
-  made.outcome = RevisionOutcome::pending;
-  if (auto done = add(tx, made, *values); !done) return std::unexpected(done.error());
-  return made.revision;
+  const std::int64_t number = *last + 1;
+  if (auto done =
+          copy_as(tx, id, from, {.deployment_id = id, .revision = number, .created_by = created_by, .created_at = now});
+      !done)
+    return std::unexpected(done.error());
+  return number;
+}
+
+Result<void> Revisions::copy_to(db::Transaction& tx, const DeploymentId& id, std::int64_t from, const DeploymentId& to,
+                                const std::string& created_by, UtcTime now) const {
+  return copy_as(tx, id, from, {.deployment_id = to, .revision = 1, .created_by = created_by, .created_at = now});
 }
 
 }  // namespace ee::cp

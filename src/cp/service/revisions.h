@@ -29,8 +29,13 @@ class Revisions {
   /// A new revision with the content and the secrets of another; its number. Errors: `secrets_unavailable`.
   Result<std::int64_t> copy(db::Transaction& tx, const DeploymentId& id, std::int64_t from,
                             const std::string& created_by, UtcTime now) const;
+  /// The same as the first revision of another deployment. Errors: `secrets_unavailable`.
+  Result<void> copy_to(db::Transaction& tx, const DeploymentId& id, std::int64_t from, const DeploymentId& to,
+                       const std::string& created_by, UtcTime now) const;
 
  private:
+  Result<void> copy_as(db::Transaction& tx, const DeploymentId& id, std::int64_t from, RevisionRow made) const;
+
   const SecretBox& box_;
   Random& random_;
   RevisionStore rows_;

@@ -17,6 +17,20 @@
 
 namespace ee::cp {
 
+/// Which pages of other origins may call a service (Fetch standard), answered by the proxy.
+struct ServiceCors {
+  std::vector<std::string> origins = {};                 ///< `https://host[:port]`, or `*` alone
+  std::optional<std::vector<std::string>> methods = {};  ///< GET, HEAD and POST unless given
+  std::optional<std::vector<std::string>> headers = {};
+  std::optional<bool> credentials = {};  ///< cookies of the workload; never with `*`
+};
+BOOST_DESCRIBE_STRUCT(ServiceCors, (), (origins, methods, headers, credentials))
+constexpr auto json_rules(json::For<ServiceCors>) {
+  return std::array{json::field("origins").items(1, 32).length(1, 200), json::field("methods").items(1, 7).length(1, 7),
+                    json::field("headers").items(0, 32).length(1, 64)};
+}
+constexpr std::string_view json_name(json::For<ServiceCors>) { return "ServiceCors"; }
+
 /// What a service may set for itself (03 section 9.8).
 struct ServiceOverrides {
   std::optional<std::int64_t> rps = {};
@@ -25,9 +39,10 @@ struct ServiceOverrides {
   std::optional<std::int64_t> header_timeout_ms = {};
   std::optional<std::int64_t> idle_timeout_ms = {};
   std::optional<std::int64_t> total_timeout_ms = {};
+  std::optional<ServiceCors> cors = {};
 };
 BOOST_DESCRIBE_STRUCT(ServiceOverrides, (),
-                      (rps, burst, max_body_bytes, header_timeout_ms, idle_timeout_ms, total_timeout_ms))
+                      (rps, burst, max_body_bytes, header_timeout_ms, idle_timeout_ms, total_timeout_ms, cors))
 constexpr auto json_rules(json::For<ServiceOverrides>) {
   return std::array{json::field("rps").between(1, 100'000),
                     json::field("burst").between(1, 200'000),

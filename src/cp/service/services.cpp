@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "common/argon2.h"
 #include "common/credential.h"
@@ -29,6 +30,44 @@ std::optional<std::vector<AccountId>> accounts_of(const Principal& principal) {
 Error bad_field(std::string field, std::string code, std::string detail) {
   return {.code = ErrorCode::invalid_request,
           .fields = {{.field = std::move(field), .code = std::move(code), .detail = std::move(detail)}}};
+}
+
+/// `https://host[:port]` as browsers write origins: lower case, without a path. `http` for pages of a developer.
+bool is_origin(std::string_view text) {
+  std::string_view host = text;
+  for (const std::string_view scheme : {"https://", "http://"})
+    if (host.starts_with(scheme)) {
+      host.remove_prefix(scheme.size());
+      break;
+    }
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+           std::string_view("-._:[]").find(c) != std::string_view::npos;
+  };
+  return host.size() < text.size() && !host.empty() && std::ranges::all_of(host, fits);
+}
+
+bool is_field_name(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
+}
+
+Result<void> check_cors(const ServiceCors& cors) {
+  constexpr std::array<std::string_view, 7> kMethods = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+  for (const std::string& origin : cors.origins) {
+    if (origin == "*" && (cors.credentials.value_or(false) || cors.origins.size() > 1))
+      return fail(bad_field("settings.cors.origins", "bad_format", "* stands alone and without credentials"));
+    if (origin != "*" && !is_origin(origin))
+      return fail(bad_field("settings.cors.origins", "bad_format", "https://host or *"));
+  }
+  const std::vector<std::string> none;
+  for (const std::string& method : cors.methods ? *cors.methods : none)
+    if (std::ranges::find(kMethods, method) == kMethods.end())
+      return fail(bad_field("settings.cors.methods", "not_in_enum", "GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS"));
+  if (!std::ranges::all_of(cors.headers ? *cors.headers : none, is_field_name))
+    return fail(bad_field("settings.cors.headers", "bad_format", "names of fields"));
+  return {};
 }
 
 }  // namespace
@@ -73,6 +112,8 @@ Result<ListedServiceRow> Services::get(const Principal& principal, std::string_v
 
 Result<ListedServiceRow> Services::update(const Principal& principal, const Actor& actor, std::string_view name,
                                           const Changes& changes) {
+  if (changes.settings && changes.settings->cors)
+    if (auto fits = check_cors(*changes.settings->cors); !fits) return std::unexpected(std::move(fits.error()));
   auto updated = parts_.database.write<ListedServiceRow>([&](db::Transaction& tx) -> Result<ListedServiceRow> {
     auto row = own(tx, principal, name);
     if (!row) return row;

@@ -42,7 +42,7 @@ class Services {
   };
 
   Result<Page<ListedServiceRow>> list(const Principal& principal, const PageRequest& page);
-  /// Errors of all below: service_not_found.
+  /// Errors of all below: service_not_found; of `update`: invalid_request.
   Result<ListedServiceRow> get(const Principal& principal, std::string_view name);
   Result<ListedServiceRow> update(const Principal& principal, const Actor& actor, std::string_view name,
                                   const Changes& changes);

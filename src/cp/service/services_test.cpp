@@ -70,6 +70,23 @@ TEST_F(ServicesTest, ChangesMoveTheRoutesAndAreAudited) {
   EXPECT_EQ(database.value<std::int64_t>("SELECT COUNT(*) FROM audit_log WHERE action='service_access_changed'"), 1);
 }
 
+TEST_F(ServicesTest, CorsNamesOriginsExactly) {
+  add("s1", "one", owner);
+  const auto set = [&](const ServiceCors& cors) {
+    const auto done = services.update(of(owner), actor, "one", {.settings = ServiceOverrides{.cors = cors}});
+    return done ? "" : done.error().fields.at(0).field;
+  };
+  EXPECT_EQ(set({.origins = {"https://app.example", "http://localhost:5173"}, .methods = {{"GET"}}}), "");
+  EXPECT_NE(services.get(of(owner), "one")->settings.find("http://localhost:5173"), std::string::npos);
+  EXPECT_EQ(set({.origins = {"*"}}), "");
+  for (const char* origin : {"app.example", "https://", "https://a/", "https://a b", "https://A", "null", "ftp://a"})
+    EXPECT_EQ(set({.origins = {origin}}), "settings.cors.origins") << origin;
+  EXPECT_EQ(set({.origins = {"*"}, .credentials = true}), "settings.cors.origins");
+  EXPECT_EQ(set({.origins = {"*", "https://a"}}), "settings.cors.origins");
+  EXPECT_EQ(set({.origins = {"https://a"}, .methods = {{"TRACE"}}}), "settings.cors.methods");
+  EXPECT_EQ(set({.origins = {"https://a"}, .headers = {{"a\r\nb"}}}), "settings.cors.headers");
+}
+
 TEST_F(ServicesTest, EndOnlyWhenNothingRuns) {
   add("s1", "one", owner);
   const auto token = services.add_token(of(owner), actor, "one", "ci", std::nullopt);

@@ -12,6 +12,7 @@
 #include "cp/domain/setting_text.h"
 #include "cp/service/setting_view.h"
 #include "cp/service/settings_cache.h"
+#include "cp/store/attestation_audit_store.h"
 #include "cp/store/audit_log_store.h"
 #include "cp/store/ledger_query_store.h"
 #include "cp/store/settings_store.h"
@@ -28,6 +29,14 @@ constexpr std::array<std::pair<const char*, Setting>, 3> kPolicyModes = {
     {{"tcb", Setting::attestation_tcb_mode},
      {"rtmr", Setting::attestation_rtmr_mode},
      {"signature", Setting::attestation_signature_mode}}};
+
+/// What a policy snapshot holds (01 section 11.5): a change of one of these changes which evidence is accepted.
+constexpr std::array kEvidencePolicy = {
+    Setting::attestation_verifier_mode,     Setting::attestation_tcb_mode,
+    Setting::attestation_rtmr_mode,         Setting::attestation_allowed_tcb_statuses,
+    Setting::attestation_denied_advisories, Setting::attestation_event_log_mode,
+    Setting::attestation_ita_minter,        Setting::attestation_require_sept_ve_disable,
+    Setting::attestation_allow_migratable,  Setting::attestation_allow_service_td};
 
 std::vector<std::string> registry_keys() {
   std::vector<std::string> keys;
@@ -119,6 +128,8 @@ class SettingsService::Impl {
       auto after = read(tx);
       if (!after) return after;
       if (auto audited = audit_change(tx, spec, value, **before, **after, actor); !audited)
+        return std::unexpected(std::move(audited.error()));
+      if (auto audited = audit_policy(tx, spec, **before, **after, actor); !audited)
         return std::unexpected(std::move(audited.error()));
       auto now_relaxed = relaxed(**after);
       std::erase_if(now_relaxed, [known = relaxed(**before)](const GuardrailViolation& policy) {
@@ -221,6 +232,29 @@ class SettingsService::Impl {
     if (!written) return std::unexpected(written.error());
     return {};
   }
+  /// Beside the decisions that it will explain, so that those who read them see since when the policy is another one.
+  Result<void> audit_policy(db::Transaction& tx, const SettingSpec& spec, const SettingsSnapshot& before,
+                            const SettingsSnapshot& after, const Actor& actor) const {
+    if (std::ranges::find(kEvidencePolicy, spec.id) == kEvidencePolicy.end()) return {};
+    const SettingValue& old_value = before.resolved().values.at(spec.id);
+    const SettingValue& new_value = after.resolved().values.at(spec.id);
+    if (old_value == new_value) return {};
+    const UtcTime now = clock_.now();
+    const auto id = new_uuid_v7(now, random_);
+    if (!id) return fail(ErrorCode::audit_unavailable, "the CSPRNG failed");
+    AttestationAuditRow row{
+        .id = *id,
+        .at = now,
+        .event = AttestationEvent::attestation_policy_changed,
+        .actor = actor.name,
+        .details = boost::json::serialize(boost::json::object{
+            {"setting", spec.key}, {"before", shown_value(old_value)}, {"after", shown_value(new_value)}})};
+    if (!actor.request_id.empty()) row.request_id = actor.request_id;
+    if (!actor.client_address.empty()) row.source_ip = actor.client_address;
+    if (auto written = attestation_audit_.append(tx, row); !written)
+      return fail(ErrorCode::audit_unavailable, written.error().detail);
+    return {};
+  }
   std::vector<GuardrailViolation> relaxed(const SettingsSnapshot& settings) const {
     return relaxed_policies(settings.resolved().values, context_);
   }
@@ -295,6 +329,7 @@ class SettingsService::Impl {
   const metrics::Family<metrics::Gauge> relaxed_;
   SettingsStore store_;
   AuditLogStore audit_;
+  AttestationAuditStore attestation_audit_;
   ByteArray<32> fingerprint_key_{};
   std::vector<GuardrailViolation> start_violations_;
   std::vector<std::function<void(const SettingsSnapshot&)>> listeners_;

@@ -164,6 +164,7 @@ Result<JobSummary> TunnelService::run_worker(const std::stop_token& stop) {
       [&](db::Transaction& tx) { return agents_.count_stuck_cleanups(tx, parts_.clock.now() - kStuckAfter); });
   for (const std::string_view name : {"ready", "removed", "failed", "quota"})
     summary.count(name, results[std::string(name)]);
+  if (stuck) stuck_ = *stuck;
   summary.count("stuck", stuck.value_or(0));
   summary.stopped = stop.stop_requested();
   return summary;

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <stop_token>
@@ -39,6 +40,9 @@ class TunnelService {
   /// `stuck` (agents that have waited for their clean-up for a day).
   Result<JobSummary> run_worker(const std::stop_token& stop);
 
+  /// `stuck` of the last pass.
+  std::int64_t stuck_cleanups() const { return stuck_.load(); }
+
   TunnelOrphans& orphans() { return orphans_; }
   TunnelSettings settings() const { return parts_.settings(); }
   cloudflare::CloudflareClient& cloudflare() { return parts_.cloudflare; }
@@ -59,6 +63,7 @@ class TunnelService {
   TunnelCleaner cleaner_;
   TunnelOrphans orphans_;
   AgentStore agents_;
+  std::atomic<std::int64_t> stuck_ = 0;
 };
 
 /// The token that an agent is told: of a ready tunnel its own, of a placeholder `placeholder-<agent id>`, else nothing.

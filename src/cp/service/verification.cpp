@@ -5,12 +5,12 @@
 #include <future>
 #include <utility>
 
-#include "common/crypto.h"
 #include "common/deadline_stop.h"
 #include "common/ed25519.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/signatures.h"
+#include "cp/service/verification_inputs.h"
 
 namespace ee::cp {
 namespace {
@@ -19,27 +19,6 @@ namespace att = attestation;
 
 /// How long a request waits for one of the verification slots.
 constexpr Milliseconds kSlotWait{2000};
-
-std::string hex(att::FixedBytes<48> bytes) { return to_hex(bytes); }
-
-void describe_quote(const att::Quote& quote, AttestationAttempt& attempt) {
-  attempt.quote_sha256 = to_hex(sha256(quote.bytes()));
-  attempt.mrtd = hex(quote.mrtd());
-  for (std::size_t i = 0; i < 4; ++i) attempt.rtmrs[i] = hex(quote.rtmr(i));
-  ByteArray<8> attributes{};
-  for (std::size_t i = 0; i < 8; ++i) attributes[i] = static_cast<std::uint8_t>(quote.td_attributes() >> (8 * i));
-  attempt.td_attributes = to_hex(attributes);
-}
-
-/// The header with the request's signature, decoded. Errors: invalid_request.
-Result<ByteVector> signature_of(const EvidenceTransport& transport) {
-  auto signature = transport.signature ? from_base64(*transport.signature) : std::nullopt;
-  if (!signature || signature->size() != 64)
-    return fail(
-        Error{.code = ErrorCode::invalid_request,
-              .fields = {{.field = "X-EE-Agent-Signature", .code = "bad_format", .detail = "base64 of 64 bytes"}}});
-  return std::move(*signature);
-}
 
 }  // namespace
 
@@ -64,6 +43,12 @@ class EvidenceVerifier::Run {
     return freeze_policy();
   }
 
+  /// Steps 2 and 3.
+  Result<void> check_form_only() {
+    if (auto frozen = freeze_policy(); !frozen) return frozen;
+    return parse();
+  }
+
   Result<AcceptedEvidence> run() {
     using enum VerificationStep;
     using Step = Result<void> (Run::*)();
@@ -81,7 +66,10 @@ class EvidenceVerifier::Run {
     for (const auto& [step, function] : steps) {
       begin(step);
       if (is_late()) return fail(ErrorCode::verifier_timeout);
-      if (auto done = (this->*function)(); !done) return std::unexpected(std::move(done.error()));
+      const SteadyTime begun = parts_.clock.steady_now();
+      auto done = (this->*function)();
+      attempt_.steps.push_back({.name = name_of(step), .took = parts_.clock.steady_now() - begun});
+      if (!done) return std::unexpected(std::move(done.error()));
     }
     if (is_late()) return fail(ErrorCode::verifier_timeout);
     finish();
@@ -115,23 +103,9 @@ class EvidenceVerifier::Run {
 
   /// The rest of step 1, which needs the policy: a request that does not answer the challenge leaves no row.
   Result<void> check_form() {
-    auto fits = check_kind();
+    auto fits = check_evidence_kind(claim_.evidence, *policy_);
     if (!fits) attempt_.audited = false;
     return fits;
-  }
-
-  Result<void> check_kind() const {
-    const bool wants_token =
-        policy_->ita_minter.get() == att::ItaMinter::agent && policy_->verifier_mode.get() != att::VerifierMode::dcap;
-    if (wants_token && (!claim_.evidence.intel_ta_token || claim_.evidence.intel_ta_token->empty()))
-      return fail(ErrorCode::ita_token_missing);
-    if (!wants_token && claim_.evidence.intel_ta_token) return fail(ErrorCode::ita_token_not_allowed);
-    if (claim_.evidence.kind != (wants_token ? agent_api::EvidenceKind::ita : agent_api::EvidenceKind::dcap))
-      return fail(
-          Error{.code = ErrorCode::invalid_request,
-                .fields = {
-                    {.field = "evidence.kind", .code = "not_in_enum", .detail = "a kind that the challenge accepts"}}});
-    return {};
   }
 
   Result<void> parse() {
@@ -359,12 +333,23 @@ Result<void> EvidenceVerifier::take_slot(const VerificationLimits& limits, const
   return {};
 }
 
+std::optional<Error> EvidenceVerifier::refuse_form(const EvidenceClaim& claim, const EvidenceTransport& transport,
+                                                   AttestationAttempt& attempt) const {
+  auto signature = check_complete(claim, transport);
+  if (!signature) return std::move(signature.error());
+  const VerificationLimits limits = parts_.limits();
+  attempt.audited = true;
+  try {
+    Run attempted(parts_, limits, claim, transport, std::move(*signature), attempt);
+    if (auto fits = attempted.check_form_only(); !fits) return std::move(fits.error());
+  } catch (const std::exception&) {  // whoever runs the whole pipeline finds out
+  }
+  return std::nullopt;
+}
+
 Result<AcceptedEvidence> EvidenceVerifier::verify(const EvidenceClaim& claim, const EvidenceTransport& transport,
                                                   AttestationAttempt& attempt) {
-  if (!claim.challenge || claim.challenge->empty() || !claim.nonce || claim.nonce->empty())
-    return fail(ErrorCode::nonce_missing);
-  if (!claim.evidence.quote || claim.evidence.quote->empty()) return fail(ErrorCode::quote_missing);
-  auto signature = signature_of(transport);
+  auto signature = check_complete(claim, transport);
   if (!signature) return std::unexpected(std::move(signature.error()));
   const VerificationLimits limits = parts_.limits();
   attempt.audited = true;

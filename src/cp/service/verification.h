@@ -130,6 +130,11 @@ class EvidenceVerifier {
   Result<AcceptedEvidence> verify(const EvidenceClaim& claim, const EvidenceTransport& transport,
                                   AttestationAttempt& attempt);
 
+  /// Steps 1 to 3 alone, which need neither the database nor anything that costs: the error that `verify` would answer,
+  /// or nothing when it would go on (or cannot say without it). Never blocks, so an io thread may ask.
+  std::optional<Error> refuse_form(const EvidenceClaim& claim, const EvidenceTransport& transport,
+                                   AttestationAttempt& attempt) const;
+
   std::size_t in_flight() const { return in_flight_.load(); }
 
  private:

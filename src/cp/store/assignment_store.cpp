@@ -20,6 +20,15 @@ Result<bool> AssignmentStore::was_placed(db::Transaction& tx, const AgentId& age
   return found->has_value();
 }
 
+Result<bool> AssignmentStore::had_document(db::Transaction& tx, const DeploymentId& deployment,
+                                           const std::string& compose_sha256) const {
+  const auto found = tx.query_one<std::int64_t>(
+      "SELECT 1 FROM deployment_past_documents WHERE deployment_id=:deployment AND compose_sha256=:hash",
+      {{"deployment", deployment}, {"hash", compose_sha256}});
+  if (!found) return std::unexpected(found.error());
+  return found->has_value();
+}
+
 Result<std::vector<std::string>> AssignmentStore::documents(db::Transaction& tx, const DeploymentId& deployment) const {
   return tx.query<std::string>(
       "SELECT resolved_compose FROM deployment_revisions WHERE deployment_id=:deployment ORDER BY revision DESC",

@@ -42,6 +42,16 @@ Result<std::optional<UtcTime>> DeploymentEventStore::last_progress_at(db::Transa
       {{"id", id}});
 }
 
+Result<bool> DeploymentEventStore::has_since(db::Transaction& tx, const DeploymentId& id, const std::string& kind,
+                                             const std::string& since) const {
+  const auto found = tx.query_one<std::int64_t>(
+      "SELECT 1 FROM deployment_events WHERE deployment_id=:id AND kind=:kind AND seq>(SELECT COALESCE(MAX(seq), 0)"
+      " FROM deployment_events WHERE deployment_id=:id AND kind=:since) LIMIT 1",
+      {{"id", id}, {"kind", kind}, {"since", since}});
+  if (!found) return std::unexpected(found.error());
+  return found->has_value();
+}
+
 Result<std::int64_t> DeploymentEventStore::remove_old(db::Transaction& tx, UtcTime ended_before,
                                                       std::int64_t limit) const {
   return tx.execute(

@@ -20,6 +20,9 @@ class DeploymentEventStore {
                                                std::int64_t limit) const;
   /// The newest `progress` event, if it is the newest of all.
   Result<std::optional<UtcTime>> last_progress_at(db::Transaction& tx, const DeploymentId& id) const;
+  /// Whether there is one of this kind after the newest one of kind `since`.
+  Result<bool> has_since(db::Transaction& tx, const DeploymentId& id, const std::string& kind,
+                         const std::string& since) const;
   /// Of deployments that ended before `ended_before`; at most `limit`.
   Result<std::int64_t> remove_old(db::Transaction& tx, UtcTime ended_before, std::int64_t limit) const;
 };

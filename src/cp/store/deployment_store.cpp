@@ -186,9 +186,14 @@ Result<std::vector<DeploymentRow>> DeploymentStore::expired(db::Transaction& tx,
   return tx.query<DeploymentRow>(sql, {{"now", now}, {"limit", limit}});
 }
 
-Result<std::vector<DeploymentRow>> DeploymentStore::waiting(db::Transaction& tx, std::int64_t limit) const {
-  static const std::string sql = select_deployments() + " WHERE state='pending' ORDER BY created_at, id LIMIT :limit";
-  return tx.query<DeploymentRow>(sql, {{"limit", limit}});
+Result<std::vector<DeploymentRow>> DeploymentStore::waiting(db::Transaction& tx,
+                                                            const std::optional<PagePosition>& after,
+                                                            std::int64_t limit) const {
+  static const std::string sql =
+      select_deployments() +
+      " WHERE state='pending' AND (created_at>:at OR (created_at=:at AND id>:id)) ORDER BY created_at, id LIMIT :limit";
+  const PagePosition from = after.value_or(PagePosition{.at = from_unix_ms(0), .id = ""});
+  return tx.query<DeploymentRow>(sql, {{"at", from.at}, {"id", from.id}, {"limit", limit}});
 }
 
 Result<std::vector<DeploymentRow>> DeploymentStore::replacing(db::Transaction& tx, UtcTime healthy_before,
@@ -200,6 +205,30 @@ Result<std::vector<DeploymentRow>> DeploymentStore::replacing(db::Transaction& t
       " AND EXISTS (SELECT 1 FROM deployments old WHERE old.id=deployments.replaces_deployment_id"
       " AND old.state IN ('assigned','deploying','running','updating')) LIMIT :limit";
   return tx.query<DeploymentRow>(sql, {{"before", healthy_before}, {"limit", limit}});
+}
+
+Result<std::vector<DeploymentRow>> DeploymentStore::migrating(db::Transaction& tx, UtcTime now,
+                                                              std::int64_t limit) const {
+  static const std::string sql =
+      select_deployments() +
+      " WHERE migrate_next_at IS NOT NULL AND migrate_next_at<=:now ORDER BY migrate_next_at LIMIT :limit";
+  return tx.query<DeploymentRow>(sql, {{"now", now}, {"limit", limit}});
+}
+
+Result<ReplacementCount> DeploymentStore::replacements(db::Transaction& tx, const DeploymentId& id) const {
+  const auto found = tx.query_one<ReplacementCount>(
+      "SELECT COUNT(*), COALESCE(SUM(CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END), 0) FROM deployments"
+      " WHERE replaces_deployment_id=:id",
+      {{"id", id}});
+  if (!found) return std::unexpected(found.error());
+  return found->value_or(ReplacementCount());
+}
+
+Result<std::vector<DeploymentId>> DeploymentStore::migrated_from(db::Transaction& tx, const DeploymentRow& row) const {
+  return tx.query<DeploymentId>(
+      "SELECT id FROM deployments WHERE replaces_deployment_id=:id AND group_id=:group"
+      " AND state IN ('pending','assigned','deploying','running','updating')",
+      {{"id", row.id}, {"group", row.group_id}});
 }
 
 Result<std::vector<DeploymentId>> DeploymentStore::running_of(db::Transaction& tx, const AccountId& account,

@@ -32,6 +32,12 @@ struct DeploymentCount {
 };
 BOOST_DESCRIBE_STRUCT(DeploymentCount, (), (state, count))
 
+struct ReplacementCount {
+  std::int64_t count = 0;
+  std::int64_t live = 0;  ///< of them, not final
+};
+BOOST_DESCRIBE_STRUCT(ReplacementCount, (), (count, live))
+
 /// Table `deployments`. Stateless: every method works in the caller's transaction. Errors: those of the transaction,
 /// and what a method names.
 class DeploymentStore {
@@ -56,10 +62,17 @@ class DeploymentStore {
   Result<std::int64_t> release_leases(db::Transaction& tx, const std::string& owner) const;
 
   Result<std::vector<DeploymentRow>> expired(db::Transaction& tx, UtcTime now, std::int64_t limit) const;
-  /// `pending` ones, oldest first.
-  Result<std::vector<DeploymentRow>> waiting(db::Transaction& tx, std::int64_t limit) const;
+  /// `pending` ones, oldest first, after this one.
+  Result<std::vector<DeploymentRow>> waiting(db::Transaction& tx, const std::optional<PagePosition>& after,
+                                             std::int64_t limit) const;
   /// Running ones that stand in for another that is not final, healthy since before `healthy_before`.
   Result<std::vector<DeploymentRow>> replacing(db::Transaction& tx, UtcTime healthy_before, std::int64_t limit) const;
+  /// Those that are to go elsewhere and whose next try is due, the longest due first.
+  Result<std::vector<DeploymentRow>> migrating(db::Transaction& tx, UtcTime now, std::int64_t limit) const;
+  /// Those that were made in the place of this one.
+  Result<ReplacementCount> replacements(db::Transaction& tx, const DeploymentId& id) const;
+  /// Of the same group, made in the place of this one, not final and not stopping: what a migration made.
+  Result<std::vector<DeploymentId>> migrated_from(db::Transaction& tx, const DeploymentRow& row) const;
   /// Not final and not stopping, newest first.
   Result<std::vector<DeploymentId>> running_of(db::Transaction& tx, const AccountId& account, std::int64_t limit) const;
   Result<std::int64_t> count_active(db::Transaction& tx, const AccountId& account) const;

@@ -50,6 +50,8 @@ class FundsStore {
  public:
   /// Locks the balance until the transaction ends. Nothing: no such account.
   Result<std::optional<LockedFunds>> lock(db::Transaction& tx, const AccountId& account) const;
+  /// The same without the lock.
+  Result<std::optional<LockedFunds>> find(db::Transaction& tx, const AccountId& account) const;
   /// A page, by account, of those with segments that are not settled or a state other than ok; at most `limit`.
   Result<std::vector<FundsOfAccount>> page(db::Transaction& tx, const AccountId& after, UtcTime now,
                                            std::int64_t limit) const;

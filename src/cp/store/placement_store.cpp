@@ -52,14 +52,18 @@ const std::string& PlacementStore::idle_sql() {
   return sql;
 }
 
-Result<std::optional<std::string>> PlacementStore::next_datacenter(db::Transaction& tx, const std::string& key,
-                                                                   const std::string& node_size,
-                                                                   const std::string& after) const {
+const std::string& PlacementStore::next_datacenter_sql() {
   static const std::string sql = fmt::format(
       "SELECT datacenter FROM agents WHERE {} AND placement_key=:key AND node_size=:size AND datacenter>:after"
       " ORDER BY datacenter LIMIT 1",
       kIdle);
-  return tx.query_one<std::string>(sql, {{"key", key}, {"size", node_size}, {"after", after}});
+  return sql;
+}
+
+Result<std::optional<std::string>> PlacementStore::next_datacenter(db::Transaction& tx, const std::string& key,
+                                                                   const std::string& node_size,
+                                                                   const std::string& after) const {
+  return tx.query_one<std::string>(next_datacenter_sql(), {{"key", key}, {"size", node_size}, {"after", after}});
 }
 
 Result<std::vector<PlacementCandidate>> PlacementStore::idle(db::Transaction& tx, const std::string& key,

@@ -25,8 +25,9 @@ class PlacementStore {
   /// The agent of that name, if the caller may see it.
   Result<std::optional<PlacementCandidate>> visible_by_name(db::Transaction& tx, const PlacementCaller& caller,
                                                             const std::string& vm_name) const;
-  /// SQL of `idle`, for the test of its plan.
+  /// SQL of `idle` and of `next_datacenter`, for the test of their plans.
   static const std::string& idle_sql();
+  static const std::string& next_datacenter_sql();
 };
 
 }  // namespace ee::cp

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "common/crypto.h"
+
 namespace ee::cp {
 namespace {
 
@@ -66,6 +68,15 @@ Result<std::int64_t> RevisionStore::drop_old(db::Transaction& tx, const Deployme
       {{"id", id}, {"a", keep_a}, {"b", keep_b}, {"over", over}});
   if (!victims) return std::unexpected(victims.error());
   for (const std::int64_t revision : *victims) {
+    const auto document = tx.query_one<std::string>(
+        "SELECT resolved_compose FROM deployment_revisions WHERE deployment_id=:id AND revision=:revision",
+        {{"id", id}, {"revision", revision}});
+    if (!document) return std::unexpected(document.error());
+    const auto remembered = tx.execute(
+        "INSERT INTO deployment_past_documents (deployment_id, compose_sha256) VALUES (:id, :hash)"
+        " ON CONFLICT DO NOTHING",
+        {{"id", id}, {"hash", to_hex(sha256(bytes_of(document->value_or(""))))}});
+    if (!remembered) return remembered;
     const auto secrets = tx.execute("DELETE FROM deployment_secrets WHERE deployment_id=:id AND revision=:revision",
                                     {{"id", id}, {"revision", revision}});
     if (!secrets) return secrets;

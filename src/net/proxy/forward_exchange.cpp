@@ -31,11 +31,11 @@ void ForwardExchange::on_start(Exchange& exchange, const RequestHead& head) {
   content_length_ = head.content_length;
   chunked_ = head.chunked;
   body_done_ = !head.chunked && head.content_length.value_or(0) == 0;
-  websocket_ = is_websocket_request(head.method, head.fields);
-  started_ = last_move_ = now();
+  websocket_ = !head.http_1_0 && is_websocket_request(head.method, head.fields);
+  started_ = last_move_ = last_tick_ = now();
   policy_->begin(head, limits_);
   exchange.set_write_stall(limits_.idle);
-  if (has_upgrade(head.fields) && !websocket_) return fail(ErrorCode::upgrade_not_supported);
+  if (has_upgrade(head.fields) && !websocket_ && !head.http_1_0) return fail(ErrorCode::upgrade_not_supported);
   if (content_length_.value_or(0) > limits_.max_body_bytes) return fail(ErrorCode::body_too_large);
   choose_next();
 }
@@ -54,6 +54,7 @@ void ForwardExchange::on_chosen(std::expected<ForwardTarget, Response> choice) {
   if (!choice) return answer(std::move(choice.error()));
   target_ = std::move(*choice);
   any_byte_ = false;
+  interim_ = 0;
   head_.reset();
   attempt_started_ = now();
   summary_.connect = {};
@@ -161,6 +162,7 @@ void ForwardExchange::leave_upstream() {
 
 void ForwardExchange::on_tick(SteadyTime now) {
   const auto self = shared_from_this();
+  note_progress(now);
   if (phase_ == Phase::tunnel) return check_tunnel(now);
   if (now - started_ >= limits_.total) return phase_ == Phase::relaying ? cut() : fail(ErrorCode::upstream_timeout);
   if (phase_ == Phase::connecting) {
@@ -170,8 +172,18 @@ void ForwardExchange::on_tick(SteadyTime now) {
   } else if (phase_ == Phase::waiting) {
     check_waiting(now);
   } else if (phase_ == Phase::relaying) {
-    if (now - last_move_ >= (sse_ ? limits_.sse_idle : limits_.idle) || policy_->must_end(false)) cut();
+    const bool idle = !paused_ && now - last_move_ >= (sse_ ? limits_.sse_idle : limits_.idle);
+    if (idle || policy_->must_end(false)) cut();
   }
+}
+
+/// Somebody slow is not idle. What the client takes of an answer is watched by the connection (`set_write_stall`), so
+/// nothing is measured here while the answer waits for it.
+void ForwardExchange::note_progress(SteadyTime now) {
+  const std::uint64_t taken = upstream_ ? upstream_->taken() : taken_;
+  if (taken != taken_) last_move_ = std::max(last_move_, last_tick_);
+  taken_ = taken;
+  last_tick_ = now;
 }
 
 void ForwardExchange::check_waiting(SteadyTime now) {
@@ -185,7 +197,7 @@ void ForwardExchange::check_waiting(SteadyTime now) {
 }
 
 void ForwardExchange::check_tunnel(SteadyTime now) {
-  const bool over = now - last_move_ >= limits_.tunnel_idle || now - started_ >= limits_.tunnel_life;
+  const bool over = (!paused_ && now - last_move_ >= limits_.tunnel_idle) || now - started_ >= limits_.tunnel_life;
   if (!over && !policy_->must_end(true)) return;
   // RFC 6455 section 7.4.1, 1001: going away; to the client unmasked, to the backend with a mask of zeros.
   constexpr std::string_view kToClient("\x88\x02\x03\xe9", 4);

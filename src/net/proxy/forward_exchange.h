@@ -46,6 +46,7 @@ class ForwardExchange final : public StreamHandler,
   void cut();
   void end();
   void leave_upstream();
+  void note_progress(SteadyTime now);
   void check_waiting(SteadyTime now);
   void check_tunnel(SteadyTime now);
   SteadyTime now() const { return loop_->clock().steady_now(); }
@@ -95,6 +96,7 @@ class ForwardExchange final : public StreamHandler,
   std::optional<ChunkedDecoder> chunks_;
   std::string piece_;
   bool keep_alive_ = false;
+  int interim_ = 0;
   bool paused_ = false;
   bool sse_ = false;
   bool client_ended_ = false;  ///< of a tunnel
@@ -104,6 +106,8 @@ class ForwardExchange final : public StreamHandler,
   SteadyTime attempt_started_{};
   SteadyTime deadline_{};  ///< of connecting, or of the head once the request is sent
   SteadyTime last_move_{};
+  SteadyTime last_tick_{};
+  std::uint64_t taken_ = 0;  ///< by the backend's socket at that time
   ForwardSummary summary_;
 };
 

@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t kHighWater = 32UL * 1024;    ///< beyond, nothing more is read from the other side
 constexpr std::size_t kReplayBytes = 64UL * 1024;  ///< of a body, kept for a retry
 constexpr std::size_t kMaxChunkTotal = ~std::size_t{0};
+constexpr int kMaxInterim = 16;  ///< answers 1xx before the answer: nothing holds back who sends them
 
 void append_number(std::string& out, std::uint64_t number, int base) {
   std::array<char, 20> digits{};
@@ -150,6 +151,7 @@ bool ForwardExchange::on_head(const ResponseHead& head) {
     return true;
   }
   if (head.status < 200) {
+    if (++interim_ > kMaxInterim) return false;
     if (head.status != 100) on_interim(head);
     in.consume(size);
     head_.reset();

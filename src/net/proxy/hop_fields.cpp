@@ -24,6 +24,7 @@ bool has_option(std::span<const HeadField> fields, std::string_view name, std::s
 bool is_hop_field(std::string_view name) {
   switch (name.size()) {
     case 2: return equal_ignoring_case(name, "te");
+    case 5: return equal_ignoring_case(name, "proxy");  // read by CGI programs as their own setting (httpoxy)
     case 6: return equal_ignoring_case(name, "expect");
     case 7: return equal_ignoring_case(name, "trailer") || equal_ignoring_case(name, "upgrade");
     case 10: return equal_ignoring_case(name, "connection") || equal_ignoring_case(name, "keep-alive");

@@ -75,7 +75,10 @@ std::size_t Upstream::send(std::string_view bytes) {
       broken_ = true;  // an answer may have arrived before; reading tells
       return 0;
     }
-    if (!error) bytes.remove_prefix(written);
+    if (!error) {
+      bytes.remove_prefix(written);
+      taken_ += written;
+    }
     if (bytes.empty()) return 0;
   }
   out_ += bytes;
@@ -112,6 +115,7 @@ void Upstream::flush() {
 void Upstream::on_written(const boost::system::error_code& error, std::size_t bytes) {
   if (closed_) return;
   sent_ += bytes;
+  taken_ += bytes;
   if (!error && sent_ < sending_.size()) {
     socket_.async_write_some(asio::buffer(sending_.data() + sent_, sending_.size() - sent_),
                              [self = shared_from_this()](const boost::system::error_code& result, std::size_t more) {

@@ -37,6 +37,8 @@ class Upstream final : public std::enable_shared_from_this<Upstream> {
   bool tcp_connected() const { return tcp_connected_; }
   /// Sends at once what the socket takes; returns how much waits.
   std::size_t send(std::string_view bytes);
+  /// Bytes that the socket has taken since it was made.
+  std::uint64_t taken() const { return taken_; }
   std::size_t unsent() const { return out_.size() + sending_.size() - sent_; }
   /// Whether to read; `small` keeps little memory for a connection that is mostly idle.
   void want(bool wanted, bool small = false);
@@ -70,6 +72,7 @@ class Upstream final : public std::enable_shared_from_this<Upstream> {
   std::string sending_;  ///< untouched while `writing_`
   std::string wire_;
   std::size_t sent_ = 0;
+  std::uint64_t taken_ = 0;
   bool tcp_connected_ = false;
   bool ready_ = false;
   bool wanted_ = false;

@@ -3,15 +3,15 @@
 #include <string>
 #include <string_view>
 
+#include "attestation/verify/intel_ta_client.h"
 #include "attestation/verify/ita_token.h"
-#include "cp/integration/intel_ta/intel_ta_client.h"
 #include "cp/integration/jwks/jwks_cache.h"
 
 namespace ee::cp {
 
 /// All that `intel_ta.*` settings say.
 struct IntelTaConfig {
-  IntelTaSettings call;
+  attestation::IntelTaSettings call;
   JwksSettings keys;
   attestation::ItaRules rules;
 };
@@ -43,7 +43,7 @@ class IntelTa {
   JwksCache& keys() { return keys_; }
 
  private:
-  IntelTaClient client_;
+  attestation::IntelTaClient client_;
   JwksCache keys_;
   Clock& clock_;
 };

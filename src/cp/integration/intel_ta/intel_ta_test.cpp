@@ -55,7 +55,7 @@ class IntelTaTest : public ::testing::Test {
 // covers: S01_ITA_001
 TEST_F(IntelTaTest, AppraisesByBothVersionsAndAlgorithms) {
   EXPECT_EQ(outcome(), "ok");
-  config_.call.version = IntelTaVersion::v1;
+  config_.call.version = attestation::IntelTaVersion::v1;
   EXPECT_EQ(outcome_with({.algorithm = jose::Algorithm::rs256}), "ok");
   EXPECT_EQ(server_.count("/appraisal/v2/attest"), 1U);
   EXPECT_EQ(server_.count("/appraisal/v1/attest"), 1U);

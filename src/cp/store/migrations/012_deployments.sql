@@ -81,6 +81,7 @@ CREATE TABLE deployments (
   reboots INTEGER NOT NULL DEFAULT 0,
   reboots_since_at BIGINT,
   rollback_revision INTEGER,
+  migrate_next_at BIGINT,
   billable_from_at BIGINT,
   billable_to_at BIGINT,
   created_at BIGINT NOT NULL,
@@ -103,6 +104,7 @@ CREATE INDEX deployments_next_action ON deployments (next_action_at) WHERE next_
 CREATE INDEX deployments_expires ON deployments (expires_at) WHERE expires_at IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX deployments_agent ON deployments (agent_id, created_at DESC);
 CREATE INDEX deployments_group ON deployments (group_id);
+CREATE INDEX deployments_migrate ON deployments (migrate_next_at) WHERE migrate_next_at IS NOT NULL;
 CREATE INDEX deployments_replaces ON deployments (replaces_deployment_id) WHERE replaces_deployment_id IS NOT NULL;
 CREATE INDEX deployments_ended ON deployments (ended_at) WHERE ended_at IS NOT NULL;
 
@@ -129,6 +131,13 @@ CREATE TABLE deployment_revisions (
   PRIMARY KEY (deployment_id, revision)
 );
 CREATE INDEX deployment_revisions_app ON deployment_revisions (app_id, version_id) WHERE app_id IS NOT NULL;
+
+-- SHA-256 of the documents of revisions that are not kept any more: an agent may still have measured one.
+CREATE TABLE deployment_past_documents (
+  deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+  compose_sha256 TEXT NOT NULL,
+  PRIMARY KEY (deployment_id, compose_sha256)
+);
 
 CREATE TABLE deployment_secrets (
   deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,

@@ -12,7 +12,7 @@
 #include "common/random.h"
 #include "common/secret.h"
 
-namespace ee::cp {
+namespace ee::attestation {
 
 enum class IntelTaVersion : std::uint8_t { v1, v2 };
 
@@ -59,4 +59,4 @@ class IntelTaClient {
   metrics::Family<metrics::Counter> requests_;
 };
 
-}  // namespace ee::cp
+}  // namespace ee::attestation

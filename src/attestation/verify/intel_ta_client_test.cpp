@@ -1,4 +1,4 @@
-#include "cp/integration/intel_ta/intel_ta_client.h"
+#include "attestation/verify/intel_ta_client.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include "common/fake_log.h"
 #include "common/fake_random.h"
 
-namespace ee::cp {
+namespace ee::attestation {
 namespace {
 
 using Answer = std::expected<HttpClientResponse, HttpFailure>;
@@ -209,4 +209,4 @@ TEST_F(IntelTaClientTest, AStopRequestEndsIt) {
 }
 
 }  // namespace
-}  // namespace ee::cp
+}  // namespace ee::attestation

@@ -1,4 +1,4 @@
-#include "cp/integration/intel_ta/intel_ta_client.h"
+#include "attestation/verify/intel_ta_client.h"
 
 #include <array>
 #include <boost/json/object.hpp>
@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/url.h"
 
-namespace ee::cp {
+namespace ee::attestation {
 namespace {
 
 constexpr std::array<Milliseconds, 2> kRetryDelays = {Milliseconds(500), Milliseconds(2000)};
@@ -153,4 +153,4 @@ Result<std::string> IntelTaClient::attest_with_retries(const HttpClientRequest& 
   }
 }
 
-}  // namespace ee::cp
+}  // namespace ee::attestation

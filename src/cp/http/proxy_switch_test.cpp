@@ -1,0 +1,69 @@
+// A service whose backend is exchanged while requests come in.
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "tests/support/proxy_fixture.h"
+
+namespace ee::cp {
+namespace {
+
+using testing::FakeWorkload;
+using testing::ProxyFixture;
+using testing::RawClient;
+
+// covers: S03_UPG_003
+TEST(ProxySwitch, NoRequestFailsWhileAReplacementTakesOver) {
+  auto old_workload = std::make_unique<FakeWorkload>("agent-1");
+  FakeWorkload new_workload("agent-2");
+  ProxyFixture proxy;
+  proxy.add_service("web");
+  const std::string old_deployment = proxy.add_backend("web", old_workload->url());
+  proxy.start();
+
+  std::atomic<bool> over = false;
+  std::atomic<int> answered = 0;
+  std::atomic<int> failed = 0;
+  std::vector<std::jthread> clients;
+  for (int client = 0; client < 4; ++client)
+    clients.emplace_back([&, client] {
+      RawClient connection = proxy.connect();
+      for (int i = 0; !over; ++i) {
+        const bool posts = (client + i) % 2 == 0;  // which is never sent twice
+        connection.send(posts ? "POST /proxy/web/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"
+                              : "GET /proxy/web/echo HTTP/1.1\r\nHost: x\r\n\r\n");
+        const auto answer = connection.read_response();
+        if (!answer || answer->status != 200) {
+          failed.fetch_add(1);
+          return;
+        }
+        answered.fetch_add(1);
+      }
+    });
+  const auto more = [&](int requests) {
+    const int until = answered + requests;
+    const auto patience = std::chrono::steady_clock::now() + Seconds(30);
+    while (answered < until && failed == 0 && std::chrono::steady_clock::now() < patience) std::this_thread::yield();
+  };
+  more(50);
+  proxy.add_backend("web", new_workload.url());  // healthy: both take requests
+  proxy.refresh();
+  more(100);
+  proxy.set(old_deployment, "state='stopping', termination_reason='replaced'");
+  more(50);  // this replica has not read its routes again yet
+  proxy.refresh();
+  more(50);  // what was under way ends
+  const std::size_t before = old_workload->seen().size();
+  more(50);
+  EXPECT_EQ(old_workload->seen().size(), before) << "nothing comes any more";
+  old_workload.reset();  // now its agent stops it
+  more(100);
+  over = true;
+  clients.clear();
+  EXPECT_EQ(failed, 0);
+  EXPECT_GE(answered, 400);
+  EXPECT_GT(new_workload.count("/echo"), 150U);
+}
+
+}  // namespace
+}  // namespace ee::cp

@@ -1,0 +1,32 @@
+#pragma once
+#include <array>
+#include <memory>
+#include <string_view>
+
+#include "common/clock.h"
+#include "common/http_client.h"
+#include "common/metrics.h"
+
+namespace ee::cp {
+
+/// Who is called, in `ee_outbound_seconds{service}`.
+inline constexpr std::array<std::string_view, 9> kOutboundServices = {
+    "agent", "cloudflare", "github", "intel_ta", "measurer", "pcs", "probe", "registry", "stripe"};
+
+/// The HTTP client as each outside service's calls see it, which measures how long they take, answered or not.
+/// Thread-safe.
+class OutboundHttp {
+ public:
+  /// All outlive it.
+  OutboundHttp(HttpClient& http, const Clock& clock, metrics::Registry& registry);
+  ~OutboundHttp();
+
+  /// One of kOutboundServices; any other name stops the process.
+  HttpClient& of(std::string_view service);
+
+ private:
+  class Measured;
+  std::array<std::unique_ptr<Measured>, kOutboundServices.size()> clients_;
+};
+
+}  // namespace ee::cp
