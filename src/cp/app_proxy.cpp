@@ -22,8 +22,7 @@ std::expected<void, StartFailure> build_proxy(App::Parts& parts) {
                       .random = world.random,
                       .routes_changed = {},
                       .token_revoked = [&parts](std::string_view id) { parts.proxy_access->forget_token(id); }});
-  parts.service_evidence = std::make_unique<ServiceEvidence>(
-      ServiceEvidence::Parts{.database = *parts.database, .routes = *parts.routes, .client = *parts.agent_client});
+  parts.service_evidence = std::make_unique<ServiceEvidence>(*parts.database, *parts.agent_client);
   parts.target_audit = std::make_unique<TargetAudit>(*parts.database, world.clock, world.random);
   parts.proxy = std::make_unique<Proxy>(
       Proxy::Parts{.routes = *parts.routes,

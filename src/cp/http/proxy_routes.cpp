@@ -84,22 +84,18 @@ net::Response delete_service(ProxyRoutes& context, const Call& call) {
   return no_content();
 }
 
-bool is_nonce(std::string_view text) {
-  constexpr std::size_t kNonceDigits = 64;
-  return text.size() == kNonceDigits && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
-
 net::Response get_evidence(ProxyRoutes& context, const Call& call) {
   const std::string& request_id = call.request.request_id;
   const auto query = Query::parse(call.request.query, {"nonce", "deployment_id"});
   if (!query) return error_answer(query.error(), request_id);
-  const std::string nonce = query->text("nonce").value_or("");
-  if (!is_nonce(nonce)) return error_answer(bad_query("nonce", "bad_format", "64 hex digits"), request_id);
-  std::optional<std::string> deployment;
-  if (const auto wanted = query->text("deployment_id")) deployment = std::string(*wanted);
-  const auto evidence = context.evidence.get(std::string(name_of(call)), nonce, deployment, call.request.stop);
+  const auto deployment = query->text("deployment_id");
+  if (deployment && !is_uuid(*deployment))
+    return error_answer(bad_query("deployment_id", "bad_format", "a UUID"), request_id);
+  auto evidence =
+      context.evidence.fetch(name_of(call), deployment ? std::optional(DeploymentId(*deployment)) : std::nullopt,
+                             query->text("nonce").value_or(""), call.request.stop);
   if (!evidence) return error_answer(evidence.error(), request_id);
-  net::Response response = json_text(200, *evidence);
+  net::Response response = json_text(200, std::move(*evidence));
   response.headers.push_back({"Cache-Control", "no-store"});
   return response;
 }

@@ -22,8 +22,7 @@ struct RateLimits::Buckets {
         sign_in({.count = 20, .period = Seconds(600), .burst = 20}, clock),
         webhook({.count = 100, .period = Seconds(1), .burst = 200}, clock),
         deploy({.count = 30, .period = Seconds(60), .burst = 30}, clock),
-        preflight({.count = 60, .period = Seconds(60), .burst = 60}, clock),
-        evidence({.count = 6, .period = Seconds(60), .burst = 6}, clock) {}
+        preflight({.count = 60, .period = Seconds(60), .burst = 60}, clock) {}
 
   net::RateLimiter challenge;
   net::RateLimiter challenges_in_all;
@@ -39,7 +38,6 @@ struct RateLimits::Buckets {
   net::RateLimiter webhook;
   net::RateLimiter deploy;
   net::RateLimiter preflight;
-  net::RateLimiter evidence;
 
   net::RateLimiter* of(RateClass rate) {
     switch (rate) {
@@ -57,7 +55,6 @@ struct RateLimits::Buckets {
       case RateClass::webhook: return &webhook;
       case RateClass::deploy: return &deploy;
       case RateClass::preflight: return &preflight;
-      case RateClass::evidence: return &evidence;
     }
     std::abort();
   }
@@ -105,7 +102,6 @@ std::string_view to_string(RateClass rate) {
     case RateClass::webhook: return "webhook";
     case RateClass::deploy: return "deploy";
     case RateClass::preflight: return "preflight";
-    case RateClass::evidence: return "evidence";
   }
   std::abort();
 }

@@ -28,8 +28,7 @@ enum class RateClass : std::uint8_t {
   sign_in,
   webhook,
   deploy,
-  preflight,
-  evidence
+  preflight
 };
 
 /// One request on its way to a handler, who is behind it known.
