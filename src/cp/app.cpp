@@ -231,6 +231,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
   build_github(*parts);
   build_ledger(*parts);
   if (auto loaded = parts->ledger_check->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
+  if (auto looked = warn_of_platform_account(*parts); !looked) return refuse(kExitDatabase, looked.error().detail);
   build_evidence(*parts);
   parts->catalogue = std::make_unique<Catalogue>(*parts);
   build_billing(*parts);

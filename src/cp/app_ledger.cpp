@@ -23,4 +23,12 @@ void build_ledger(App::Parts& parts) {
   parts.money = std::make_unique<AccountMoney>(*parts.database, world.clock, *parts.cursors);
 }
 
+/// Said at once and not only when the first hour is charged; until it is mended the system's own account is paid.
+Result<void> warn_of_platform_account(App::Parts& parts) {
+  const auto payee =
+      parts.database->read<AccountId>([&parts](db::Transaction& tx) { return parts.ledger->platform_account(tx); });
+  if (!payee) return std::unexpected(payee.error());
+  return {};
+}
+
 }  // namespace ee::cp

@@ -294,6 +294,7 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts);
 void build_accounts(App::Parts& parts);
 void build_github(App::Parts& parts);
 void build_ledger(App::Parts& parts);
+Result<void> warn_of_platform_account(App::Parts& parts);
 void build_evidence(App::Parts& parts);
 void build_attestation_admin(App::Parts& parts);
 void build_billing(App::Parts& parts);

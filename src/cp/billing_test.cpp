@@ -213,7 +213,7 @@ TEST_F(BillingRoutesTest, S04_BILL_CHG_008_AnAdministratorHasABadSegmentChargedA
   cp.clock.set_utc(ten_ + 2 * cp::kHour + Seconds(300));
   ASSERT_TRUE(cp.app().run_job("hourly_charging"));
   EXPECT_EQ(body(cp.admin("GET", "/api/v1/admin/billing/status")).at("failed_segments").as_int64(), 1);
-  const std::string request = R"({"segment_id":")" + bad + "\"}";
+  const std::string request = R"({"reason":"the payee is back","segment_id":")" + bad + "\"}";
   EXPECT_EQ(cp.admin("POST", "/api/v1/admin/billing/retry", request).code(), "segment_unchargeable");
   add_test_account(cp, 99);
   cp.execute("UPDATE billing_meta SET halted=1, halted_reason='test'");
@@ -223,6 +223,11 @@ TEST_F(BillingRoutesTest, S04_BILL_CHG_008_AnAdministratorHasABadSegmentChargedA
   const auto done = body(cp.admin("POST", "/api/v1/admin/billing/retry", request));
   EXPECT_EQ(done.at("hours").as_int64(), 2);
   EXPECT_EQ(text(done, "amount"), "0.360000");
+  const auto detail = cp.values<std::string>("SELECT detail FROM audit_log WHERE action='charge_retried'").at(0);
+  EXPECT_NE(detail.find("the payee is back"), std::string::npos) << detail;
+  EXPECT_EQ(cp.admin("POST", "/api/v1/admin/billing/retry", R"({"segment_id":")" + bad + "\"}").code(),
+            "invalid_request")
+      << "a reason is needed";
   EXPECT_EQ(cp.admin("POST", "/api/v1/admin/billing/retry", R"({"segment_id":"x"})").code(), "invalid_request");
 }
 
@@ -235,6 +240,23 @@ TEST_F(BillingRoutesTest, SettingsOfBillingCountAtOnce) {
     EXPECT_EQ(cp.admin("PUT", "/api/v1/admin/settings/billing.max_overdraft", bad).code(), "setting_invalid") << bad;
   EXPECT_EQ(cp.admin("PUT", "/api/v1/admin/settings/billing.settle_delay_seconds", R"({"value":61})").status, 400)
       << "below agents.lost_after_seconds + 60";
+}
+
+TEST_F(BillingRoutesTest, ThePlatformAccountMustBeAnActiveAccountWhenItIsSet) {
+  const auto put = [&](const std::string& id) {
+    return cp.admin("PUT", "/api/v1/admin/settings/billing.platform_account_id", R"({"value":")" + id + "\"}");
+  };
+  const std::string unknown = test_account_id(99).str();
+  const auto refused = put(unknown);
+  EXPECT_EQ(refused.code(), "setting_invalid");
+  EXPECT_NE(refused.body.find(R"("code":"not_found")"), std::string::npos) << refused.body;
+  EXPECT_EQ(put("00000000-0000-7000-8000-000000000003").code(), "setting_invalid") << "one of the system's";
+  const AccountId account = add_test_account(cp, 1);
+  cp.execute("UPDATE accounts SET status='suspended' WHERE id=:id", {{"id", account}});
+  EXPECT_EQ(put(account.str()).code(), "setting_invalid");
+  cp.execute("UPDATE accounts SET status='active' WHERE id=:id", {{"id", account}});
+  EXPECT_EQ(put(account.str()).status, 200);
+  EXPECT_EQ(put("").status, 200) << "back to the system's own";
 }
 
 }  // namespace

@@ -153,6 +153,44 @@ TEST_F(StripeEvents, ARefundThatIsFirstHeardOfAsFailedPostsNothing) {
   EXPECT_EQ(groups(), 1);
 }
 
+TEST_F(StripeEvents, ARefundToldBeforeTheFailureOfAnEarlierOneIsPostedWithThatFailure) {
+  const Deposit made = paid_deposit("25.00");
+  const std::string first = refund(made, 2500, "pending");
+  EXPECT_EQ(deliver_last("refund.created"), 200);
+  stripe.control("refunds/" + first, boost::json::object{{"status", "failed"}});
+  const auto failure = stripe.last_event("refund.failed");
+  refund(made, 2000, "succeeded");
+  EXPECT_EQ(deliver_last("refund.created"), 200);
+  EXPECT_EQ(last_detail(), "refund_exceeds_deposit");
+  EXPECT_EQ(balance(), 0) << "two refunds exceed what came in as far as is known";
+
+  EXPECT_EQ(deliver(failure), 200);
+
+  EXPECT_EQ(balance(), 5 * kUsd) << "the first was given back, the second taken";
+  EXPECT_EQ(one<std::int64_t>("SELECT refunded_micros FROM deposits"), 20 * kUsd);
+  EXPECT_EQ(audits("refund_posted"), 2);
+  EXPECT_EQ(deliver(twin("refund.created")), 200);
+  EXPECT_EQ(deliver(twin("refund.failed")), 200);
+  EXPECT_EQ(balance(), 5 * kUsd) << "each once";
+  EXPECT_EQ(groups(), 4);
+  expect_balanced();
+}
+
+TEST_F(StripeEvents, ARefundThatWaitsAndThenFailsIsNeverPosted) {
+  const Deposit made = paid_deposit("25.00");
+  const std::string first = refund(made, 2500, "pending");
+  EXPECT_EQ(deliver_last("refund.created"), 200);
+  const std::string second = refund(made, 2000, "pending");
+  EXPECT_EQ(deliver_last("refund.created"), 200);
+  stripe.control("refunds/" + second, boost::json::object{{"status", "canceled"}});
+  EXPECT_EQ(deliver_last("refund.updated"), 200);
+  stripe.control("refunds/" + first, boost::json::object{{"status", "failed"}});
+  EXPECT_EQ(deliver_last("refund.failed"), 200);
+  EXPECT_EQ(balance(), 25 * kUsd);
+  EXPECT_EQ(audits("refund_posted"), 1);
+  expect_balanced();
+}
+
 // covers: S04_STR_EVT_006
 TEST_F(StripeEvents, PartialRefundsAddUp) {
   const Deposit made = paid_deposit("25.00");
@@ -240,6 +278,54 @@ TEST_F(StripeEvents, ALostDisputeKeepsItsHoldUntilAnAdministratorLiftsIt) {
   move_dispute(later, "close", "won");
   EXPECT_EQ(deliver_last("charge.dispute.closed"), 200);
   EXPECT_EQ(hold(), 0) << "the lost one was lifted";
+}
+
+TEST_F(StripeEvents, FundsThatAreWithdrawnAgainArePostedAgain) {
+  const Deposit made = paid_deposit("25.00");
+  const std::string id = dispute(made, 2500);
+  std::vector<boost::json::object> told;
+  for (const char* verb : {"withdraw", "reinstate", "withdraw"}) {
+    advance(Seconds(60));
+    move_dispute(id, verb);
+    told.push_back(stripe.last_event(verb == std::string_view("withdraw") ? "charge.dispute.funds_withdrawn"
+                                                                          : "charge.dispute.funds_reinstated"));
+    EXPECT_EQ(deliver(told.back()), 200);
+  }
+  EXPECT_EQ(balance(), 0);
+  EXPECT_EQ(hold(), 1);
+  EXPECT_EQ(one<std::int64_t>("SELECT COUNT(*) FROM ledger_groups WHERE idempotency_key=:key",
+                              {{"key", "stripe:dp:" + id + ":out:2"}}),
+            1);
+  for (boost::json::object late : told) {
+    late["id"] = "evt_late_" + std::string(late.at("id").as_string());
+    EXPECT_EQ(deliver(late), 200);
+  }
+  EXPECT_EQ(balance(), 0) << "old news, told once more";
+  EXPECT_EQ(groups(), 4);
+  advance(Seconds(60));
+  move_dispute(id, "reinstate");
+  EXPECT_EQ(deliver_last("charge.dispute.funds_reinstated"), 200);
+  EXPECT_EQ(balance(), 25 * kUsd);
+  EXPECT_EQ(one<std::int64_t>("SELECT COUNT(*) FROM ledger_groups WHERE idempotency_key=:key",
+                              {{"key", "stripe:dp:" + id + ":in:2"}}),
+            1);
+  EXPECT_EQ(one<std::int64_t>("SELECT disputed_micros FROM deposits"), 0);
+  expect_balanced();
+}
+
+TEST_F(StripeEvents, AReinstatementToldAfterTheNextWithdrawalGivesNothingBack) {
+  const Deposit made = paid_deposit("25.00");
+  const std::string id = dispute(made, 2500);
+  std::vector<boost::json::object> told;
+  for (const char* verb : {"withdraw", "reinstate", "withdraw"}) {
+    advance(Seconds(60));
+    move_dispute(id, verb);
+    told.push_back(stripe.last_event(verb == std::string_view("withdraw") ? "charge.dispute.funds_withdrawn"
+                                                                          : "charge.dispute.funds_reinstated"));
+  }
+  for (const std::size_t next : {0U, 2U, 1U}) EXPECT_EQ(deliver(told[next]), 200);
+  EXPECT_EQ(balance(), 0) << "the bank holds the money";
+  expect_balanced();
 }
 
 TEST_F(StripeEvents, NewsOfADisputeInAnyOrderComeToTheSame) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <iterator>
@@ -44,6 +45,22 @@ std::string bounds_text(const SettingSpec& spec) {
   return {};
 }
 
+/// Each once, in the order in which the registry first names them.
+std::vector<std::string_view> groups_of_settings() {
+  std::vector<std::string_view> groups;
+  for (const SettingSpec& spec : settings_registry())
+    if (std::ranges::find(groups, spec.group()) == groups.end()) groups.push_back(spec.group());
+  return groups;
+}
+
+std::string row_of(const SettingSpec& spec) {
+  std::string marks;
+  for (const auto& [mark, is_set] : {std::pair{'G', spec.guarded}, {'R', spec.restart_required}, {'P', spec.provider}})
+    if (is_set) marks += mark;
+  return fmt::format("| `{}` | {} | {} | {} | `{}` | {} | {} |\n", spec.key, to_string(spec.type), default_text(spec),
+                     bounds_text(spec), spec.env, marks, spec.description);
+}
+
 }  // namespace
 
 std::string settings_markdown() {
@@ -57,21 +74,13 @@ std::string settings_markdown() {
       "of a "
       "file with the value;\nthose marked P are read as `STAGING_NAME` or `PRODUCTION_NAME` first.\n\n"
       "This file is made from the registry in `src/cp/domain`.\n";
-  std::string_view group;
-  for (const SettingSpec& spec : settings_registry()) {
-    if (spec.group() != group) {
-      group = spec.group();
-      fmt::format_to(std::back_inserter(out),
-                     "\n## {}\n\n| setting | type | default | bounds | variable | | meaning |\n"
-                     "| --- | --- | --- | --- | --- | --- | --- |\n",
-                     group);
-    }
-    std::string marks;
-    for (const auto& [mark, is_set] :
-         {std::pair{'G', spec.guarded}, {'R', spec.restart_required}, {'P', spec.provider}})
-      if (is_set) marks += mark;
-    fmt::format_to(std::back_inserter(out), "| `{}` | {} | {} | {} | `{}` | {} | {} |\n", spec.key,
-                   to_string(spec.type), default_text(spec), bounds_text(spec), spec.env, marks, spec.description);
+  for (const std::string_view group : groups_of_settings()) {
+    fmt::format_to(std::back_inserter(out),
+                   "\n## {}\n\n| setting | type | default | bounds | variable | | meaning |\n"
+                   "| --- | --- | --- | --- | --- | --- | --- |\n",
+                   group);
+    for (const SettingSpec& spec : settings_registry())
+      if (spec.group() == group) out += row_of(spec);
   }
   return out;
 }

@@ -42,7 +42,7 @@ net::Response post_run(BillingRoutes& context, const Call& call) {
 net::Response post_retry(BillingRoutes& context, const Call& call) {
   const auto wanted = json::read<SegmentRetryRequest>(call.request.body);
   if (!wanted) return error_answer(wanted.error(), call.request.request_id);
-  const auto done = context.charging.retry(wanted->segment_id, actor_of(call));
+  const auto done = context.charging.retry(wanted->segment_id, wanted->reason, actor_of(call));
   if (!done) return error_answer(done.error(), call.request.request_id);
   return json_answer(200,
                      SegmentRetryView{.segment_id = wanted->segment_id, .hours = done->hours, .amount = done->amount});

@@ -134,9 +134,12 @@ constexpr std::string_view json_name(json::For<BillingStatusView>) { return "Bil
 /// `POST /api/v1/admin/billing/retry`.
 struct SegmentRetryRequest {
   std::string segment_id = {};
+  std::string reason = {};  ///< for the audit log
 };
-BOOST_DESCRIBE_STRUCT(SegmentRetryRequest, (), (segment_id))
-constexpr auto json_rules(json::For<SegmentRetryRequest>) { return std::array{json::field("segment_id").uuid()}; }
+BOOST_DESCRIBE_STRUCT(SegmentRetryRequest, (), (segment_id, reason))
+constexpr auto json_rules(json::For<SegmentRetryRequest>) {
+  return std::array{json::field("segment_id").uuid(), json::field("reason").length(1, 500)};
+}
 constexpr std::string_view json_name(json::For<SegmentRetryRequest>) { return "SegmentRetry"; }
 
 struct SegmentRetryView {

@@ -7,9 +7,11 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "common/redact.h"
 #include "cp/domain/price.h"
 #include "cp/store/audit_log_store.h"
 #include "cp/store/billing_meta_store.h"
+#include "cp/store/ledger_query_store.h"
 #include "cp/store/segment_store.h"
 
 namespace ee::cp {
@@ -31,8 +33,9 @@ BOOST_DESCRIBE_STRUCT(FailedDetail, (), (deployment_id, account_id, hour_start_a
 struct RetriedDetail {
   std::int64_t hours = 0;
   UsdMicros amount;
+  std::string reason;
 };
-BOOST_DESCRIBE_STRUCT(RetriedDetail, (), (hours, amount))
+BOOST_DESCRIBE_STRUCT(RetriedDetail, (), (hours, amount, reason))
 
 /// The database's own trouble: it may pass.
 bool is_transient(ErrorCode code) {
@@ -232,10 +235,9 @@ Result<Charging::Batch> Charging::batch(db::Transaction& tx, Pass& pass, UtcTime
 /// The account of the setting while it is active.
 Result<AccountId> Charging::platform(db::Transaction& tx, const BillingSettings& settings) const {
   if (!settings.platform_account) return kPlatformAccount;
-  const auto active = tx.query_one<std::int64_t>("SELECT 1 FROM accounts WHERE id=:id AND status='active'",
-                                                 {{"id", *settings.platform_account}});
-  if (!active) return std::unexpected(active.error());
-  if (*active) return *settings.platform_account;
+  const auto payable = LedgerQueryStore().can_be_platform(tx, *settings.platform_account);
+  if (!payable) return std::unexpected(payable.error());
+  if (*payable) return *settings.platform_account;
   log::error("billing", "billing.platform_account_id names no active account; sys-platform receives its part",
              {{"account_id", settings.platform_account->str()}});
   return kPlatformAccount;
@@ -276,8 +278,10 @@ Result<bool> Charging::set_first_aside(Pass& pass, UtcTime hour, const Error& wh
   });
 }
 
-Result<Charging::Retried> Charging::retry(const std::string& segment_id, const Actor& actor) {
-  auto done = parts_.database.write<Retried>([&](db::Transaction& tx) { return retry_in(tx, segment_id, actor); });
+Result<Charging::Retried> Charging::retry(const std::string& segment_id, const std::string& reason,
+                                          const Actor& actor) {
+  auto done =
+      parts_.database.write<Retried>([&](db::Transaction& tx) { return retry_in(tx, segment_id, reason, actor); });
   if (!done && !is_transient(done.error().code) && done.error().code != ErrorCode::billing_halted) {
     log::warn("billing", "a segment still cannot be charged",
               {{"segment_id", segment_id}, {"code", slug(done.error().code)}, {"detail", done.error().detail}});
@@ -288,7 +292,7 @@ Result<Charging::Retried> Charging::retry(const std::string& segment_id, const A
 }
 
 Result<Charging::Retried> Charging::retry_in(db::Transaction& tx, const std::string& segment_id,
-                                             const Actor& actor) const {
+                                             const std::string& reason, const Actor& actor) const {
   const ChargeStore store;
   const auto segment = SegmentStore().get(tx, segment_id);
   if (!segment) return std::unexpected(segment.error());
@@ -325,16 +329,16 @@ Result<Charging::Retried> Charging::retry_in(db::Transaction& tx, const std::str
     total.hours += charged->rows;
     total.amount.value += charged->gross_micros;
   }
-  const auto noted =
-      AuditLogStore().append(tx,
-                             {.actor = actor.name,
-                              .action = "charge_retried",
-                              .object_type = "segment",
-                              .object_id = segment_id,
-                              .request_id = actor.request_id,
-                              .client_address = actor.client_address,
-                              .detail = json::write(RetriedDetail{.hours = total.hours, .amount = total.amount})},
-                             parts_.clock.now(), parts_.random);
+  const auto noted = AuditLogStore().append(
+      tx,
+      {.actor = actor.name,
+       .action = "charge_retried",
+       .object_type = "segment",
+       .object_id = segment_id,
+       .request_id = actor.request_id,
+       .client_address = actor.client_address,
+       .detail = json::write(RetriedDetail{.hours = total.hours, .amount = total.amount, .reason = scrub(reason)})},
+      parts_.clock.now(), parts_.random);
   if (!noted) return std::unexpected(noted.error());
   return total;
 }

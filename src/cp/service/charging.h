@@ -48,7 +48,7 @@ class Charging {
     std::int64_t hours = 0;
     UsdMicros amount = {};
   };
-  Result<Retried> retry(const std::string& segment_id, const Actor& actor);
+  Result<Retried> retry(const std::string& segment_id, const std::string& reason, const Actor& actor);
 
  private:
   enum class Batch : std::uint8_t { more, hour_done, moved_on, halted };
@@ -59,7 +59,8 @@ class Charging {
   Result<AccountId> platform(db::Transaction& tx, const BillingSettings& settings) const;
   /// Whether a segment was set aside.
   Result<bool> set_first_aside(Pass& pass, UtcTime hour, const Error& why);
-  Result<Retried> retry_in(db::Transaction& tx, const std::string& segment_id, const Actor& actor) const;
+  Result<Retried> retry_in(db::Transaction& tx, const std::string& segment_id, const std::string& reason,
+                           const Actor& actor) const;
   Result<void> halt(const Error& why);
   bool pause(Milliseconds about, const std::stop_token& stop);
   void count_failed();

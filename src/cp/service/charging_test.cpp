@@ -448,19 +448,20 @@ TEST_F(ChargingTest, S04_BILL_CHG_008_OneBadRowOfTenThousandIsSetAside) {
   EXPECT_EQ(charge().value("rows"), 2 * 9999) << "the others go on";
   Charging pass = charging();
   const Actor admin{.name = "admin:session", .request_id = "r", .client_address = "192.0.2.1"};
-  const auto refused = pass.retry(bad, admin);
+  const auto refused = pass.retry(bad, "mended", admin);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::segment_unchargeable);
   EXPECT_EQ(number("SELECT settled FROM deployment_segments WHERE id=:bad", {{"bad", bad}}), 2);
 
   add_account(99);
-  const auto retried = pass.retry(bad, admin);
+  const auto retried = pass.retry(bad, "mended", admin);
   ASSERT_TRUE(retried) << retried.error().detail;
   EXPECT_EQ(retried->hours, 3);
   EXPECT_EQ(retried->amount.value, 3 * 180'000);
   EXPECT_EQ(balance(missing), 3 * 126'000);
   EXPECT_EQ(audit_rows("charge_retried"), 1);
-  EXPECT_EQ(pass.retry(bad, admin).error().code, ErrorCode::segment_unchargeable) << "it is not set aside any more";
+  EXPECT_EQ(pass.retry(bad, "mended", admin).error().code, ErrorCode::segment_unchargeable)
+      << "it is not set aside any more";
   settle(ten_ + 4 * kHour);
   EXPECT_EQ(charge().value("rows"), 10'000);
   EXPECT_EQ(balance(payer), -4 * 10'000 * 180'000LL);
@@ -489,7 +490,7 @@ TEST_F(ChargingTest, S04_BILL_CHG_008_ARetryWithinAnHourThatIsUnderWayMissesNoth
   ASSERT_TRUE(halfway.run({}, stop.get_token()));
   ASSERT_EQ(number("SELECT COUNT(*) FROM billing_hours WHERE status='charging'"), 1);
   add_account(99);
-  const auto retried = charging().retry(first, {.name = "admin:s", .request_id = "r", .client_address = "a"});
+  const auto retried = charging().retry(first, "mended", {.name = "admin:s", .request_id = "r", .client_address = "a"});
   ASSERT_TRUE(retried) << retried.error().detail;
   EXPECT_EQ(retried->hours, 2) << "the hour under way has passed it";
   charge();
@@ -550,7 +551,7 @@ TEST_F(ChargingTest, S04_BILL_CHG_009_ARetryDoesNotChargeWaivedHours) {
   settle(ten_ + 4 * kHour);
   charge();
   add_account(99);
-  const auto retried = charging().retry(id, {.name = "admin:s", .request_id = "r", .client_address = "a"});
+  const auto retried = charging().retry(id, "mended", {.name = "admin:s", .request_id = "r", .client_address = "a"});
   ASSERT_TRUE(retried) << retried.error().detail;
   EXPECT_EQ(retried->hours, 2);
   EXPECT_EQ(balance(payer), -2 * 180'000);

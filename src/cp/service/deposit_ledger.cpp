@@ -12,6 +12,7 @@ namespace ee::cp {
 namespace {
 
 constexpr std::string_view kCurrency = "usd";
+constexpr std::int64_t kWaitingAtOnce = 100;  // refunds of one deposit
 
 UsdMicros from_cents(std::int64_t cents) { return {cents * kMicrosPerCent}; }
 
@@ -75,6 +76,17 @@ Words words_of(StripeObjectKind kind) {
           .name = "dispute",
           .out_action = "dispute_funds_withdrawn",
           .back_action = "dispute_funds_reinstated"};
+}
+
+/// The ledger's key of one movement. The second and later withdrawals of one dispute have their number in it.
+std::string key_of(const Words& words, const StripeObjectRow& object, bool out) {
+  std::string key = fmt::format("{}{}{}", words.key, object.id, out ? words.out_suffix : words.back_suffix);
+  if (object.withdrawals > 1) key += fmt::format(":{}", object.withdrawals);
+  return key;
+}
+
+bool exceeds(const DepositRow& deposit, const StripeObjectRow& refund) {
+  return deposit.refunded_micros.value + refund.amount_micros.value > deposit.received_micros.value;
 }
 
 }  // namespace
@@ -200,16 +212,15 @@ Result<void> DepositLedger::move_money(db::Transaction& tx, DepositRow& deposit,
   const std::int64_t micros = object.amount_micros.value;
   const std::int64_t change = out ? -micros : micros;
   const TransactionType type = out ? words.out : words.back;
-  const auto group =
-      post(tx,
-           {.kind = words.kind,
-            .idempotency_key = fmt::format("{}{}{}", words.key, object.id, out ? words.out_suffix : words.back_suffix),
-            .lines = {{deposit.account_id, change, type}, {words.other_side, -change, type}},
-            .reference_type = std::string(words.name),
-            .reference_id = object.id,
-            .description = fmt::format("{}{}", words.name, out ? "" : " taken back"),
-            .actor = actor.name},
-           now);
+  const auto group = post(tx,
+                          {.kind = words.kind,
+                           .idempotency_key = key_of(words, object, out),
+                           .lines = {{deposit.account_id, change, type}, {words.other_side, -change, type}},
+                           .reference_type = std::string(words.name),
+                           .reference_id = object.id,
+                           .description = fmt::format("{}{}", words.name, out ? "" : " taken back"),
+                           .actor = actor.name},
+                          now);
   if (!group) return std::unexpected(group.error());
   object.money = to;
   UsdMicros& total = object.kind == StripeObjectKind::refund ? deposit.refunded_micros : deposit.disputed_micros;
@@ -234,16 +245,56 @@ Result<StripeVerdict> DepositLedger::refund_said(db::Transaction& tx, DepositRow
   if (!was_dead) object.status = refund.status;  // what failed or was cancelled stays so, whatever arrives late
   if (takes_money(refund.status) && object.money == StripeMoney::none && !was_dead) {
     if (refund.currency != kCurrency) return StripeVerdict::unmatched("currency_mismatch");
-    if (deposit.refunded_micros.value + object.amount_micros.value > deposit.received_micros.value)
+    if (exceeds(deposit, object)) {
+      if (auto done = deposits_.put_object(tx, object); !done) return std::unexpected(done.error());
       return StripeVerdict::unmatched("refund_exceeds_deposit");
+    }
     if (auto done = move_money(tx, deposit, object, StripeMoney::out, actor, now); !done)
       return std::unexpected(done.error());
   } else if (is_dead(refund.status) && object.money == StripeMoney::out) {
     if (auto done = move_money(tx, deposit, object, StripeMoney::back, actor, now); !done)
       return std::unexpected(done.error());
+    if (auto done = post_waiting(tx, deposit, actor, now); !done) return std::unexpected(done.error());
   }
   if (auto done = deposits_.put_object(tx, object); !done) return std::unexpected(done.error());
   return StripeVerdict{};
+}
+
+/// A refund may be told before the failure of the one in whose place it was made.
+Result<void> DepositLedger::post_waiting(db::Transaction& tx, DepositRow& deposit, const Actor& actor,
+                                         UtcTime now) const {
+  auto waiting = deposits_.waiting_refunds(tx, deposit.id, kWaitingAtOnce);
+  if (!waiting) return std::unexpected(waiting.error());
+  for (StripeObjectRow& refund : *waiting) {
+    if (exceeds(deposit, refund)) continue;
+    if (auto done = move_money(tx, deposit, refund, StripeMoney::out, actor, now); !done) return done;
+    refund.updated_at = now;
+    if (auto done = deposits_.put_object(tx, refund); !done) return done;
+  }
+  return {};
+}
+
+/// Funds can only be given back after they were withdrawn: of what is told first, the other is known with it. They are
+/// withdrawn once more only by news that are later than the last ones: the same news may come twice, and late.
+Result<void> DepositLedger::move_dispute(db::Transaction& tx, DepositRow& deposit, StripeObjectRow& object,
+                                         const stripe::Dispute& dispute, const DisputeTold& told, const Actor& actor,
+                                         UtcTime now) const {
+  const bool later = !object.moved_at || told.at > *object.moved_at;
+  const bool stale = object.moved_at && told.at < *object.moved_at;
+  const bool again = told.news == DisputeNews::withdrawn && object.money == StripeMoney::back && later;
+  if (again) {
+    object.amount_micros = from_cents(dispute.amount);
+    if (object.status != "lost") object.status = "open";
+    if (auto done = deposits_.hold(tx, deposit.account_id, now); !done) return done;
+  }
+  if (again || object.money == StripeMoney::none) {
+    ++object.withdrawals;
+    if (auto done = move_money(tx, deposit, object, StripeMoney::out, actor, now); !done) return done;
+  }
+  if (told.news == DisputeNews::reinstated && object.money == StripeMoney::out && !stale)
+    if (auto done = move_money(tx, deposit, object, StripeMoney::back, actor, now); !done) return done;
+  if (later) object.moved_at = told.at;
+  return {};
 }
 
 Result<void> DepositLedger::close_dispute(db::Transaction& tx, const DepositRow& deposit, StripeObjectRow& object,
@@ -259,8 +310,9 @@ Result<void> DepositLedger::close_dispute(db::Transaction& tx, const DepositRow&
 }
 
 Result<StripeVerdict> DepositLedger::dispute_said(db::Transaction& tx, DepositRow& deposit,
-                                                  const stripe::Dispute& dispute, DisputeNews news, const Actor& actor,
-                                                  UtcTime now) const {
+                                                  const stripe::Dispute& dispute, const DisputeTold& told,
+                                                  const Actor& actor, UtcTime now) const {
+  const DisputeNews news = told.news;
   if (dispute.currency != kCurrency) return StripeVerdict::unmatched("currency_mismatch");
   auto found = deposits_.find_object(tx, dispute.id);
   if (!found) return std::unexpected(found.error());
@@ -274,13 +326,9 @@ Result<StripeVerdict> DepositLedger::dispute_said(db::Transaction& tx, DepositRo
   if (!known && news != DisputeNews::closed)
     if (auto done = deposits_.hold(tx, deposit.account_id, now); !done) return std::unexpected(done.error());
 
-  // Funds can only be given back after they were withdrawn: of what comes first, the other is known with it.
   const bool moves = news == DisputeNews::withdrawn || news == DisputeNews::reinstated;
-  if (moves && object.money == StripeMoney::none)
-    if (auto done = move_money(tx, deposit, object, StripeMoney::out, actor, now); !done)
-      return std::unexpected(done.error());
-  if (news == DisputeNews::reinstated && object.money == StripeMoney::out)
-    if (auto done = move_money(tx, deposit, object, StripeMoney::back, actor, now); !done)
+  if (moves)
+    if (auto done = move_dispute(tx, deposit, object, dispute, told, actor, now); !done)
       return std::unexpected(done.error());
   if (news == DisputeNews::closed && object.status == "open")
     if (auto done = close_dispute(tx, deposit, object, dispute, known, now); !done)

@@ -41,14 +41,19 @@ class DepositLedger {
   Result<void> create_refused(db::Transaction& tx, DepositRow& deposit, const std::string& code, const Actor& actor,
                               UtcTime now) const;
 
-  /// A refund as it stands now, of a deposit that succeeded.
+  /// A refund as it stands now, of a deposit that succeeded. One that exceeds the deposit is kept, and posted when
+  /// another one of the deposit has been given back.
   Result<StripeVerdict> refund_said(db::Transaction& tx, DepositRow& deposit, const stripe::Refund& refund,
                                     const Actor& actor, UtcTime now) const;
 
   enum class DisputeNews : std::uint8_t { created, withdrawn, reinstated, closed };
+  struct DisputeTold {
+    DisputeNews news = DisputeNews::created;
+    UtcTime at;  ///< Stripe's time of the event
+  };
   /// News of a dispute about a deposit that succeeded.
   Result<StripeVerdict> dispute_said(db::Transaction& tx, DepositRow& deposit, const stripe::Dispute& dispute,
-                                     DisputeNews news, const Actor& actor, UtcTime now) const;
+                                     const DisputeTold& told, const Actor& actor, UtcTime now) const;
 
   /// An audit row about `deposit` (04 section 12).
   Result<void> audit(db::Transaction& tx, std::string_view action, const DepositRow& deposit, const Actor& actor,
@@ -58,6 +63,10 @@ class DepositLedger {
   Result<std::string> post(db::Transaction& tx, const LedgerPosting& posting, UtcTime now) const;
   Result<void> move_money(db::Transaction& tx, DepositRow& deposit, StripeObjectRow& object, StripeMoney to,
                           const Actor& actor, UtcTime now) const;
+  Result<void> post_waiting(db::Transaction& tx, DepositRow& deposit, const Actor& actor, UtcTime now) const;
+  Result<void> move_dispute(db::Transaction& tx, DepositRow& deposit, StripeObjectRow& object,
+                            const stripe::Dispute& dispute, const DisputeTold& told, const Actor& actor,
+                            UtcTime now) const;
   Result<void> close_dispute(db::Transaction& tx, const DepositRow& deposit, StripeObjectRow& object,
                              const stripe::Dispute& dispute, bool known, UtcTime now) const;
 

@@ -62,9 +62,9 @@ Result<AccountId> Ledger::platform_account(db::Transaction& tx) const {
   const std::string wanted = parts_.platform_account_id ? parts_.platform_account_id() : std::string();
   if (wanted.empty()) return kPlatformAccount;
   AccountId id(wanted);
-  const auto account = queries_.account(tx, id);
-  if (account && account->status == "active") return id;
-  if (!account && account.error().code != ErrorCode::account_not_found) return std::unexpected(account.error());
+  const auto payable = queries_.can_be_platform(tx, id);
+  if (!payable) return std::unexpected(payable.error());
+  if (*payable) return id;
   log::error("billing", "billing.platform_account_id is not an active account; the system's own is paid",
              {{"account_id", wanted}});
   return kPlatformAccount;

@@ -14,6 +14,7 @@
 #include "cp/service/settings_cache.h"
 #include "cp/store/attestation_audit_store.h"
 #include "cp/store/audit_log_store.h"
+#include "cp/store/ledger_query_store.h"
 #include "cp/store/settings_store.h"
 
 namespace ee::cp {
@@ -122,6 +123,7 @@ class SettingsService::Impl {
       if (!before) return std::unexpected(before.error());
       if (auto allowed = check(spec, value, if_version, **before); !allowed)
         return std::unexpected(std::move(allowed.error()));
+      if (auto known = check_reference(tx, spec, value); !known) return std::unexpected(std::move(known.error()));
       if (auto stored = store(tx, spec, value, actor); !stored) return std::unexpected(std::move(stored.error()));
       auto after = read(tx);
       if (!after) return after;
@@ -190,6 +192,18 @@ class SettingsService::Impl {
     for (const GuardrailViolation& violation : setting_violations(candidate, context_))
       if (std::ranges::find(known, violation) == known.end())
         return fail(ErrorCode::guardrail_violation, violation.detail);
+    return {};
+  }
+
+  /// What a value names must be there.
+  static Result<void> check_reference(db::Transaction& tx, const SettingSpec& spec,
+                                      const std::optional<SettingValue>& value) {
+    if (spec.id != Setting::billing_platform_account_id || !value) return {};
+    const auto& id = std::get<std::string>(*value);
+    if (id.empty()) return {};
+    const auto payable = LedgerQueryStore().can_be_platform(tx, AccountId(id));
+    if (!payable) return std::unexpected(payable.error());
+    if (!*payable) return fail(invalid_setting({"not_found", "must be the id of an active account"}));
     return {};
   }
 

@@ -212,10 +212,10 @@ Result<StripeWebhook::Handled> StripeWebhook::handle(db::Transaction& tx, const 
   if (!paid) return std::unexpected(paid.error());
   if (!paid->deposit) return paid->otherwise;
   const auto* refund = std::get_if<stripe::Refund>(&event.object);
-  const auto verdict = refund != nullptr
-                           ? parts_.ledger.refund_said(tx, *paid->deposit, *refund, actor, now)
-                           : parts_.ledger.dispute_said(tx, *paid->deposit, std::get<stripe::Dispute>(event.object),
-                                                        news_of(event.kind), actor, now);
+  const auto verdict =
+      refund != nullptr ? parts_.ledger.refund_said(tx, *paid->deposit, *refund, actor, now)
+                        : parts_.ledger.dispute_said(tx, *paid->deposit, std::get<stripe::Dispute>(event.object),
+                                                     {.news = news_of(event.kind), .at = event.created_at}, actor, now);
   if (!verdict) return std::unexpected(verdict.error());
   if (!verdict->matched) return Handled{.outcome = StripeOutcome::unmatched, .detail = verdict->reason};
   return Handled{};

@@ -119,6 +119,15 @@ Result<void> DepositStore::put_object(db::Transaction& tx, const StripeObjectRow
   return done(tx.execute(sql, db::params_of(row)));
 }
 
+Result<std::vector<StripeObjectRow>> DepositStore::waiting_refunds(db::Transaction& tx, std::string_view deposit_id,
+                                                                   std::int64_t limit) const {
+  static const std::string sql = fmt::format(
+      "SELECT {} FROM stripe_objects WHERE deposit_id=:deposit AND kind='refund' AND money='none'"
+      " AND status IN ('pending', 'requires_action', 'succeeded') ORDER BY updated_at, id LIMIT :limit",
+      db::columns_of<StripeObjectRow>());
+  return tx.query<StripeObjectRow>(sql, {{"deposit", deposit_id}, {"limit", limit}});
+}
+
 Result<bool> DepositStore::has_hold(db::Transaction& tx, const AccountId& account) const {
   const auto held = tx.query_one<std::int64_t>("SELECT dispute_hold FROM account_balances WHERE account_id=:account",
                                                {{"account", account}});

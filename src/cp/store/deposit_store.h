@@ -50,10 +50,13 @@ struct StripeObjectRow {
   UsdMicros amount_micros = {};
   std::string status = {};  ///< Stripe's; `lost_lifted`: a lost dispute whose hold an administrator has lifted
   StripeMoney money = StripeMoney::none;
+  int withdrawals = 0;                   ///< of a dispute: how often its funds went out
+  std::optional<UtcTime> moved_at = {};  ///< of a dispute: Stripe's time of the last news about its funds
   UtcTime updated_at = {};
   bool operator==(const StripeObjectRow&) const = default;
 };
-BOOST_DESCRIBE_STRUCT(StripeObjectRow, (), (id, kind, deposit_id, amount_micros, status, money, updated_at))
+BOOST_DESCRIBE_STRUCT(StripeObjectRow, (),
+                      (id, kind, deposit_id, amount_micros, status, money, withdrawals, moved_at, updated_at))
 
 /// Tables `deposits` and `stripe_objects`, and the holds that disputes set on accounts. Stateless.
 class DepositStore {
@@ -76,6 +79,9 @@ class DepositStore {
 
   Result<std::optional<StripeObjectRow>> find_object(db::Transaction& tx, std::string_view id) const;
   Result<void> put_object(db::Transaction& tx, const StripeObjectRow& row) const;
+  /// Refunds of a deposit that take money and were not posted, for they exceeded it; the first told first.
+  Result<std::vector<StripeObjectRow>> waiting_refunds(db::Transaction& tx, std::string_view deposit_id,
+                                                       std::int64_t limit) const;
 
   Result<bool> has_hold(db::Transaction& tx, const AccountId& account) const;
   /// Sets the hold. Where there was none, lost disputes of before have been lifted by an administrator, and count no

@@ -26,6 +26,13 @@ Result<LedgerAccountRow> LedgerQueryStore::account(db::Transaction& tx, const Ac
   return std::move(**found);
 }
 
+Result<bool> LedgerQueryStore::can_be_platform(db::Transaction& tx, const AccountId& id) const {
+  const auto found = account(tx, id);
+  if (found) return found->status == "active";
+  if (found.error().code == ErrorCode::account_not_found) return false;
+  return std::unexpected(found.error());
+}
+
 Result<FundsRow> LedgerQueryStore::funds(db::Transaction& tx, const AccountId& id, UtcTime now) const {
   // Whole hours apart from the rest, so that a product stays within 64 bits for any time without charging.
   static const std::string sql = fmt::format(

@@ -72,6 +72,8 @@ class LedgerQueryStore {
  public:
   /// Errors: `account_not_found`, also for the system's accounts.
   Result<LedgerAccountRow> account(db::Transaction& tx, const AccountId& id) const;
+  /// Whether this account can be paid the platform's part: it is there, active, and not one of the system's.
+  Result<bool> can_be_platform(db::Transaction& tx, const AccountId& id) const;
   /// Errors: `account_not_found`.
   Result<FundsRow> funds(db::Transaction& tx, const AccountId& id, UtcTime now) const;
   Result<UsdMicros> balance(db::Transaction& tx, const AccountId& id) const;

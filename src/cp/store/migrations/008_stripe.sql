@@ -27,6 +27,9 @@ CREATE TABLE stripe_objects (
   status TEXT NOT NULL,
   -- what the ledger holds of it: nothing, the money taken from the account, or that given back again
   money TEXT NOT NULL DEFAULT 'none' CHECK (money IN ('none', 'out', 'back')),
+  -- of a dispute: how often its funds were withdrawn, and when Stripe says that they moved last
+  withdrawals INTEGER NOT NULL DEFAULT 0,
+  moved_at BIGINT,
   updated_at BIGINT NOT NULL
 );
 CREATE INDEX stripe_objects_deposit ON stripe_objects (deposit_id);
