@@ -117,6 +117,7 @@ TEST_F(ReplicasTest, WhenTheHolderOfALeaseDiesTheOtherGoesOnAndNothingIsDoneTwic
     start(made);
     one_dies("replace_finisher", when);
     EXPECT_EQ(moves(waiting, "stopping"), 1);
+    cp.clock.advance(Seconds(5));  // it leaves the routes first
     reconcile();
     EXPECT_EQ(state(waiting), "stopped");
     EXPECT_EQ(state(made), "running");
