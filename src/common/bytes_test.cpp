@@ -1,5 +1,5 @@
-#include "common/base64_size.h"
 #include "common/bytes.h"
+#include "common/base64_size.h"
 
 #include <gtest/gtest.h>
 

@@ -201,7 +201,7 @@ class ShutdownTest : public DeploymentFixture {
 
 // covers: S03_JOB_003
 TEST_F(ShutdownTest, UnderLoadItEndsInTimeAndARestartGoesOn) {
-  constexpr std::size_t kAgents = 40;                           // more than are called at once
+  constexpr std::size_t kAgents = 40;  // more than are called at once
   // Time passes here faster than agents beat.
   cp.execute("UPDATE jobs SET paused=1 WHERE name IN ('agent_health_sweep', 'agent_loss')");
   for (std::size_t i = 0; i < kAgents; ++i) agents.add().join();
