@@ -4,7 +4,8 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
-#include <filesystem>
+#include <fstream>
+#include <iterator>
 
 #include "common/json.h"
 #include "tests/e2e/agent_process.h"
@@ -120,7 +121,10 @@ TEST_F(AgentLifeTest, S02_EEA_E2E_001_from_register_to_delete) {
       control_plane_->call("DELETE", "/api/v1/agents/" + agent_id, "", {{"Authorization", "Bearer " + admin_}});
   EXPECT_EQ(deleted.status, 202) << deleted.body;
   EXPECT_EQ(agent_->process()->wait(60000), 10) << logs();
-  EXPECT_FALSE(std::filesystem::exists(dir_ / "agent/state.json"));
+  std::ifstream kept(dir_ / "agent/state.json");
+  const std::string left(std::istreambuf_iterator<char>(kept), {});
+  EXPECT_EQ(left.find(agent_id), std::string::npos) << "of who it was, only the name of its machine is kept";
+  EXPECT_EQ(left.find("ee_"), std::string::npos) << "no credential is kept";
   EXPECT_TRUE(eventually(
       [&] { return cloudflare_.fake().live_tunnels().empty() && cloudflare_.fake().records().empty(); }, 60000))
       << cloudflare_.fake().dump_json();

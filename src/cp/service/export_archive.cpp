@@ -64,7 +64,7 @@ void put_octal(std::array<char, kBlock>& header, std::size_t at, std::size_t wid
   std::memcpy(header.data() + at, digits.data(), width - 1);
 }
 void put_text(std::array<char, kBlock>& header, std::size_t at, std::size_t width, std::string_view text) {
-  std::memcpy(header.data() + at, text.data(), std::min(width, text.size()));
+  std::ranges::copy(text.substr(0, width), header.data() + at);
 }
 
 /// `path`: at most 100 bytes behind its last slash, and 155 before.
