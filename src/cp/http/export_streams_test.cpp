@@ -3,25 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <fstream>
 
 #include "common/fake_clock.h"
 #include "common/fake_random.h"
 #include "net/server.h"
+#include "tests/support/memory_in_use.h"
 #include "tests/support/raw_client.h"
 
 namespace ee::cp {
 namespace {
 
 using testing::RawClient;
-
-/// Resident memory of this process, in KiB.
-std::int64_t resident_kib() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmRSS:")) return std::stoll(line.substr(6));
-  return 0;
-}
 
 /// A server each of whose answers is an export.
 class ExportStreamsTest : public ::testing::Test, public net::Application {
@@ -56,14 +48,14 @@ TEST_F(ExportStreamsTest, S03_LOG_007_a_gibibyte_as_an_archive_needs_less_than_6
   for (std::size_t i = 20; i < line.size() - 2; i += 97) line[i] = static_cast<char>('a' + i % 26);
   std::atomic<std::int64_t> most = 0;
   std::atomic<std::uint64_t> raw = 0;
-  const std::int64_t before = resident_kib();
+  const std::int64_t before = testing::memory_in_use_kib();
   produce_ = [&](const ByteSink& sink, const std::stop_token&) {
     const auto writer = archive_writer(sink, {}, clock_);
     while (writer->line({.kind = "control_plane", .path = "control-plane.ndjson"}, line))
-      if (writer->lines() % 256 == 0) most = std::max(most.load(), resident_kib());
+      if (writer->lines() % 256 == 0) most = std::max(most.load(), testing::memory_in_use_kib());
     raw = writer->raw_bytes();
     writer->finish("{}");
-    most = std::max(most.load(), resident_kib());
+    most = std::max(most.load(), testing::memory_in_use_kib());
   };
   RawClient client = ask();
   std::uint64_t read = 0;

@@ -11,18 +11,11 @@
 #include "common/bytes.h"
 #include "common/crypto.h"
 #include "common/fake_clock.h"
+#include "tests/support/memory_in_use.h"
 #include "tests/support/temp_dir.h"
 
 namespace ee::cp {
 namespace {
-
-/// Resident memory of this process, in KiB.
-std::int64_t resident_kib() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmRSS:")) return std::stoll(line.substr(6));
-  return 0;
-}
 
 std::string object(const std::string& text) { return "{\"line\":\"" + text + "\"}"; }
 
@@ -148,13 +141,13 @@ TEST_F(ExportWriterTest, S03_LOG_007_a_gibibyte_of_lines_needs_less_than_64_mebi
     sent += bytes.size();
     return true;
   };
-  const std::int64_t before = resident_kib();
+  const std::int64_t before = testing::memory_in_use_kib();
   std::int64_t most = before;
   const auto writer = ndjson_writer(count, {}, clock_);
   while (writer->line(own_, line))
-    if (writer->lines() % 256 == 0) most = std::max(most, resident_kib());
+    if (writer->lines() % 256 == 0) most = std::max(most, testing::memory_in_use_kib());
   writer->finish("{}");
-  most = std::max(most, resident_kib());
+  most = std::max(most, testing::memory_in_use_kib());
   EXPECT_EQ(writer->stopped(), ExportStop::size) << "the cap is at a gibibyte";
   EXPECT_GT(writer->raw_bytes(), kGibibyte - 2 * line.size());
   EXPECT_GT(sent, kGibibyte - 2 * line.size());
