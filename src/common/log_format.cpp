@@ -5,9 +5,24 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "common/log_value.h"
 #include "common/utf8.h"
 
 namespace ee::log {
+void append_value(std::string& to, const OwnedValue& value) {
+  if (const auto* flag = std::get_if<bool>(&value)) {
+    to += *flag ? "true" : "false";
+  } else if (const auto* number = std::get_if<std::int64_t>(&value)) {
+    fmt::format_to(std::back_inserter(to), "{}", *number);
+  } else if (const auto* time = std::get_if<UtcTime>(&value)) {
+    json::append_quoted(to, to_rfc3339(*time));
+  } else if (const auto* text = std::get_if<std::string>(&value)) {
+    json::append_quoted(to, *text);
+  } else {
+    to += "null";
+  }
+}
+
 namespace {
 
 /// JSON objects have each name once: of several fields of one name the first stays.
@@ -29,20 +44,6 @@ bool cut(std::string& text, std::size_t cap) {
   if (text.size() <= cap) return false;
   text.resize(utf8_prefix(text, cap).size());
   return true;
-}
-
-void append_value(std::string& to, const OwnedValue& value) {
-  if (const auto* flag = std::get_if<bool>(&value)) {
-    to += *flag ? "true" : "false";
-  } else if (const auto* number = std::get_if<std::int64_t>(&value)) {
-    fmt::format_to(std::back_inserter(to), "{}", *number);
-  } else if (const auto* time = std::get_if<UtcTime>(&value)) {
-    json::append_quoted(to, to_rfc3339(*time));
-  } else if (const auto* text = std::get_if<std::string>(&value)) {
-    json::append_quoted(to, *text);
-  } else {
-    to += "null";
-  }
 }
 
 void append_member(std::string& to, std::string_view name, const std::string& value, bool always) {

@@ -10,6 +10,7 @@
 #include "cp/http/idempotent.h"
 #include "cp/http/log_routes.h"
 #include "cp/http/query.h"
+#include "cp/http/repeated_parameter.h"
 
 namespace ee::cp {
 namespace {
@@ -25,22 +26,12 @@ net::Response error_of(const Error& error, const Call& call) { return error_answ
 /// `state` may stand several times; it is taken out of the query, the rest stays.
 Result<std::vector<DeploymentState>> take_states(std::string& query) {
   std::vector<DeploymentState> states;
-  std::string rest;
-  std::size_t at = 0;
-  while (at < query.size()) {
-    const std::size_t end = std::min(query.find('&', at), query.size());
-    const std::string part = query.substr(at, end - at);
-    at = end + 1;
-    if (!part.starts_with("state=")) {
-      rest += (rest.empty() ? "" : "&") + part;
-      continue;
-    }
-    const auto state = enum_of<DeploymentState>(part.substr(6));
+  for (const std::string& text : take_repeated(query, "state")) {
+    const auto state = enum_of<DeploymentState>(text);
     if (!state) return fail(bad_query("state", "not_in_enum", "not a value of this field"));
     if (states.size() >= 16) return fail(bad_query("state", "too_many", "at most 16"));
     states.push_back(*state);
   }
-  query = rest;
   return states;
 }
 

@@ -5,6 +5,7 @@
 #include "cp/http/answers.h"
 #include "cp/http/log_parameters.h"
 #include "cp/http/log_routes.h"
+#include "cp/http/repeated_parameter.h"
 
 namespace ee::cp {
 namespace {
@@ -16,23 +17,12 @@ net::Response error_of(const Error& error, const Call& call) { return error_answ
 /// `deployment_id` may stand several times; it is taken out of the query, the rest stays.
 Result<std::vector<DeploymentId>> take_deployments(std::string& query) {
   std::vector<DeploymentId> found;
-  std::string rest;
-  std::size_t at = 0;
-  while (at < query.size()) {
-    const std::size_t end = std::min(query.find('&', at), query.size());
-    const std::string part = query.substr(at, end - at);
-    at = end + 1;
-    if (!part.starts_with("deployment_id=")) {
-      rest += (rest.empty() ? "" : "&") + part;
-      continue;
-    }
-    const std::string id = part.substr(14);
+  for (const std::string& id : take_repeated(query, "deployment_id")) {
     if (!is_uuid(id)) return fail(bad_query("deployment_id", "bad_format", "a UUID"));
     if (std::ranges::find(found, DeploymentId(id)) != found.end()) continue;
     if (found.size() >= kMaxDeployments) return fail(bad_query("deployment_id", "too_many", "at most 20"));
     found.emplace_back(id);
   }
-  query = rest;
   return found;
 }
 

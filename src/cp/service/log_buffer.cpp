@@ -5,24 +5,12 @@
 #include <algorithm>
 #include <iterator>
 
+#include "common/log_value.h"
+
 namespace ee::cp {
 namespace {
 
 constexpr std::size_t kStep = 2048;  // entries looked at under one lock
-
-void append_value(std::string& to, const log::OwnedValue& value) {
-  if (const auto* flag = std::get_if<bool>(&value)) {
-    to += *flag ? "true" : "false";
-  } else if (const auto* number = std::get_if<std::int64_t>(&value)) {
-    fmt::format_to(std::back_inserter(to), "{}", *number);
-  } else if (const auto* time = std::get_if<UtcTime>(&value)) {
-    json::append_quoted(to, to_rfc3339(*time));
-  } else if (const auto* text = std::get_if<std::string>(&value)) {
-    json::append_quoted(to, *text);
-  } else {
-    to += "null";
-  }
-}
 
 /// The text of a field of that name, for records whose context does not say it.
 std::string text_field(const log::Record& record, std::string_view name) {
@@ -37,7 +25,7 @@ std::string fields_of(const log::Record& record) {
     if (out.size() > 1) out += ',';
     json::append_quoted(out, name);
     out += ':';
-    append_value(out, value);
+    log::append_value(out, value);
   };
   for (const auto& [name, value] : record.fields) add(name, value);
   const bool has_job = std::ranges::find(record.fields, "job", [](const auto& f) -> const std::string& {
