@@ -2,7 +2,7 @@
 # P7: requests for workloads through ee-cp, one io thread, beside nginx `proxy_pass` with one worker and keep-alive to
 # the backend, both with their request log on: the same origin (nginx), the same client (wrk), the same requests, in the
 # same run. Prints the medians and the ratios (03 section 9.9); fails below 0.8 of nginx's throughput or above 1.3 times
-# its latency. covers: S03_PRX_020 (requests and downloads; uploads, WebSockets and events have no load here yet)
+# its latency. Requests and downloads; uploads, WebSockets and events have no load here yet.
 # Usage: bench/p7_proxy.sh path/to/ee-cp [seconds per run] [runs] [connections]
 set -euo pipefail
 cp_program=${1:?path of ee-cp}
