@@ -63,7 +63,7 @@ Options options_of(const std::vector<std::string>& arguments) {
 }
 
 /// The longest write, from its call to its end.
-class LongestWrite final : public db::SqliteObserver {
+class LongestWrite final : public db::WriteObserver {
  public:
   void group_finished(std::size_t, bool, db::Microseconds, std::size_t) override {}
   void write_finished(db::Microseconds took) override {

@@ -30,6 +30,14 @@ add_library(ee_soci INTERFACE)
 target_link_libraries(ee_soci INTERFACE ${EE_SOCI_SQLITE} ${EE_SOCI_CORE} ${EE_SQLITE} ${CMAKE_DL_LIBS})
 add_library(ee::soci ALIAS ee_soci)
 
+# PostgreSQL: the client library itself (docs/decisions/postgresql.md).
+find_path(EE_LIBPQ_INCLUDE libpq-fe.h PATH_SUFFIXES postgresql REQUIRED)
+find_library(EE_LIBPQ pq REQUIRED)
+add_library(ee_libpq INTERFACE)
+target_include_directories(ee_libpq SYSTEM INTERFACE ${EE_LIBPQ_INCLUDE})
+target_link_libraries(ee_libpq INTERFACE ${EE_LIBPQ})
+add_library(ee::libpq ALIAS ee_libpq)
+
 add_library(ee_cli11 INTERFACE)
 add_library(ee::cli11 ALIAS ee_cli11)
 

@@ -31,6 +31,7 @@ LIBRARIES = {
     "curl/": ["net"],
     "soci/": ["db"],
     "sqlite3.h": ["db"],
+    "libpq-fe.h": ["db"],
     "prometheus/": ["common"],
     "spdlog/": ["common"],
     "openssl/": ["common", "attestation", "net"],

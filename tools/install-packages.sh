@@ -14,6 +14,11 @@ if [ "$(id -u)" -ne 0 ]; then
   command -v sudo >/dev/null || { echo "need root (or sudo) to install: ${missing[*]}" >&2; exit 1; }
   run=(sudo)
 fi
-# A fresh machine has no package lists; nginx must not start as a service on installation.
+# A fresh machine has no package lists; nginx must not start as a service on installation, and of PostgreSQL only the
+# programs are wanted, no cluster.
 "${run[@]}" apt-get update -qq
+if [[ " ${missing[*]} " == *" postgresql-15 "* ]] && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+  "${run[@]}" mkdir -p /etc/postgresql-common
+  echo 'create_main_cluster = false' | "${run[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+fi
 "${run[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

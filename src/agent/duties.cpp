@@ -165,6 +165,10 @@ ErrandResult Duties::fetch_signing_keys(const std::stop_token& stop) {
     hooks_.keys_untrusted();
     return after_failure(kSigningKeys, is_signed.error());
   }
+  // Signed, but once: whoever keeps a key that was retired must not bring it back with the set that it was in.
+  if (answer->value.version < session->signing_keys_version)
+    return after_failure(kSigningKeys,
+                         CallFailure{.code = "bad_answer", .detail = "an older set of keys", .reason = {}});
   auto keys = SignerSet::from_wire(answer->value);
   if (!keys)
     return after_failure(kSigningKeys, CallFailure{.code = "bad_answer", .detail = keys.error().detail, .reason = {}});

@@ -139,6 +139,19 @@ TEST_F(DutiesTest, LearnsNewKeysFromATrustedOne) {
   EXPECT_EQ(untrusted_, 0);
 }
 
+TEST_F(DutiesTest, AnOlderSetOfKeysIsNotTakenBack) {
+  start();
+  become_registered();
+  // An answer of some time ago, with a key that was retired since, and a heartbeat that lures the agent into asking.
+  cp_.knobs.signing_keys_version = 2;
+  cp_.knobs.more_keys = {cp_.other_key};
+  hear([](auto& answer) { answer.signing_keys_version = 9; });
+  run_for(duties_->fetcher(), 1ms);
+  EXPECT_EQ(board_.session()->signing_keys_version, 3);
+  EXPECT_EQ(board_.session()->signers.find(key_id(cp_.other_key.public_key())), nullptr);
+  EXPECT_EQ(untrusted_, 0);
+}
+
 TEST_F(DutiesTest, KeysThatNoTrustedOneSignedMeanVerifyingAgain) {
   start();
   become_registered();

@@ -2,11 +2,11 @@
 
 #include <spdlog/details/log_msg.h>
 #include <spdlog/sinks/ansicolor_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdio>
 #include <deque>
 #include <mutex>
 #include <thread>
@@ -55,16 +55,21 @@ spdlog::level::level_enum spdlog_level(Level level) {
   return spdlog::level::err;
 }
 
-class StandardOutput final : public Sink {
+/// Lines for programs. They are in the buffer of standard output until `flush`: one write for many of them.
+class PlainOutput final : public Sink {
  public:
-  explicit StandardOutput(Format format) {
-    if (format == Format::text) {
-      sink_ = std::make_unique<spdlog::sinks::ansicolor_stdout_sink_st>();
-      sink_->set_pattern("%^%v%$");
-    } else {
-      sink_ = std::make_unique<spdlog::sinks::stdout_sink_st>();
-      sink_->set_pattern("%v");
-    }
+  void write(const Record&, std::string_view line) override {
+    std::fwrite(line.data(), 1, line.size(), stdout);
+    std::fputc('\n', stdout);
+  }
+  void flush() override { std::fflush(stdout); }
+};
+
+/// Lines for people, in colours on a terminal.
+class ColouredOutput final : public Sink {
+ public:
+  ColouredOutput() : sink_(std::make_unique<spdlog::sinks::ansicolor_stdout_sink_st>()) {
+    sink_->set_pattern("%^%v%$");
   }
   void write(const Record& record, std::string_view line) override {
     sink_->log(
@@ -78,7 +83,10 @@ class StandardOutput final : public Sink {
 
 }  // namespace
 
-std::unique_ptr<Sink> standard_output(Format format) { return std::make_unique<StandardOutput>(format); }
+std::unique_ptr<Sink> standard_output(Format format) {
+  if (format == Format::text) return std::make_unique<ColouredOutput>();
+  return std::make_unique<PlainOutput>();
+}
 
 ContextScope::ContextScope(Context context) : context_(std::move(context)), outer_(current_context) {
   current_context = &context_;
@@ -87,6 +95,8 @@ ContextScope::~ContextScope() { current_context = outer_; }
 Context* ContextScope::current() { return current_context; }
 
 class Logger::Impl {
+  static constexpr Milliseconds kGather{5};
+
  public:
   Impl(Options options, std::vector<std::shared_ptr<Sink>> sinks, const Clock& clock)
       : options_(std::move(options)), sinks_(std::move(sinks)), clock_(clock), level_(options_.level) {
@@ -116,6 +126,7 @@ class Logger::Impl {
     if (options_.queue_size == 0) {
       const std::lock_guard lock(mutex_);
       deliver(std::move(record));
+      flush_sinks();
     } else {
       enqueue(std::move(record));
     }
@@ -125,6 +136,8 @@ class Logger::Impl {
     if (options_.queue_size > 0) {
       std::unique_lock lock(mutex_);
       const std::uint64_t wanted = accepted_;
+      urgent_ = true;
+      filled_.notify_one();
       drained_.wait(lock, [&] { return delivered_ >= wanted; });
     }
     flush_sinks();
@@ -139,10 +152,13 @@ class Logger::Impl {
       ++dropped_;
       return;
     }
+    const bool urgent = record.level >= Level::warn;
+    urgent_ = urgent_ || urgent;
     queue_.push_back(std::move(record));
     ++accepted_;
+    const bool wake = urgent || queue_.size() == 1 || queue_.size() == gather_;
     lock.unlock();
-    filled_.notify_one();
+    if (wake) filled_.notify_one();
   }
 
   void run() {
@@ -150,17 +166,24 @@ class Logger::Impl {
     for (;;) {
       filled_.wait(lock, [&] { return closing_ || !queue_.empty(); });
       if (queue_.empty()) return;
-      Record record = std::move(queue_.front());
-      queue_.pop_front();
-      const bool last = queue_.empty();
+      // A busy process gathers some: to be woken for each record costs more than to write it.
+      filled_.wait_for(lock, kGather, [&] { return closing_ || urgent_ || queue_.size() >= gather_; });
+      urgent_ = false;
+      while (!queue_.empty()) write_front(lock);
       lock.unlock();
-      emptied_.notify_one();
-      deliver(std::move(record));
-      if (last) flush_sinks();
+      flush_sinks();
       lock.lock();
-      ++delivered_;
-      drained_.notify_all();
     }
+  }
+  void write_front(std::unique_lock<std::mutex>& lock) {
+    Record record = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    emptied_.notify_one();
+    deliver(std::move(record));
+    lock.lock();
+    ++delivered_;
+    drained_.notify_all();
   }
 
   void deliver(Record record) {
@@ -198,6 +221,8 @@ class Logger::Impl {
   std::deque<Record> queue_;
   std::uint64_t accepted_ = 0, delivered_ = 0;
   bool closing_ = false;
+  bool urgent_ = false;  ///< somebody waits, or must not
+  const std::size_t gather_ = std::max<std::size_t>(options_.queue_size / 8, 1);
   std::jthread writer_;
 };
 

@@ -24,7 +24,7 @@ constexpr int kExitUsage = 2;
 constexpr int kExitDatabase = 4;
 constexpr int kExitGuardrail = 6;
 
-using Opened = std::expected<std::unique_ptr<db::SqliteDatabase>, db::StartError>;
+using Opened = std::expected<std::unique_ptr<db::ServedDatabase>, db::StartError>;
 
 ToolResult refused(int exit_code, std::string line) { return {.exit_code = exit_code, .lines = {std::move(line)}}; }
 ToolResult refused(const db::StartError& error) { return refused(error.exit_code, error.code + ": " + error.detail); }
@@ -41,8 +41,12 @@ ToolResult refused(const Error& error) {
                                         error.detail.empty() ? error_info(error.code).title : error.detail));
 }
 
+ToolResult not_for_postgres(std::string_view what) {
+  return refused(kExitUsage, fmt::format("not_for_postgresql: {}; this command works on SQLite files only", what));
+}
+
 /// The schema brought up to date; guards that somebody had removed are audited.
-std::expected<SchemaReport, ToolResult> ready_schema(db::SqliteDatabase& database, const Config& config, Clock& clock,
+std::expected<SchemaReport, ToolResult> ready_schema(db::ServedDatabase& database, const Config& config, Clock& clock,
                                                      Random& random) {
   auto report = prepare_schema(database, database_identity(config), clock, random);
   if (!report) return std::unexpected(refused(report.error()));
@@ -83,7 +87,7 @@ Result<SettingView> carry_out(SettingsService& settings, const SettingsCommand& 
 }  // namespace
 
 ToolResult migrate_tool(const Config& config, bool dry_run, Clock& clock, Random& random) {
-  const Opened database = db::SqliteDatabase::open(sqlite_options(config), clock);
+  const Opened database = open_database(config, clock);
   if (!database) return refused(database.error());
   if (dry_run) {
     const auto plan = db::plan_migrations(**database, migrations(), database_identity(config));
@@ -104,7 +108,7 @@ ToolResult migrate_tool(const Config& config, bool dry_run, Clock& clock, Random
 }
 
 ToolResult db_check_tool(const Config& config, Clock& clock, Random& random) {
-  const Opened database = db::SqliteDatabase::open(sqlite_options(config), clock);
+  const Opened database = open_database(config, clock);
   if (!database) return refused(database.error());
   const auto plan = db::plan_migrations(**database, migrations(), database_identity(config));
   if (!plan) return refused(plan.error());
@@ -121,6 +125,7 @@ ToolResult db_check_tool(const Config& config, Clock& clock, Random& random) {
 }
 
 ToolResult backup_tool(const Config& config, const std::filesystem::path& to, Clock& clock) {
+  if (config.database.is_postgres()) return not_for_postgres("backup: make it with pg_dump");
   const auto made = make_backup(config.database.sqlite_path, to, kProgramVersion, clock, {});
   if (!made) return refused(made.error());
   return {.exit_code = 0,
@@ -128,6 +133,7 @@ ToolResult backup_tool(const Config& config, const std::filesystem::path& to, Cl
 }
 
 ToolResult restore_tool(const Config& config, const std::filesystem::path& from, bool force, Clock& clock) {
+  if (config.database.is_postgres()) return not_for_postgres("restore: use pg_restore into an empty database");
   const auto done = restore_backup({.from = from,
                                     .database = config.database.sqlite_path,
                                     .identity = database_identity(config),
@@ -144,7 +150,7 @@ ToolResult restore_tool(const Config& config, const std::filesystem::path& from,
 }
 
 ToolResult settings_tool(const Config& config, const SettingsCommand& command, Clock& clock, Random& random) {
-  const Opened database = db::SqliteDatabase::open(sqlite_options(config), clock);
+  const Opened database = open_database(config, clock);
   if (!database) return refused(database.error());
   if (const auto ready = ready_schema(**database, config, clock, random); !ready) return ready.error();
   metrics::Registry metrics;

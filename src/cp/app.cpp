@@ -36,16 +36,21 @@ std::unexpected<StartFailure> refuse(const std::vector<GuardrailViolation>& viol
   return std::unexpected(std::move(failure));
 }
 
+/// Where a development installation keeps the keys that it makes for itself: beside the database file, or what stands
+/// for it on PostgreSQL.
 std::filesystem::path database_directory(const Config& config) {
-  const std::filesystem::path path(config.database.sqlite_path);
+  const std::filesystem::path path(config.database.is_postgres() ? config.emulated_tdx_dir
+                                                                 : config.database.sqlite_path);
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
-std::expected<void, StartFailure> open_database(App::Parts& parts) {
+std::expected<void, StartFailure> prepare_database(App::Parts& parts) {
   const Config& config = parts.config;
-  auto database = db::SqliteDatabase::open(sqlite_options(config), parts.world.clock, parts.counters.get());
+  auto database = open_database(config, parts.world.clock, parts.counters.get());
   if (!database) return refuse(database.error().exit_code, database.error().code + ": " + database.error().detail);
   parts.database = std::move(*database);
+  parts.sqlite = dynamic_cast<db::SqliteDatabase*>(parts.database.get());
+  parts.shared_clock = std::make_unique<SharedClock>(parts.world.clock, *parts.database);
   const auto schema = prepare_schema(*parts.database, database_identity(config), parts.world.clock, parts.world.random);
   if (!schema) return refuse(schema.error().exit_code, schema.error().code + ": " + schema.error().detail);
   for (const std::string& guard : schema->restored_guards)
@@ -95,7 +100,7 @@ HealthSources health_sources(App::Parts& parts) {
               },
           .loop_lag = [&parts] { return parts.server ? parts.server->stats().loop_lag : Milliseconds(0); },
           .shedding_for = [&parts] { return parts.shedding_for(); },
-          .disk_free_bytes = [&parts] { return parts.database->free_bytes().value_or(0); },
+          .disk_free_bytes = [&parts] { return parts.database->free_bytes(); },
           .attestation_required = parts.config.stage != Stage::dev};
 }
 
@@ -169,7 +174,7 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
   if (!boot_id) return refuse(kExitRuntime, "the system's random source failed");
   parts.boot_id = *boot_id;
   parts.counters = std::make_unique<ProcessMetrics>(parts.metrics, std::string(kProgramVersion), std::string(kGitSha));
-  if (auto opened = open_database(parts); !opened) return opened;
+  if (auto opened = prepare_database(parts); !opened) return opened;
 
   parts.settings = std::make_unique<SettingsService>(config, *parts.database, world.clock, world.random, parts.metrics);
   parts.settings_heard_by_password = SettingsWatch::listen(*parts.settings);
@@ -245,14 +250,14 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
     log::warn("attestation", "this control plane has no evidence of its own", {{"error", quoted.error().detail}});
   }
   parts->jobs = std::make_unique<JobRunner>(JobRunner::Parts{.database = *parts->database,
-                                                             .clock = parts->world.clock,
+                                                             .clock = *parts->shared_clock,
                                                              .random = parts->world.random,
                                                              .replica = parts->boot_id,
                                                              .threads = static_cast<std::size_t>(config.job_threads),
                                                              .metrics = parts->metrics},
                                             job_definitions(*parts));
   parts->waker = std::make_unique<JobWaker>(parts->wake_line, *parts->jobs);
-  parts->job_admin = std::make_unique<JobAdmin>(*parts->jobs, *parts->database, *parts->cursors, parts->world.clock,
+  parts->job_admin = std::make_unique<JobAdmin>(*parts->jobs, *parts->database, *parts->cursors, *parts->shared_clock,
                                                 parts->world.random);
   parts->audit_listing = std::make_unique<AuditListing>(*parts->database, *parts->cursors);
   parts->health = std::make_unique<Health>(ProgramIdentity{.version = std::string(kProgramVersion),
@@ -278,7 +283,7 @@ App::~App() = default;
 
 std::uint16_t App::port() const { return parts_->server->port(); }
 std::string App::url() const { return parts_->server->url(); }
-db::SqliteDatabase& App::database() { return *parts_->database; }
+db::ServedDatabase& App::database() { return *parts_->database; }
 
 void App::begin_drain() { parts_->health->drain(); }
 
@@ -306,8 +311,9 @@ bool App::stop(Seconds grace) {
     log::error("agents", "the last heartbeats could not be stored", {{"error", flushed.error().detail}});
   if (const auto flushed = parts_->authenticator->flush_last_uses({}); !flushed)
     log::warn("auth", "the last uses of API keys could not be stored", {{"error", flushed.error().detail}});
-  if (const auto moved = parts_->database->checkpoint(db::CheckpointMode::truncate); !moved)
-    log::warn("database", "the write-ahead log stays for the next start", {{"error", moved.error().detail}});
+  if (parts_->sqlite != nullptr)
+    if (const auto moved = parts_->sqlite->checkpoint(db::CheckpointMode::truncate); !moved)
+      log::warn("database", "the write-ahead log stays for the next start", {{"error", moved.error().detail}});
   return jobs_ended && requests_ended;
 }
 

@@ -17,7 +17,7 @@ namespace ee {
 class HttpStreams;
 }
 namespace ee::db {
-class SqliteDatabase;
+class ServedDatabase;
 }
 
 namespace ee::cp {
@@ -77,7 +77,7 @@ class App {
   const std::vector<Route>& routes() const;
   /// One pass of a job, now. For tests. Errors: `job_unknown`, the job's own.
   Result<JobSummary> run_job(const std::string& name);
-  db::SqliteDatabase& database();
+  db::ServedDatabase& database();
 
   struct Parts;
 

@@ -48,7 +48,7 @@ Catalogue::Catalogue(App::Parts& parts)
       measuring_({.database = *parts.database,
                   .measurer = measurer_,
                   .http = parts.outbound.of("measurer"),
-                  .clock = parts.world.clock,
+                  .clock = *parts.shared_clock,
                   .random = parts.world.random,
                   .tokens = tokens_,
                   .metrics = parts.metrics,

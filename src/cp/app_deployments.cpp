@@ -117,7 +117,7 @@ void build_deployment_work(App::Parts& parts) {
                                   .agents = *parts.agent_client,
                                   .endpoint = *parts.agent_endpoint,
                                   .directory = *parts.directory,
-                                  .clock = world.clock,
+                                  .clock = *parts.shared_clock,
                                   .random = world.random,
                                   .counters = *parts.deployment_counters,
                                   .owner = new_uuid_v7(world.clock.now(), world.random).value_or("this process")});
@@ -130,7 +130,7 @@ void build_deployment_work(App::Parts& parts) {
                                                              .deployments = *parts.deployments,
                                                              .live = *parts.live,
                                                              .directory = *parts.directory,
-                                                             .clock = world.clock,
+                                                             .clock = *parts.shared_clock,
                                                              .random = world.random,
                                                              .settings = settings_of(parts),
                                                              .counters = *parts.deployment_counters,

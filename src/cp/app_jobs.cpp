@@ -161,6 +161,18 @@ void add_deployment_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
     }));
 }
 
+/// What PostgreSQL does by itself, or its operator by its tools.
+void add_sqlite_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
+  jobs.push_back(wal_checkpoint(*parts.sqlite));
+  jobs.push_back(db_backup(
+      {.database = parts.sqlite->path(),
+       .directory = parts.config.backup_dir.value_or(""),
+       .app_version = std::string(kProgramVersion),
+       .keep = [&parts] { return parts.snapshot()->integer(Setting::ops_backup_keep); },
+       .period = [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::ops_backup_interval_seconds)); }},
+      parts.world.clock));
+}
+
 }  // namespace
 
 std::vector<JobDefinition> job_definitions(App::Parts& parts) {
@@ -190,14 +202,7 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
   jobs.push_back(idempotency_cleanup(*parts.database, parts.world.clock));
   jobs.push_back(audit_retention(*parts.database, parts.world.clock, retention));
   jobs.push_back(attestation_audit_retention(*parts.database, parts.world.clock, retention));
-  jobs.push_back(wal_checkpoint(*parts.database));
-  jobs.push_back(db_backup(
-      {.database = parts.database->path(),
-       .directory = parts.config.backup_dir.value_or(""),
-       .app_version = std::string(kProgramVersion),
-       .keep = [&parts] { return parts.snapshot()->integer(Setting::ops_backup_keep); },
-       .period = [&parts] { return Milliseconds(parts.snapshot()->seconds(Setting::ops_backup_interval_seconds)); }},
-      parts.world.clock));
+  if (parts.sqlite != nullptr) add_sqlite_jobs(jobs, parts);
   jobs.push_back(db_check(*parts.database, parts.metrics, parts.ledger_check.get()));
   jobs.push_back(ledger_verify(*parts.ledger_check));
   jobs.push_back(local("session_cleanup", every(600s), 60s, [&parts](const JobContext&) -> Result<JobSummary> {

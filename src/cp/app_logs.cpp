@@ -1,4 +1,6 @@
 // Composition of logs: what is kept of the own one, what is asked of agents, followers and exports.
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
 #include "common/json.h"
@@ -22,7 +24,12 @@ Result<std::vector<std::string>> job_objects(App::Parts& parts) {
   std::vector<std::string> out;
   for (JobView job : jobs->items) {
     if (job.last_error) job.last_error = scrub(*job.last_error);
-    out.push_back(json::write(job));
+    // A line of an export has a `kind` of its own.
+    auto value = json::parse(json::write(job)).value_or(boost::json::object());
+    boost::json::object& object = value.as_object();
+    object["schedule"] = object["kind"];
+    object.erase("kind");
+    out.push_back(boost::json::serialize(object));
   }
   return out;
 }

@@ -94,7 +94,9 @@
 #include "cp/service/trust_service.h"
 #include "cp/service/tunnel_service.h"
 #include "cp/service/verification.h"
+#include "cp/shared_clock.h"
 #include "cp/store/collateral_store.h"
+#include "db/served_database.h"
 #include "db/sqlite_database.h"
 #include "net/server.h"
 
@@ -128,7 +130,10 @@ struct App::Parts {
   metrics::Registry metrics;
   OutboundHttp outbound{world.http, world.clock, metrics};
   std::unique_ptr<ProcessMetrics> counters;
-  std::unique_ptr<db::SqliteDatabase> database;
+  std::unique_ptr<db::ServedDatabase> database;
+  db::SqliteDatabase* sqlite = nullptr;  ///< the same, when it is one
+  /// For leases and whatever else replicas compare: the time of the clock that they share.
+  std::unique_ptr<SharedClock> shared_clock;
   std::unique_ptr<SettingsService> settings;
   SettingsWatch::Line settings_heard_by_password;
   SettingsWatch::Line settings_heard_by_github;

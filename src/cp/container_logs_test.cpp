@@ -60,6 +60,12 @@ class ContainerLogsTest : public DeploymentFixture {
     }
     return nullptr;
   }
+  bool nobody_follows() {
+    for (int i = 0; i < 1000; ++i)
+      if (cp.call("GET", "/metrics").body.find("ee_log_followers{stream=\"deployments\"} 0") != std::string::npos)
+        return true;
+    return false;
+  }
   /// The agent's side of a follow: its head is given.
   std::shared_ptr<FakeHttpStreams::Call> answered(std::size_t index, const FakeAgent& agent) {
     auto call = next_call(index);
@@ -197,7 +203,7 @@ TEST_F(ContainerLogsTest, ExactlyOneSelectorAndParametersWithinTheirBounds) {
             std::string::npos)
       << asked;
   EXPECT_EQ(read("deployment_id=" + id).status, 200);
-  EXPECT_NE(asked.find("since=300s&tail=200"), std::string::npos) << asked;
+  EXPECT_NE(asked.find("since=5m&tail=200"), std::string::npos) << asked;
 }
 
 // covers: S03_LOG_002 (container logs)
@@ -325,7 +331,7 @@ TEST_F(ContainerLogsTest, AFollowedAgentIsBelievedInNothingEither) {
   start(id);
   const auto error_after = [&](std::vector<HttpHeader> headers, const std::string& bytes, int status = 200) {
     EventReader reader = follow(id);
-    const auto call = next_call(streams_used++);
+    const auto call = next_call(streams_used);
     EXPECT_TRUE(call);
     if (!call) return std::string();
     if (FakeHttpStreams::head(*call, status, std::move(headers))) {
@@ -333,8 +339,8 @@ TEST_F(ContainerLogsTest, AFollowedAgentIsBelievedInNothingEither) {
     }
     EXPECT_TRUE(reader.wait_for("event: error"));
     reader.close();
-    EXPECT_TRUE(streams.abandoned(call));
-    cp.clock.advance(Seconds(3));
+    EXPECT_TRUE(nobody_follows());
+    streams_used = streams.count();
     const std::size_t at = reader.text().find("\"code\":\"");
     return at == std::string::npos ? "" : reader.text().substr(at + 8, reader.text().find('"', at + 8) - at - 8);
   };
@@ -371,16 +377,16 @@ TEST(AgentFeed, KeepsABoundedNumberOfLinesAndCountsTheRest) {
   cp::AgentFeed feed(agent, [] {});
   ASSERT_TRUE(feed.head(
       {.status = 200, .headers = {{"x-ee-agent", agent.str()}, {"content-type", "application/x-ndjson; charset=x"}}}));
-  for (int i = 0; i < 2500; ++i) ASSERT_TRUE(feed.bytes(line_of("01.000", std::to_string(i))));
+  for (int i = 0; i < 1500; ++i) ASSERT_TRUE(feed.bytes(line_of("01.000", std::to_string(i))));
   auto taken = feed.take();
   EXPECT_EQ(taken.lines.size(), 1000U);
-  EXPECT_EQ(taken.lost, 1500);
-  EXPECT_EQ(taken.lines.back().line.line, "2499");
+  EXPECT_EQ(taken.lost, 500);
+  EXPECT_EQ(taken.lines.back().line.line, "1499");
   const std::string big(16'000, 'x');
-  for (int i = 0; i < 200; ++i) ASSERT_TRUE(feed.bytes(line_of("01.000", big)));
+  for (int i = 0; i < 80; ++i) ASSERT_TRUE(feed.bytes(line_of("01.000", big)));
   taken = feed.take();
   EXPECT_LE(taken.lines.size() * big.size(), cp::AgentFeed::kMaxBytes);
-  EXPECT_EQ(taken.lost + static_cast<std::int64_t>(taken.lines.size()), 200);
+  EXPECT_EQ(taken.lost + static_cast<std::int64_t>(taken.lines.size()), 80);
   EXPECT_EQ(taken.phase, cp::AgentFeed::Phase::open);
 }
 

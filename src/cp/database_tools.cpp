@@ -6,6 +6,8 @@
 #include "cp/service/ledger_check.h"
 #include "cp/store/audit_log_store.h"
 #include "cp/store/schema.h"
+#include "db/postgres_database.h"
+#include "db/sqlite_database.h"
 
 namespace ee::cp {
 
@@ -13,6 +15,7 @@ namespace {
 constexpr int kExitRuntime = 1;
 }
 
+namespace {
 db::SqliteOptions sqlite_options(const Config& config) {
   db::SqliteOptions options;
   options.path = config.database.sqlite_path;
@@ -23,6 +26,25 @@ db::SqliteOptions sqlite_options(const Config& config) {
   options.group_wait = config.database.group_wait;
   options.busy_timeout = config.database.busy_timeout;
   return options;
+}
+
+db::PostgresOptions postgres_options(const Config& config) {
+  db::PostgresOptions options;
+  options.url = config.database.postgres_url;
+  options.strict = config.stage != Stage::dev;
+  options.readers = static_cast<std::size_t>(config.database.readers);
+  options.write_queue = static_cast<std::size_t>(config.database.write_queue);
+  options.group_max = static_cast<std::size_t>(config.database.group_max);
+  options.group_wait = config.database.group_wait;
+  return options;
+}
+}  // namespace
+
+std::expected<std::unique_ptr<db::ServedDatabase>, db::StartError> open_database(const Config& config,
+                                                                                 const Clock& clock,
+                                                                                 db::WriteObserver* observer) {
+  if (config.database.is_postgres()) return db::PostgresDatabase::open(postgres_options(config), clock, observer);
+  return db::SqliteDatabase::open(sqlite_options(config), clock, observer);
 }
 
 db::DatabaseIdentity database_identity(const Config& config) {
@@ -53,7 +75,7 @@ Result<void> audit_restored_guards(db::Database& database, std::span<const std::
 
 ToolResult rebuild_ledger_balances(const Config& config, const Clock& clock, Random& random) {
   const auto refused = [](int code, std::string line) { return ToolResult{.exit_code = code, .lines = {line}}; };
-  auto database = db::SqliteDatabase::open(sqlite_options(config), clock);
+  auto database = open_database(config, clock);
   if (!database) return refused(database.error().exit_code, database.error().code + ": " + database.error().detail);
   const auto schema = prepare_schema(**database, database_identity(config), clock, random);
   if (!schema) return refused(schema.error().exit_code, schema.error().code + ": " + schema.error().detail);

@@ -1,4 +1,6 @@
 #pragma once
+#include <expected>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -7,12 +9,15 @@
 #include "common/random.h"
 #include "cp/domain/config.h"
 #include "db/migrations.h"
-#include "db/sqlite_database.h"
+#include "db/served_database.h"
 
 namespace ee::cp {
 
-/// How the control plane opens its database.
-db::SqliteOptions sqlite_options(const Config& config);
+/// Opens the database of the configuration, SQLite or PostgreSQL. `clock` and `observer` (may be null) must outlive it.
+/// Errors: those of db::SqliteDatabase::open and db::PostgresDatabase::open.
+std::expected<std::unique_ptr<db::ServedDatabase>, db::StartError> open_database(const Config& config,
+                                                                                 const Clock& clock,
+                                                                                 db::WriteObserver* observer = nullptr);
 db::DatabaseIdentity database_identity(const Config& config);
 
 /// Audits that guards had been removed: `ledger_guard_missing` for those of the ledger, `audit_guard_missing` for those
@@ -27,9 +32,9 @@ struct ToolResult {
   std::vector<std::string> lines = {};
 };
 
-/// `ee-cp ledger rebuild-balances`: while the server is stopped, recomputes the balances from the ledger's lines and
-/// says which changed. Exit codes: 4 when the database cannot be opened (`database_in_use`: the server runs), 1 when
-/// the work failed; nothing was changed then.
+/// `ee-cp ledger rebuild-balances`: recomputes the balances from the ledger's lines and says which changed. On SQLite
+/// only while the server is stopped; on PostgreSQL all replicas' writes wait for it. Exit codes: 4 when the database
+/// cannot be opened (`database_in_use`: the server runs), 1 when the work failed; nothing was changed then.
 ToolResult rebuild_ledger_balances(const Config& config, const Clock& clock, Random& random);
 
 }  // namespace ee::cp

@@ -82,7 +82,8 @@ class DeploymentFixture : public AccountFixture {
   void expect_sound() {
     const auto none = [&](const std::string& sql) { EXPECT_EQ(cp.values<std::int64_t>(sql).front(), 0) << sql; };
     none(
-        "SELECT COUNT(*) FROM deployments WHERE slot_held<>(state NOT IN ('pending','stopped','failed','terminated'))");
+        "SELECT COUNT(*) FROM deployments WHERE (slot_held=1)<>(state NOT IN "
+        "('pending','stopped','failed','terminated'))");
     none(
         "SELECT COUNT(*) FROM deployments d WHERE slot_held=1 AND NOT EXISTS (SELECT 1 FROM agents a WHERE "
         "a.id=d.agent_id AND a.current_deployment_id=d.id AND a.assignment_epoch=d.assignment_epoch)");
@@ -94,7 +95,7 @@ class DeploymentFixture : public AccountFixture {
         "deployment_segments s WHERE s.deployment_id=d.id AND s.to_at IS NULL)");
     none(
         "SELECT COUNT(*) FROM (SELECT deployment_id FROM deployment_events GROUP BY deployment_id HAVING "
-        "MAX(seq)<>COUNT(*))");
+        "MAX(seq)<>COUNT(*)) AS gaps");
     none(
         "SELECT COUNT(*) FROM deployment_secrets s JOIN deployments d ON d.id=s.deployment_id WHERE d.ended_at IS NOT "
         "NULL");

@@ -12,6 +12,8 @@
 namespace ee::cp {
 namespace {
 
+constexpr std::string_view kProxyRoute = "/proxy/{service}/{path}";
+
 std::vector<std::string> all_slugs() {
   std::vector<std::string> out;
   for (const ErrorInfo& info : error_table()) out.emplace_back(info.slug);
@@ -135,6 +137,9 @@ void ProcessMetrics::request(const net::AccessRecord& record) {
     requests_->with({record.route->route_template, record.method, status}).increment();
     request_seconds_->with({record.route->route_template}).observe(static_cast<double>(record.duration.count()) / 1e6);
   }
+  // The proxy writes a line of its own; and an error of a tenant's workload is none of this process's, nor must it make
+  // an io thread wait for the log.
+  if (record.route != nullptr && record.route->route_template == kProxyRoute) return;
   const log::Level level = record.status >= 500   ? log::Level::error
                            : record.status >= 400 ? log::Level::warn
                                                   : log::Level::debug;

@@ -8,13 +8,13 @@
 #include "common/metrics.h"
 #include "cp/domain/attestation_attempt.h"
 #include "cp/service/heartbeat.h"
-#include "db/sqlite_observer.h"
+#include "db/write_observer.h"
 #include "net/server.h"
 
 namespace ee::cp {
 
 /// The counters that no single part owns: requests, database groups, registrations, tunnels. Thread-safe.
-class ProcessMetrics final : public db::SqliteObserver {
+class ProcessMetrics final : public db::WriteObserver {
  public:
   /// `routes`: templates of all routes, the closed set of that label.
   ProcessMetrics(metrics::Registry& registry, const std::string& version, const std::string& git_sha);

@@ -62,8 +62,8 @@ TEST_F(ServiceEvidenceTest, RefusalsHaveTheirNames) {
   EXPECT_EQ(nothing.code(), "service_unavailable") << "it does not run yet";
   EXPECT_EQ(nothing.header("Retry-After"), "5");
   start(id);
-  for (const std::string& bad :
-       std::vector<std::string>{"", "?nonce=", "?nonce=abc", "?nonce=zz", "?nonce=" + std::string(62, 'a')})
+  for (const std::string& bad : {std::string(), std::string("?nonce="), std::string("?nonce=abc"),
+                                 std::string("?nonce=zz"), "?nonce=" + std::string(62, 'a')})
     EXPECT_EQ(cp.call("GET", "/api/v1/services/web/evidence" + bad).code(), "invalid_request") << bad;
   EXPECT_EQ(cp.call("GET", path("&deployment_id=7")).code(), "invalid_request");
   EXPECT_FALSE(asked(agent));

@@ -19,8 +19,12 @@ namespace ee::db {
 struct Param {
   std::string_view name;
   Value value;
+  /// What it would be were it not NULL; nothing where the caller's type does not say.
+  std::optional<ColumnType> type;
   template <class T>
-  Param(std::string_view name_, const T& value_) : name(name_), value(ColumnTraits<T>::to_value(value_)) {}
+  Param(std::string_view name_, const T& value_) : name(name_), value(ColumnTraits<T>::to_value(value_)) {
+    if constexpr (requires { ColumnTraits<T>::type; }) type = ColumnTraits<T>::type;
+  }
 };
 using Params = std::vector<Param>;
 
@@ -40,6 +44,7 @@ struct RawRows {
 ///
 /// Errors of every statement: `database_unavailable` (busy past its time-out, disk full, I/O; the detail is for the
 /// log), `database_timeout` (a reader's statement ran over its limit), `in_use` (foreign key), the code of OnUnique.
+/// After such an error no other statement of the transaction need work: PostgreSQL refuses them all.
 /// SQL is portable between SQLite and PostgreSQL (05 section 3.1) and must be a literal: statements are prepared once
 /// per connection and kept by their text.
 class Transaction {
@@ -81,13 +86,15 @@ class Transaction {
                                       std::optional<OnUnique> on_unique) = 0;
 };
 
-/// Where stores write and read. Thread-safe; calls block. Implementation for SQLite: sqlite_database.h (one writer
-/// thread with group commit, a pool of readers). An in-memory-like database for tests: tests/support/test_database.h.
+/// Where stores write and read. Thread-safe; calls block. Implementations: sqlite_database.h and postgres_database.h
+/// (each with one writer thread that commits in groups, and a pool of readers); tests: tests/support/test_database.h.
 class Database {
  public:
   virtual ~Database() = default;
 
   /// Runs `work` in its own savepoint of a group transaction and returns after the COMMIT: what it returns is durable.
+  /// Writes run one after the other, over all replicas: what `work` reads does not change until it is committed. It
+  /// may run more than once, when the engine gave up the group and took it back: it must not use up what it captured.
   /// An error (or exception, which becomes `internal_error`) from `work` rolls back that work only. No outside call and
   /// no other call of this database may be made inside.
   /// Further errors: `overloaded` (queue full), `database_unavailable` (nothing of it was stored).

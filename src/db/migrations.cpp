@@ -1,26 +1,22 @@
 #include "db/migrations.h"
 
 #include <fmt/format.h>
-#include <sqlite3.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 
 #include "common/bytes.h"
 #include "common/crypto.h"
 #include "common/id.h"
-#include "db/sqlite_backup.h"
-#include "db/sqlite_connection.h"
-#include "db/sqlite_database.h"
+#include "db/sqlite_schema.h"
 
 namespace ee::db {
 
 namespace {
-constexpr int kBackupsKept = 3;
 constexpr std::string_view kNowToken = "@now_ms@";
 constexpr std::string_view kWithoutRowidToken = "@without_rowid@";
 constexpr std::string_view kNowOfSqlite = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS BIGINT)";
+constexpr std::string_view kNowOfPostgres = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
 
 constexpr const char* kBookkeeping = R"sql(
   CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL,
@@ -42,42 +38,18 @@ void replace_all(std::string& text, std::string_view token, std::string_view by)
   }
 }
 
-std::string for_sqlite(std::string_view sql) {
-  std::string text(sql);
-  replace_all(text, kNowToken, kNowOfSqlite);
-  replace_all(text, kWithoutRowidToken, "WITHOUT ROWID");
-  return text;
-}
-
 StartError refused(std::string code, std::string detail) {
   return {.code = std::move(code), .exit_code = 4, .detail = std::move(detail)};
 }
 
-/// While it lives the connection refuses to compile BEGIN, COMMIT, ROLLBACK and savepoints.
-class NoTransactionControl {
- public:
-  explicit NoTransactionControl(SqliteConnection& connection) : connection_(connection) {
-    sqlite3_set_authorizer(connection_.raw(), &decide, nullptr);
-  }
-  NoTransactionControl(const NoTransactionControl&) = delete;
-  NoTransactionControl& operator=(const NoTransactionControl&) = delete;
-  ~NoTransactionControl() { sqlite3_set_authorizer(connection_.raw(), nullptr, nullptr); }
-
- private:
-  static int decide(void*, int action, const char*, const char*, const char*, const char*) {
-    return action == SQLITE_TRANSACTION || action == SQLITE_SAVEPOINT ? SQLITE_DENY : SQLITE_OK;
-  }
-  SqliteConnection& connection_;
-};
-
 class Runner {
  public:
-  Runner(SqliteConnection& connection, std::span<const Migration> migrations, const DatabaseIdentity& identity)
-      : connection_(connection), transaction_(connection), migrations_(migrations), identity_(identity) {}
+  Runner(SchemaSession& session, std::span<const Migration> migrations, const DatabaseIdentity& identity)
+      : session_(session), transaction_(session.transaction()), migrations_(migrations), identity_(identity) {}
 
   /// What is there, and whether this program may have it. Fills `report_.from` and `report_.to`.
   std::optional<StartError> inspect();
-  std::optional<StartError> back_up(const std::filesystem::path& path);
+  std::optional<StartError> back_up();
   std::optional<StartError> apply(const Clock& clock);
   std::optional<StartError> sign(const Clock& clock, Random& random);
   MigrationReport& report() { return report_; }
@@ -92,8 +64,8 @@ class Runner {
   }
   static StartError broken(const Error& error) { return refused("migration_failed", error.detail); }
 
-  SqliteConnection& connection_;
-  SqliteTransaction transaction_;
+  SchemaSession& session_;
+  Transaction& transaction_;
   std::span<const Migration> migrations_;
   const DatabaseIdentity& identity_;
   MigrationReport report_;
@@ -106,13 +78,12 @@ std::optional<StartError> Runner::inspect() {
     }
   }
   report_.to = static_cast<int>(migrations_.size());
-  const auto tables = transaction_.query<std::string>(
-      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'");
+  const auto tables = session_.tables();
   if (!tables) return broken(tables.error());
   if (tables->empty()) return std::nullopt;
   if (std::ranges::find(*tables, "schema_migrations") == tables->end() ||
       std::ranges::find(*tables, "meta") == tables->end()) {
-    return refused("database_not_ours", "the file holds tables, but not those of this program");
+    return refused("database_not_ours", "there are tables, but not those of this program");
   }
   if (auto problem = check_owner()) return problem;
   const auto applied =
@@ -154,56 +125,29 @@ std::optional<StartError> Runner::check_applied(const std::vector<AppliedMigrati
   return std::nullopt;
 }
 
-/// Removes all but the newest of PATH.pre-N.
-void remove_old_backups(const std::filesystem::path& path) {
-  const std::string prefix = path.filename().string() + ".pre-";
-  std::map<int, std::filesystem::path> found;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::absolute(path).parent_path(), error)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(prefix)) continue;
-    int version = 0;
-    const char* end = name.data() + name.size();
-    const auto parsed = std::from_chars(name.data() + prefix.size(), end, version);
-    if (parsed.ec == std::errc() && parsed.ptr == end) found.emplace(version, entry.path());
-  }
-  for (auto it = found.begin(); it != found.end() && found.size() > kBackupsKept; it = found.erase(it)) {
-    std::filesystem::remove(it->second, error);
-  }
-}
-
-std::optional<StartError> Runner::back_up(const std::filesystem::path& path) {
+std::optional<StartError> Runner::back_up() {
   if (report_.from == 0 || !pending()) return std::nullopt;
-  // Another connection: this one holds the transaction.
-  auto source = SqliteConnection::open(path, ConnectionRole::maintenance, {});
-  if (!source) return source.error();
-  const std::filesystem::path to = fmt::format("{}.pre-{}", path.string(), report_.to);
-  if (auto problem = copy_database(**source, to)) return refused("migration_backup_failed", *problem);
-  report_.backup = to;
-  remove_old_backups(path);
+  auto made = session_.back_up(report_.to);
+  if (!made) return std::move(made.error());
+  report_.backup = std::move(*made);
   return std::nullopt;
 }
 
 std::optional<StartError> Runner::apply(const Clock& clock) {
-  if (const auto made = connection_.script(kBookkeeping); !made) return broken(made.error());
+  if (const auto made = session_.script(kBookkeeping); !made) return broken(made.error());
   for (const Migration& migration : migrations_.subspan(static_cast<std::size_t>(report_.from))) {
     if (auto problem = apply_one(migration, clock)) return problem;
   }
   if (!pending()) return std::nullopt;
-  const auto dangling = transaction_.query<std::string>("SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1");
+  const auto dangling = session_.dangling_rows();
   if (!dangling) return broken(dangling.error());
-  if (!dangling->empty()) {
-    return refused("migration_failed", fmt::format("rows of {} refer to nothing afterwards", dangling->front()));
-  }
+  if (*dangling) return refused("migration_failed", fmt::format("rows of {} refer to nothing afterwards", **dangling));
   return std::nullopt;
 }
 
 std::optional<StartError> Runner::apply_one(const Migration& migration, const Clock& clock) {
   const auto start = clock.steady_now();
-  const auto done = [&] {
-    const NoTransactionControl guard(connection_);
-    return connection_.script(for_sqlite(migration.sql));
-  }();
+  const auto done = session_.script(migration.sql);
   if (!done) {
     return refused("migration_failed",
                    fmt::format("version {} ({}): {}", migration.version, migration.name, done.error().detail));
@@ -241,52 +185,64 @@ std::optional<StartError> Runner::sign(const Clock& clock, Random& random) {
   return std::nullopt;
 }
 
-StartError lock_failure(const SqliteConnection& connection) {
-  return refused("migration_failed", fmt::format("cannot lock the database: {}", connection.last_message()));
+/// The work of `migrate` inside one schema session.
+std::optional<StartError> bring_up(SchemaSession& session, std::span<const Migration> migrations,
+                                   const DatabaseIdentity& identity, const Clock& clock, Random& random,
+                                   MigrationReport& report) {
+  Runner runner(session, migrations, identity);
+  std::optional<StartError> problem = runner.inspect();
+  if (!problem) problem = runner.back_up();
+  if (!problem) problem = runner.apply(clock);
+  if (!problem) problem = runner.sign(clock, random);
+  if (!problem) report = runner.report();
+  return problem;
 }
 
 }  // namespace
+
+std::string expand_tokens(std::string_view sql, Engine engine) {
+  std::string text(sql);
+  const bool sqlite = engine == Engine::sqlite;
+  replace_all(text, kNowToken, sqlite ? kNowOfSqlite : kNowOfPostgres);
+  replace_all(text, kWithoutRowidToken, sqlite ? "WITHOUT ROWID" : "");
+  return text;
+}
 
 std::expected<MigrationReport, StartError> migrate(SqliteConnection& connection, const std::filesystem::path& path,
                                                    std::span<const Migration> migrations,
                                                    const DatabaseIdentity& identity, const Clock& clock,
                                                    Random& random) {
-  if (connection.control("BEGIN EXCLUSIVE") != 0) return std::unexpected(lock_failure(connection));
-  Runner runner(connection, migrations, identity);
-  std::optional<StartError> problem = runner.inspect();
-  if (!problem) problem = runner.back_up(path);
-  if (!problem) problem = runner.apply(clock);
-  if (!problem) problem = runner.sign(clock, random);
-  if (!problem && connection.control("COMMIT") != 0) {
-    problem = refused("migration_failed", fmt::format("COMMIT: {}", connection.last_message()));
-  }
-  if (!problem) return runner.report();
-  if (connection.in_transaction()) connection.control("ROLLBACK");
-  return std::unexpected(std::move(*problem));
-}
-
-std::expected<MigrationReport, StartError> migrate(SqliteDatabase& database, std::span<const Migration> migrations,
-                                                   const DatabaseIdentity& identity, const Clock& clock,
-                                                   Random& random) {
-  std::expected<MigrationReport, StartError> report;
-  database.with_maintenance([&](SqliteConnection& connection) {
-    report = migrate(connection, database.path(), migrations, identity, clock, random);
+  MigrationReport report;
+  auto problem = run_schema_session(connection, path, true, [&](SchemaSession& session) {
+    return bring_up(session, migrations, identity, clock, random, report);
   });
+  if (problem) return std::unexpected(std::move(*problem));
   return report;
 }
 
-std::expected<MigrationReport, StartError> plan_migrations(SqliteDatabase& database,
+std::expected<MigrationReport, StartError> migrate(ServedDatabase& database, std::span<const Migration> migrations,
+                                                   const DatabaseIdentity& identity, const Clock& clock,
+                                                   Random& random) {
+  MigrationReport report;
+  auto problem = database.with_schema(ServedDatabase::SchemaAccess::change, [&](SchemaSession& session) {
+    return bring_up(session, migrations, identity, clock, random, report);
+  });
+  if (problem) return std::unexpected(std::move(*problem));
+  return report;
+}
+
+std::expected<MigrationReport, StartError> plan_migrations(ServedDatabase& database,
                                                            std::span<const Migration> migrations,
                                                            const DatabaseIdentity& identity) {
-  std::expected<MigrationReport, StartError> report;
-  database.with_maintenance([&](SqliteConnection& connection) {
-    Runner runner(connection, migrations, identity);
-    if (auto problem = runner.inspect()) {
-      report = std::unexpected(std::move(*problem));
-    } else {
-      report = runner.report();
-    }
-  });
+  MigrationReport report;
+  auto problem = database.with_schema(ServedDatabase::SchemaAccess::look,
+                                      [&](SchemaSession& session) -> std::optional<StartError> {
+                                        Runner runner(session, migrations, identity);
+                                        if (auto refusal = runner.inspect()) return refusal;
+                                        report = runner.report();
+                                        return std::nullopt;
+                                      });
+  if (problem) return std::unexpected(std::move(*problem));
   return report;
 }
 

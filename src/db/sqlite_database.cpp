@@ -7,8 +7,11 @@
 #include <utility>
 
 #include "db/sqlite_codes.h"
+#include "db/sqlite_connection.h"
 #include "db/sqlite_files.h"
 #include "db/sqlite_readers.h"
+#include "db/sqlite_schema.h"
+#include "db/sqlite_writer.h"
 
 namespace ee::db {
 
@@ -45,14 +48,14 @@ SqliteDatabase::SqliteDatabase(SqliteOptions options) : options_(std::move(optio
 
 std::expected<std::unique_ptr<SqliteDatabase>, StartError> SqliteDatabase::open(const SqliteOptions& options,
                                                                                 const Clock& clock,
-                                                                                SqliteObserver* observer) {
+                                                                                WriteObserver* observer) {
   if (auto problem = check_place(options)) return std::unexpected(std::move(*problem));
   std::unique_ptr<SqliteDatabase> database(new SqliteDatabase(options));
   if (auto problem = database->start(clock, observer)) return std::unexpected(std::move(*problem));
   return database;
 }
 
-std::optional<StartError> SqliteDatabase::start(const Clock& clock, SqliteObserver* observer) {
+std::optional<StartError> SqliteDatabase::start(const Clock& clock, WriteObserver* observer) {
   if (options_.path == kMemory) {
     std::string pattern = (std::filesystem::temp_directory_path() / "ee-database-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) {
@@ -82,9 +85,10 @@ std::optional<StartError> SqliteDatabase::start(const Clock& clock, SqliteObserv
   const WriterOptions writing{.queue_max = options_.write_queue,
                               .group_max = options_.group_max,
                               .group_wait = options_.group_wait,
-                              .busy_timeout = options_.busy_timeout,
                               .slow_write = options_.slow_write};
-  writer_ = std::make_unique<SqliteWriter>(std::move(*writer), writing, clock, observer);
+  writer_ = std::make_unique<GroupWriter>(
+      std::make_unique<SqliteWriteEngine>(std::move(*writer), options_.busy_timeout, options_.slow_write, observer),
+      writing, clock, observer);
   return std::nullopt;
 }
 
@@ -155,6 +159,13 @@ Result<std::vector<std::string>> SqliteDatabase::check(std::stop_token stop) {
     findings.push_back(fmt::format("a row of {} refers to nothing", std::get<std::string>(value)));
   }
   return findings;
+}
+
+std::optional<StartError> SqliteDatabase::with_schema(
+    SchemaAccess access, const std::function<std::optional<StartError>(SchemaSession&)>& work) {
+  const std::lock_guard lock(maintenance_mutex_);
+  require(maintenance_ != nullptr);
+  return run_schema_session(*maintenance_, options_.path, access == SchemaAccess::change, work);
 }
 
 void SqliteDatabase::with_maintenance(const std::function<void(SqliteConnection&)>& work) {

@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "common/clock.h"
-#include "db/database.h"
-#include "db/sqlite_observer.h"
-#include "db/sqlite_writer.h"
+#include "db/served_database.h"
 #include "db/start_error.h"
+#include "db/write_observer.h"
 
 namespace ee::db {
 
+class SqliteConnection;
 class SqliteReaders;
 class DatabaseLock;
 
@@ -45,51 +45,50 @@ struct CheckpointReport {
 
 /// SQLite with one writer and a pool of readers (05 section 3.2), all in WAL mode. Holds the lock file, so there is one
 /// such object per file on a machine.
-class SqliteDatabase final : public Database {
+class SqliteDatabase final : public ServedDatabase {
  public:
   /// Locks, opens and checks. `clock` and `observer` (may be null) must outlive the object. Errors: `database_in_use`,
   /// `database_network_file_system`, `database_permissions`, `volatile_database`, `database_open_failed`,
   /// `database_not_wal`, `database_pragma_refused`.
   static std::expected<std::unique_ptr<SqliteDatabase>, StartError> open(const SqliteOptions& options,
                                                                          const Clock& clock,
-                                                                         SqliteObserver* observer = nullptr);
+                                                                         WriteObserver* observer = nullptr);
   /// As `close`.
   ~SqliteDatabase() override;
 
   Result<void> run_write(const std::function<Result<void>(Transaction&)>& work) override;
   Result<void> run_read(const std::function<Result<void>(Transaction&)>& work) override;
 
-  /// What `/health` and `/ready` ask.
-  WriterHealth health() const;
+  Engine engine() const override { return Engine::sqlite; }
+  WriterHealth health() const override;
   const std::filesystem::path& path() const { return options_.path; }
   /// Size of the write-ahead log, 0 when there is none.
   std::int64_t wal_bytes() const;
-  /// Free space where the file lies; nothing when it cannot be asked.
-  std::optional<std::int64_t> free_bytes() const;
+  std::optional<std::int64_t> free_bytes() const override;
 
   /// Moves the log into the database. `passive` disturbs nobody; the others wait for readers and the writer, at most
   /// the busy time-out (`database_unavailable`).
   Result<CheckpointReport> checkpoint(CheckpointMode mode);
-  /// `PRAGMA integrity_check` and `foreign_key_check`: the findings, at most 100 each; empty is good. May run long;
-  /// ends early with `database_timeout` when `stop` is requested.
-  Result<std::vector<std::string>> check(std::stop_token stop);
+  /// `PRAGMA integrity_check` and `foreign_key_check`: at most 100 findings each.
+  Result<std::vector<std::string>> check(std::stop_token stop) override;
+  std::optional<StartError> with_schema(SchemaAccess access,
+                                        const std::function<std::optional<StartError>(SchemaSession&)>& work) override;
   /// Runs `work` with the connection that is neither writer nor reader, one caller at a time. Its work must be short
-  /// when it writes: the writer waits meanwhile. For migrations.
+  /// when it writes: the writer waits meanwhile.
   void with_maintenance(const std::function<void(SqliteConnection&)>& work);
 
-  /// Refuses new work, finishes the queue, waits for reads, moves the log and gives up the lock. May be called twice.
-  /// No other thread may use the object afterwards.
-  void close();
+  /// Also moves the log into the file and gives up the lock.
+  void close() override;
 
  private:
   explicit SqliteDatabase(SqliteOptions options);
-  std::optional<StartError> start(const Clock& clock, SqliteObserver* observer);
+  std::optional<StartError> start(const Clock& clock, WriteObserver* observer);
   Result<CheckpointReport> checkpoint_locked(CheckpointMode mode);
 
   SqliteOptions options_;
   std::filesystem::path private_directory_;  // of a `:memory:` database
   std::unique_ptr<DatabaseLock> lock_;
-  std::unique_ptr<SqliteWriter> writer_;
+  std::unique_ptr<GroupWriter> writer_;
   std::unique_ptr<SqliteReaders> readers_;
   std::mutex maintenance_mutex_;
   std::unique_ptr<SqliteConnection> maintenance_;

@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "db/sqlite_connection.h"
 #include "db/sqlite_files.h"
 #include "db/sqlite_fixture.h"
 

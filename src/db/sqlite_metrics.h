@@ -1,13 +1,13 @@
 #pragma once
 #include "common/metrics.h"
-#include "db/sqlite_observer.h"
+#include "db/write_observer.h"
 
 namespace ee::db {
 
 /// Metrics `ee_db_write_seconds`, `ee_db_group_size`, `ee_db_queue_depth`, `ee_db_groups_total{result}`, and a log line
 /// for slow writes and groups that could not be stored. Thread-safe. `ee_db_wal_bytes` is set by whoever has the
 /// database (`watch_wal`).
-class SqliteMetrics final : public SqliteObserver {
+class SqliteMetrics final : public WriteObserver {
  public:
   explicit SqliteMetrics(metrics::Registry& registry);
   void group_finished(std::size_t items, bool committed, Microseconds took, std::size_t queued) override;

@@ -243,7 +243,7 @@ TEST_F(SqliteWriterTest, HealthTellsTheLastCommitByTheInjectedClock) {
   EXPECT_EQ(health.last_group, 1U);
 }
 
-class CountingObserver final : public SqliteObserver {
+class CountingObserver final : public WriteObserver {
  public:
   void group_finished(std::size_t items, bool committed, Microseconds, std::size_t) override {
     items_ += items;

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,21 +11,20 @@ namespace ee::testing {
 /// A follower of an event stream on a real socket.
 class EventReader {
  public:
-  EventReader(std::uint16_t port, const std::string& path, const std::string& token, const std::string& fields = {},
-              bool slow = false)
+  EventReader(std::uint16_t port, const std::string& path, const std::string& token, const std::string& fields = {})
       : client_(port) {
-    if (slow) client_.shrink_receive_buffer();
     client_.send("GET " + path + " HTTP/1.1\r\nHost: cp\r\nAuthorization: Bearer " + token +
-                 "\r\nAccept: text/event-stream\r\n" + fields + "\r\n");
+                 "\r\nConnection: close\r\nAccept: text/event-stream\r\n" + fields + "\r\n");
   }
   /// Reads until `text` has come; false when nothing came for five seconds or the stream ended before.
   bool wait_for(std::string_view text) {
-    while (all_.find(text) == std::string::npos) {
-      auto more = client_.read_some();
+    for (std::size_t from = 0;;) {
+      if (all_.find(text, from) != std::string::npos) return true;
+      from = all_.size() - std::min(all_.size(), text.size());
+      const auto more = client_.read_some();
       if (!more || more->empty()) return false;
       all_ += *more;
     }
-    return true;
   }
   /// Everything until the end.
   const std::string& rest() {

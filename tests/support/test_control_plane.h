@@ -18,6 +18,7 @@
 #include "db/sqlite_database.h"
 #include "tests/support/emulated_agent.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_database.h"
 
 namespace ee::testing {
 
@@ -64,7 +65,8 @@ class TestControlPlane {
         {"EE_ALLOW_EMULATED_TDX", "1"},
         {"EE_PUBLIC_URL", kOrigin},
         {"EE_BIND", "127.0.0.1:0"},
-        {"EE_DATABASE_URL", "sqlite:" + (dir_ / "cp.db").string()},
+        {"EE_DATABASE_URL", database_url()},
+        {"EE_EMULATED_TDX_DIR", (dir_ / "emulated-tdx").string()},
         {"EE_HTTP_THREADS", "1"},
         {"EE_WORKER_THREADS", "4"},
         {"ADMIN_PASSWORD_HASH", password_hash()}};
@@ -190,7 +192,15 @@ class TestControlPlane {
     static const std::string hash = hash_password(Secret("correct horse battery staple")).value();
     return hash;
   }
+  /// With `EE_TEST_DATABASE=postgresql` a database of its own on the server of this run.
+  std::string database_url() {
+    if (!on_postgres()) return "sqlite:" + database_path().string();
+    if (!copy_) copy_.emplace();
+    return copy_->url();
+  }
+
   Options options_;
+  std::optional<PostgresCopy> copy_;
   cp::Config config_;
   TempDir dir_;
   std::uint64_t calls_ = 0;

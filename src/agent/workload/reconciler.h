@@ -158,9 +158,18 @@ class Reconciler final : public Workloads {
   void deploy_failed(const StepFailure& failure, const std::stop_token& stop);
   void upgrade_failed(const StepFailure& failure, const agent_api::DeploymentDocument& target, bool old_stopped,
                       const std::stop_token& stop);
-  template <class T>
-  StepResult<T> despite_restarts(const std::function<StepResult<T>()>& step, SteadyTime until,
-                                 const std::stop_token& work);
+  /// Does a step, and does it again from its beginning when the engine went away meanwhile: that is no failure of the
+  /// workload, though its containers may have ended by it.
+  template <class T, class Step>
+  StepResult<T> despite_restarts(const Step& step, SteadyTime until, const std::stop_token& work) {
+    while (true) {
+      const auto before = runtime_.interruptions();
+      StepResult<T> done = step();
+      if (done || done.error().cancelled) return done;
+      if (!done.error().engine_away && runtime_.interruptions() == before) return done;
+      if (!await_engine(until, work)) return done;
+    }
+  }
   bool await_engine(SteadyTime until, const std::stop_token& stop);
   void measure_end(const agent_api::DeploymentDocument& document);
   void prune(const std::map<std::string, std::string>& images, const std::stop_token& stop);

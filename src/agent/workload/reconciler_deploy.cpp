@@ -12,7 +12,6 @@ using agent_api::WorkloadPhase;
 
 constexpr std::size_t kMaxFailureDetail = 1024;
 constexpr Milliseconds kStartOldBudget = 120s;
-constexpr Milliseconds kEnginePause = 1s;
 
 agent_api::WorkloadFailure failure_of(const StepFailure& failure) {
   agent_api::WorkloadFailure out{.code = std::string(slug(failure.code)), .detail = failure.detail};
@@ -74,29 +73,6 @@ StepResult<std::map<std::string, ImageInfo>> Reconciler::fetch_images(const Work
       work);
   set_progress(std::nullopt);
   return images;
-}
-
-/// Whether the engine answers before `until`, after a pause.
-bool Reconciler::await_engine(SteadyTime until, const std::stop_token& stop) {
-  do {
-    if (clock_.steady_now() >= until || !clock_.sleep_for(kEnginePause, stop)) return false;
-  } while (!engine_ok(runtime_.list(stop).has_value()));
-  return !stop.stop_requested();
-}
-
-/// Does a step, and does it again from its beginning when the engine went away meanwhile: that is no failure of the
-/// workload, though its containers may have ended by it.
-template <class T>
-StepResult<T> Reconciler::despite_restarts(const std::function<StepResult<T>()>& step, SteadyTime until,
-                                           const std::stop_token& work) {
-  while (true) {
-    const auto before = runtime_.interruptions();
-    auto done = step();
-    if (done || done.error().cancelled) return done;
-    if (!done.error().engine_away && runtime_.interruptions() == before) return done;
-    log::warn("workload", "the engine went away; the step is done again", {{"detail", done.error().detail}});
-    if (!await_engine(until, work)) return done;
-  }
 }
 
 /// Steps D and E.

@@ -16,7 +16,7 @@ TEST_F(ReconcilerFixture, the_firewall_is_looked_at_after_a_restart_and_while_it
   guarded_.clear();
   clock_.advance(std::chrono::seconds(31));
   step();
-  EXPECT_EQ(guarded_, std::vector<std::vector<std::string>>{subnets}) << "somebody may have flushed them";
+  EXPECT_EQ(guarded_, (std::vector<std::vector<std::string>>{subnets})) << "somebody may have flushed them";
   guarded_.clear();
   want_none();
   step();

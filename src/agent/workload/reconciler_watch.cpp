@@ -16,6 +16,7 @@ constexpr Milliseconds kPollPeriod = 30s;
 constexpr Milliseconds kSweepPeriod = 30s;
 constexpr Milliseconds kExitWindow = 600s;
 constexpr Milliseconds kMostRestartDelay = 60s;
+constexpr Milliseconds kEnginePause = 1s;
 constexpr std::size_t kMostExits = 5;
 constexpr int kBadForUnhealthy = 3;
 constexpr int kGoodForHealthy = 2;
@@ -35,6 +36,15 @@ bool Reconciler::engine_ok(bool reachable) {
     board_.fail_check("container_runtime", "unreachable");
   }
   return reachable;
+}
+
+/// Whether the engine answers before `until`, after a pause.
+bool Reconciler::await_engine(SteadyTime until, const std::stop_token& stop) {
+  log::warn("workload", "the engine went away; it is waited for");
+  do {
+    if (clock_.steady_now() >= until || !clock_.sleep_for(kEnginePause, stop)) return false;
+  } while (!engine_ok(runtime_.list(stop).has_value()));
+  return !stop.stop_requested();
 }
 
 // ---- after a start -------------------------------------------------------------------------------------------------

@@ -62,9 +62,9 @@ void read_database(EnvReader& env, Config& config) {
   if (url.starts_with(kSqlite) && url.size() > kSqlite.size()) {
     database.sqlite_path = url.substr(kSqlite.size());
   } else if (url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-    env.problem("EE_DATABASE_URL", "this program has no PostgreSQL backend; use sqlite:PATH");
+    database.postgres_url = Secret(url);
   } else {
-    env.problem("EE_DATABASE_URL", "must be sqlite:PATH");
+    env.problem("EE_DATABASE_URL", "must be sqlite:PATH or postgres://...");
   }
   database.readers = env.integer("EE_DB_READERS", 4, 1, 64);
   database.busy_timeout = Milliseconds(env.integer("EE_DB_BUSY_TIMEOUT_MS", 5000, 100, 60000));
@@ -111,6 +111,8 @@ void read_operation(EnvReader& env, Config& config) {
   config.log_format = env.choice("EE_LOG_FORMAT", log::Format::json);
   config.log_buffer_lines = env.integer("EE_LOG_BUFFER_LINES", 20000, 1000, 200000);
   config.backup_dir = env.text("EE_BACKUP_DIR");
+  if (config.backup_dir && config.database.is_postgres())
+    env.problem("EE_BACKUP_DIR", "PostgreSQL is backed up by the tools of the server (pg_dump), not by this program");
   config.shutdown_grace = Seconds(env.integer("EE_SHUTDOWN_GRACE_SECONDS", 30, 1, 300));
   config.settings_ttl = Milliseconds(env.integer("EE_SETTINGS_TTL_MS", 5000, 100, 60000));
   config.allow_emulated_tdx = env.flag("EE_ALLOW_EMULATED_TDX", false);

@@ -30,13 +30,15 @@ struct BindAddress {
 };
 
 struct DatabaseConfig {
-  std::string sqlite_path;  ///< `:memory:` for none on disk
+  std::string sqlite_path;  ///< `:memory:` for none on disk; empty: PostgreSQL
+  Secret postgres_url;      ///< `postgres://...`; empty: SQLite
   std::int64_t readers = 4;
   Milliseconds busy_timeout{5000};
   std::int64_t write_queue = 4096;
   std::int64_t group_max = 64;
   std::chrono::microseconds group_wait{1000};
 
+  bool is_postgres() const { return !postgres_url.empty(); }
   bool in_memory() const { return sqlite_path == ":memory:"; }
 };
 

@@ -149,6 +149,22 @@ TEST(Config, S05_CFG_01_NamesEveryRequiredVariableThatIsMissing) {
   EXPECT_EQ(problems(production()), Lines{"accepted"});
 }
 
+TEST(Config, TheDatabaseIsAFileOrPostgres) {
+  Environment environment = production();
+  for (const std::string url : {"postgres://user:hunter2@db/ee", "postgresql://db/ee?sslmode=verify-full"}) {
+    environment["EE_DATABASE_URL"] = url;
+    const auto config = load_config(environment);
+    ASSERT_TRUE(config) << config.error().front();
+    EXPECT_TRUE(config->database.is_postgres());
+    EXPECT_EQ(config->database.postgres_url.reveal(), url);
+    EXPECT_FALSE(config->database.in_memory());
+  }
+  environment["EE_BACKUP_DIR"] = "/var/backups";
+  const Lines found = problems(environment);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_NE(found[0].find("pg_dump"), std::string::npos) << found[0];
+}
+
 // covers: S05_CFG_02
 TEST(Config, S05_CFG_02_TellsAllProblemsAtOnceAndNoSecret) {
   Environment environment = production();
@@ -156,7 +172,7 @@ TEST(Config, S05_CFG_02_TellsAllProblemsAtOnceAndNoSecret) {
   environment["EE_SECRETS_KEYS_OLD"] = "hunter2-old";
   environment["EE_CP_SIGNING_KEY"] = "hunter2-signing";
   environment["EE_CP_SIGNING_KEYS_OLD"] = "hunter2-public";
-  environment["EE_DATABASE_URL"] = "postgres://user:hunter2@db/ee";
+  environment["EE_DATABASE_URL"] = "mysql://user:hunter2@db/ee";
   environment["CLOUDFLARE_API_TOKEN"] = "hunter2 with a space";
   environment["ADMIN_PASSWORD_HASH"] = "hunter2";
   environment["ITA_API_URL"] = "https://user:hunter2@api.example.com";

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <regex>
 
+#include "common/url.h"
 #include "cp/domain/settings_rows.h"
 
 namespace ee::cp::rows {
@@ -70,6 +71,22 @@ std::optional<SettingProblem> holds_fixed_ports(const SettingValue& value, const
     if (std::ranges::find(ports, port) == ports.end())
       return SettingProblem{"required", "8088, 8089 and 9100 stay reserved"};
   return std::nullopt;
+}
+
+std::string lower_case(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+  return out;
+}
+
+/// A workload on a host of that domain could otherwise set cookies for the console, or be the console.
+std::optional<SettingProblem> away_from_console(const SettingValue& value, const SettingsContext& context) {
+  const std::string suffix = lower_case(std::get<std::string>(value));
+  const auto console = parse_url(context.public_url);
+  if (suffix.empty() || !console) return std::nullopt;
+  if (console->host != suffix && !console->host.ends_with("." + suffix)) return std::nullopt;
+  return SettingProblem{"not_allowed", "must be neither the console's host nor a domain that it is in"};
 }
 
 void add_signatures(Rows& rows) {
@@ -199,7 +216,8 @@ void add_proxy(Rows& rows) {
                      "Domain under which each service has a host of its own; empty: path mode only.")
                      .checked([](std::string_view text) -> std::optional<std::string> {
                        return text.empty() ? std::nullopt : must_be_dns_name(text);
-                     }));
+                     })
+                     .checked_in_stage(away_from_console));
   add_proxy_times(rows);
   rows.push_back(integer(Setting::proxy_max_body_bytes, "proxy.max_body_bytes", 1024, 10'737'418'240,
                          "EE_PROXY_MAX_BODY_BYTES", "Largest body of a request.")

@@ -1,27 +1,12 @@
 #include "cp/http/backend_address.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
+
+#include "common/ip_address.h"
 
 namespace ee::cp {
 namespace {
-
-/// IANA's special-purpose registries of IPv4 and IPv6, less what is globally reachable.
-const std::vector<net::IpNetwork>& forbidden_networks() {
-  static const std::vector<net::IpNetwork> networks = [] {
-    std::vector<net::IpNetwork> made;
-    for (const char* text :
-         {"0.0.0.0/8",      "10.0.0.0/8",   "100.64.0.0/10",  "127.0.0.0/8",    "169.254.0.0/16", "172.16.0.0/12",
-          "192.0.0.0/24",   "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",  "198.51.100.0/24",
-          "203.0.113.0/24", "224.0.0.0/4",  "240.0.0.0/4",    "::/96",          "64:ff9b::/96",   "64:ff9b:1::/48",
-          "100::/64",       "2001::/23",    "2001:db8::/32",  "2002::/16",      "3fff::/20",      "5f00::/16",
-          "fc00::/7",       "fe80::/10",    "fec0::/10",      "ff00::/8"})
-      made.push_back(*net::parse_network(text));
-    return made;
-  }();
-  return networks;
-}
 
 /// `http(s)://host[:port]`, as `AgentEndpoint` writes it.
 std::optional<BackendAddress> parse_origin(const std::string& url) {
@@ -53,10 +38,7 @@ std::optional<BackendAddress> parse_origin(const std::string& url) {
 
 }  // namespace
 
-bool is_forbidden_address(const net::IpAddress& address) {
-  return std::ranges::any_of(forbidden_networks(),
-                             [&](const net::IpNetwork& network) { return network.contains(address); });
-}
+bool is_forbidden_address(const net::IpAddress& address) { return !is_public_address(net::to_string(address)); }
 
 std::optional<Result<BackendAddress>> BackendAddresses::known(const std::string& url, bool is_direct) {
   auto parsed = parse_origin(url);

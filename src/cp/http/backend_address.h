@@ -14,8 +14,8 @@
 
 namespace ee::cp {
 
-/// Whether an address is one that traffic to an agent must never go to: loopback, private, link-local, shared,
-/// multicast, unspecified, documentation or reserved, also when written as IPv6 (03 section 9.4).
+/// Whether an address is one that traffic to an agent must never go to (03 section 9.4): every one that is not public
+/// (common/ip_address.h), also when written as IPv6.
 bool is_forbidden_address(const net::IpAddress& address);
 
 /// Where a backend's origin leads.

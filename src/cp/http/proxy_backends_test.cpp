@@ -88,15 +88,16 @@ TEST_F(ProxyTest, ConnectsToNoForbiddenAddress) {
   proxy.add_service("tunnel");
   const std::string tunneled = proxy.add_backend("tunnel", "https://a1.tunnel.example");
   proxy.refresh();
-  for (const char* address : {"127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "192.168.1.1", "0.0.0.0",
-                              "224.0.0.1", "::1", "fe80::1", "fd00::1", "::ffff:127.0.0.1", "::"}) {
+  for (const char* address :
+       {"127.0.0.1", "10.0.0.1", "169.254.169.254", "100.64.0.1", "192.168.1.1", "0.0.0.0", "224.0.0.1", "::1",
+        "fe80::1", "fd00::1", "::ffff:127.0.0.1", "::", "168.63.129.16", "64:ff9b::a00:1"}) {
     proxy.names["a1.tunnel.example"] = {*net::parse_ip("8.8.8.8"), *net::parse_ip(address)};
     EXPECT_EQ(proxy.error_of("/proxy/tunnel/"), "upstream_address_forbidden") << address;
     proxy.clock.advance(Seconds(1));
   }
   EXPECT_TRUE(eventually([&] {
     const std::lock_guard lock(proxy.mutex);
-    return proxy.refused_targets.size() == 12U;
+    return proxy.refused_targets.size() == 14U;
   })) << "each is told to the audit log";
   proxy.set_agent_of(tunneled, "hostname='a1.evil.example'");
   proxy.refresh();

@@ -156,6 +156,7 @@ std::string without_platform_cookies(std::string_view cookie) {
 ProxyRequestHead make_request_head(const net::RequestHead& head, const ProxyMount& mount, std::string_view target) {
   ProxyRequestHead made{.method = std::string(head.method), .target = std::string(target)};
   if (!head.query.empty()) made.target.append("?").append(head.query);
+  made.fields.reserve(1024);
   const net::HopFields hop(head.fields);
   std::string cookies;
   for (const net::HeadField& field : head.fields) {

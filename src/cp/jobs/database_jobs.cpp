@@ -66,7 +66,7 @@ JobDefinition db_backup(BackupPlan plan, const Clock& clock) {
           }};
 }
 
-JobDefinition db_check(db::SqliteDatabase& database, metrics::Registry& metrics, LedgerCheck* ledger) {
+JobDefinition db_check(db::ServedDatabase& database, metrics::Registry& metrics, LedgerCheck* ledger) {
   const auto failures = metrics.gauge("ee_db_check_failures", "Findings of the last database check.");
   return {.name = "db_check",
           .period = every(Seconds(86400)),

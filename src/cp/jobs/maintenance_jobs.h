@@ -7,8 +7,9 @@
 #include "db/database.h"
 
 namespace ee::db {
+class ServedDatabase;
 class SqliteDatabase;
-}
+}  // namespace ee::db
 namespace ee::metrics {
 class Registry;
 }
@@ -40,8 +41,8 @@ struct BackupPlan {
 };
 /// A backup with its facts in the directory; then the oldest beyond `keep` go. A failed one removes nothing.
 JobDefinition db_backup(BackupPlan plan, const Clock& clock);
-/// `integrity_check`, `foreign_key_check`, the audit log's chain, and a full pass of `ledger` (null: none). Findings
-/// are logged as errors and counted in `ee_db_check_failures`.
-JobDefinition db_check(db::SqliteDatabase& database, metrics::Registry& metrics, LedgerCheck* ledger = nullptr);
+/// What the engine finds (`ServedDatabase::check`), the audit log's chain, and a full pass of `ledger` (null: none).
+/// Findings are logged as errors and counted in `ee_db_check_failures`.
+JobDefinition db_check(db::ServedDatabase& database, metrics::Registry& metrics, LedgerCheck* ledger = nullptr);
 
 }  // namespace ee::cp

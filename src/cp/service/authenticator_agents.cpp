@@ -35,8 +35,7 @@ Result<std::optional<AgentCredential>> Authenticator::Impl::agent_credential(std
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return std::optional<AgentCredential>{};
     AgentCredential found{.row = std::move(**row)};
-    // Its first use is noted in the transaction that ends the other one: later there is nothing to look for.
-    if (found.row.state == CredentialState::active && !found.row.last_used_at) {
+    if (found.row.state == CredentialState::active) {
       const auto retiring = agents.has_retiring(tx, found.row.agent_id);
       if (!retiring) return std::unexpected(retiring.error());
       found.replaces_another = *retiring;

@@ -21,10 +21,9 @@ class ChargingCrashTest : public testing::BillingTest {
     const pid_t child = ::fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-      const auto database = db::SqliteDatabase::open({.path = db_.path(), .strict = false}, clock_);
-      if (!database) ::_exit(2);
+      const auto database = db_.open_again();
       int seen = 0;
-      Charging pass({.database = **database,
+      Charging pass({.database = *database,
                      .shares = shares_,
                      .clock = clock_,
                      .random = random_,

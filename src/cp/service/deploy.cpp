@@ -3,6 +3,7 @@
 
 #include "common/json.h"
 #include "common/node_size.h"
+#include "cp/domain/funds.h"
 #include "cp/service/deploy_order.h"
 #include "cp/store/account_store.h"
 #include "cp/store/assignment_store.h"
@@ -312,7 +313,10 @@ Result<EffectAnswer> Deployments::place_all(db::Transaction& tx, const Deploymen
     if (auto claimed = claim_all(tx, order, placed); !claimed) return std::unexpected(claimed.error());
     std::int64_t total = 0;
     for (const Placed& one : placed) total += one.hourly.value;
-    if (auto funds = parts_.billing.admit(tx, order.account, {total}, 1); !funds) return std::unexpected(funds.error());
+    // The estimate was admitted above; agents may cost more.
+    if (total > saturated_product(least->value, order.replicas))
+      if (auto funds = parts_.billing.admit(tx, order.account, {total}, 1); !funds)
+        return std::unexpected(funds.error());
   }
   DeployAnswer answer{.group_id = placed.front().id.str(),
                       .service = {.name = service->name, .url = views_.url_of(service->name)},

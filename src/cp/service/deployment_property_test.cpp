@@ -53,7 +53,8 @@ class World {
           if (i % 25 == 0)
             if (auto sound = check(tx); !sound) return sound;
         }
-        return check(tx);
+        if (auto sound = check(tx); !sound) return sound;
+        return forget_ended(tx);
       });
     }
   }
@@ -68,6 +69,14 @@ class World {
     ASSERT_TRUE(done) << slug(done.error().code) << ": " << done.error().detail << " in " << last_;
   }
 
+  /// So that what is looked at stays small.
+  static Result<void> forget_ended(db::Transaction& tx) {
+    for (const char* sql : {"DELETE FROM deployment_segments WHERE deployment_id IN (SELECT id FROM deployments WHERE "
+                            "ended_at IS NOT NULL)",
+                            "DELETE FROM deployments WHERE ended_at IS NOT NULL"})
+      if (auto done = tx.execute(sql); !done) return std::unexpected(done.error());
+    return {};
+  }
   Result<AgentRow> agent_at(db::Transaction& tx, std::size_t index) {
     auto row = agents_.get(tx, ids_[index]);
     if (!row) return std::unexpected(row.error());
@@ -220,6 +229,10 @@ class World {
     const std::size_t index = pick(live_.size());
     const auto row = rows_.get(tx, live_[index]);
     if (!row) return std::unexpected(row.error());
+    if (!*row) {
+      live_.erase(live_.begin() + static_cast<std::ptrdiff_t>(index));
+      return {};
+    }
     ++reached_[std::string(name_of((*row)->state))];
     if (is_final((*row)->state)) {
       if (live_.size() > 12) live_.erase(live_.begin() + static_cast<std::ptrdiff_t>(index));

@@ -83,11 +83,13 @@ Result<std::int64_t> DeploymentJobs::mend_keys(const std::stop_token& stop) {
   std::optional<AgentId> after;
   while (!stop.stop_requested()) {
     std::vector<AgentId> changed;
+    std::optional<AgentId> last;
     const auto more = parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
+      changed.clear();  // it may be run again
       const auto rows = agents_.list(tx, {}, after, kPage);
       if (!rows) return std::unexpected(rows.error());
+      if (!rows->empty()) last = rows->back().id;
       for (const AgentRow& row : *rows) {
-        after = row.id;
         const auto reserved = ReservationStore().reserved_for(tx, row.id);
         if (!reserved) return std::unexpected(reserved.error());
         AgentRow right = row;
@@ -102,6 +104,7 @@ Result<std::int64_t> DeploymentJobs::mend_keys(const std::stop_token& stop) {
       return static_cast<std::int64_t>(rows->size()) == kPage;
     });
     if (!more) return std::unexpected(more.error());
+    if (last) after = last;
     for (const AgentId& id : changed) published(id);
     mended += static_cast<std::int64_t>(changed.size());
     if (!*more) break;

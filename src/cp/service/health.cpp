@@ -50,7 +50,8 @@ ReadyView Health::ready() const {
   because(draining_, "draining");
   because(!sources_.writer_alive() || sources_.since_write_probe() > kWriteProbeTooOld, "database_unavailable");
   because(sources_.settings_stale_for() > kSettingsTooStale, "settings_stale");
-  because(sources_.disk_free_bytes() < kDiskLowBytes, "disk_low");
+  const auto disk_free = sources_.disk_free_bytes();
+  because(disk_free && *disk_free < kDiskLowBytes, "disk_low");
   because(sources_.attestation_required && !(sources_.attestation_on() && sources_.attestation_fresh()),
           "attestation_unavailable");
   because(sources_.shedding_for() > kSheddingTooLong, "overloaded");

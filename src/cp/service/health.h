@@ -42,12 +42,12 @@ struct HealthSources {
   std::function<bool()> billing_in_time = [] { return true; };
   /// A sweep of the fleet's evidence waits for an administrator.
   std::function<bool()> sweep_held = [] { return false; };
-  std::function<bool()> attestation_on;           ///< this machine makes quotes
-  std::function<bool()> attestation_fresh;        ///< own quote not older than 3 refreshes
-  std::function<Milliseconds()> loop_lag;         ///< of the HTTP server's io threads
-  std::function<Milliseconds()> shedding_for;     ///< how long load is being shed; 0: not
-  std::function<std::int64_t()> disk_free_bytes;  ///< at the database
-  bool attestation_required = false;              ///< staging and production
+  std::function<bool()> attestation_on;                          ///< this machine makes quotes
+  std::function<bool()> attestation_fresh;                       ///< own quote not older than 3 refreshes
+  std::function<Milliseconds()> loop_lag;                        ///< of the HTTP server's io threads
+  std::function<Milliseconds()> shedding_for;                    ///< how long load is being shed; 0: not
+  std::function<std::optional<std::int64_t>()> disk_free_bytes;  ///< at the database; nothing when not known here
+  bool attestation_required = false;                             ///< staging and production
 };
 
 struct ProgramIdentity {

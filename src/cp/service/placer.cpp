@@ -54,29 +54,47 @@ Result<std::vector<std::string>> Placer::datacenters(db::Transaction& tx, const 
 template <class Take>
 Result<bool> Placer::walk(db::Transaction& tx, const PlacementQuestion& question, const PlacementCaller& caller,
                           const std::vector<std::string>& sizes, const DatacenterUse& used, const Take& take) const {
+  const PlacementRules& rules = question.wants.rules;
+  const auto look_in = [&](const std::string& key, const PlacementQuestion& asked, std::int64_t most,
+                           const std::string& datacenter) -> Result<bool> {
+    // Mostly the first row is it; the more are refused, the more are read at once.
+    std::int64_t seen = 0;
+    for (std::int64_t limit = 2; seen < most; limit = std::min(limit * 8, most)) {
+      const auto rows = agents_.idle(tx, key, *asked.node_size, datacenter, limit);
+      if (!rows) return std::unexpected(rows.error());
+      for (; seen < std::ssize(*rows); ++seen) {
+        const PlacementCandidate& row = (*rows)[static_cast<std::size_t>(seen)];
+        if (!placement_reasons(asked, caller, row).empty()) continue;
+        const Result<bool> took = take(row);
+        if (!took || *took) return took;
+      }
+      if (std::ssize(*rows) < limit) break;
+    }
+    return false;
+  };
   for (const std::string& key : placement_keys(caller)) {
     for (const std::string& size : sizes) {
       const PlacementVariant* variant = variant_for(question.wants, size);
       if (question.wants.variants && variant == nullptr) continue;
-      const auto places = datacenters(tx, question.wants.rules, key, size, used);
-      if (!places) return std::unexpected(places.error());
       PlacementQuestion asked = question;
       asked.node_size = size;
-      for (const std::string& datacenter : *places) {
-        // Mostly the first row is it; the more are refused, the more are read at once.
-        const std::int64_t most = has_residual(question, variant) ? kMostRows : kMostLosses;
-        std::int64_t seen = 0;
-        for (std::int64_t limit = 2; seen < most; limit = std::min(limit * 8, most)) {
-          const auto rows = agents_.idle(tx, key, size, datacenter, limit);
-          if (!rows) return std::unexpected(rows.error());
-          for (; seen < std::ssize(*rows); ++seen) {
-            const PlacementCandidate& row = (*rows)[static_cast<std::size_t>(seen)];
-            if (!placement_reasons(asked, caller, row).empty()) continue;
-            const Result<bool> taken = take(row);
-            if (!taken || *taken) return taken;
-          }
-          if (std::ssize(*rows) < limit) break;
-        }
+      const std::int64_t most = has_residual(question, variant) ? kMostRows : kMostLosses;
+      if (!rules.datacenters.empty() || !used.empty()) {
+        const auto places = datacenters(tx, rules, key, size, used);
+        if (!places) return std::unexpected(places.error());
+        for (const std::string& place : *places)
+          if (const Result<bool> done = look_in(key, asked, most, place); !done || *done) return done;
+        continue;
+      }
+      // By name, and mostly the first one will do: the next is looked for when it must be.
+      std::string place;
+      for (int i = 0; i < kMostDatacenters; ++i) {
+        auto next = agents_.next_datacenter(tx, key, size, place);
+        if (!next) return std::unexpected(next.error());
+        if (!*next) break;
+        place = std::move(**next);
+        if (!datacenter_allowed(rules, place)) continue;
+        if (const Result<bool> done = look_in(key, asked, most, place); !done || *done) return done;
       }
     }
   }

@@ -69,6 +69,7 @@ TEST_F(PlacerTest, OwnAgentsBeforePublicOnesAndTheLongestIdleFirst) {
 }
 
 TEST_F(PlacerTest, AProbeIsASeekInTheIndexOfIdleAgents) {
+  EE_SKIP_ON_POSTGRES("plans");
   for (int i = 1; i <= 50; ++i) add(i, i % 2 == 0 ? "p" : "g:4711", "gcp:us-a", i);
   db_.execute("ANALYZE");
   const auto plan =

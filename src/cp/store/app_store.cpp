@@ -84,7 +84,7 @@ Result<Page<AppRow>> AppStore::list(db::Transaction& tx, const AppFilter& filter
     params.emplace_back("owner", *filter.owner);
   }
   if (filter.description) {
-    sql += " AND description LIKE :part ESCAPE '\\'";
+    sql += " AND lower(description) LIKE lower(:part) ESCAPE '\\'";
     params.emplace_back("part", like_part(*filter.description));
   }
   for (const std::string& tag : filter.tags) {

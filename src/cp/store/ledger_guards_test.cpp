@@ -1,5 +1,5 @@
 // The database itself keeps the ledger (04 section 6.1): each attack is tried by a statement of the program's own
-// connection and by the sqlite3 shell on the file, which knows nothing of the program's settings.
+// connection and by the engine's own shell, which knows nothing of the program's settings.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -34,9 +34,14 @@ struct LedgerGuards : ::testing::Test {
     before = content();
   }
 
-  /// What the sqlite3 shell says to `sql`. `safe`: with the pragmas of the program.
+  /// What the engine's shell says to `sql`. `safe`: with the pragmas of the program (SQLite).
   std::string shell(const std::string& sql, bool safe = false) {
     const auto output = dir / "output";
+    if (testing::on_postgres()) {
+      testing::ChildProcess process({"/usr/bin/psql", db.url(), "-q", "-v", "ON_ERROR_STOP=1", "-c", sql}, {}, output);
+      const auto code = process.wait(20000);
+      return (code == 0 ? "ok " : "failed ") + process.output();
+    }
     const std::string pragmas = safe ? "PRAGMA foreign_keys=ON; PRAGMA recursive_triggers=ON; " : "";
     testing::ChildProcess process({"/usr/bin/sqlite3", db.path().string(), pragmas + sql}, {}, output);
     const auto code = process.wait(20000);
@@ -68,6 +73,7 @@ struct LedgerGuards : ::testing::Test {
            id + "', '" + group + "', " + std::to_string(line_no) + ", '" + account.str() + "', " +
            std::to_string(amount) + ", 'credit', 0)";
   }
+  std::string old_line() { return db.value<std::string>("SELECT id FROM transactions WHERE line_no = 1"); }
   static std::string header(const std::string& verb, const std::string& id, const std::string& key, int lines) {
     return verb +
            " INTO ledger_groups (id, kind, idempotency_key, content_sha256, line_count, actor, created_at) VALUES ('" +
@@ -84,7 +90,8 @@ struct LedgerGuards : ::testing::Test {
 // covers: S04_LED_001
 TEST_F(LedgerGuards, AnUpdateIsRefused) {
   expect_refused("UPDATE transactions SET amount_micros = amount_micros + 1", "ledger_append_only");
-  expect_refused("UPDATE OR IGNORE transactions SET account_id = 'x'", "ledger_append_only");
+  if (!testing::on_postgres())
+    expect_refused("UPDATE OR IGNORE transactions SET account_id = 'x'", "ledger_append_only");
   expect_refused("UPDATE ledger_groups SET description = 'other'", "ledger_append_only");
 }
 
@@ -95,7 +102,12 @@ TEST_F(LedgerGuards, ADeleteIsRefused) {
 }
 
 TEST_F(LedgerGuards, AReplaceDoesNotDeleteOnTheWay) {
-  const std::string old = db.value<std::string>("SELECT id FROM transactions WHERE line_no = 1");
+  if (testing::on_postgres()) {
+    expect_refused(line(old_line(), "other", 1, 5) + " ON CONFLICT (id) DO UPDATE SET amount_micros = 5", "ledger_");
+    expect_refused(header("INSERT", kGroup, "k2", 2) + " ON CONFLICT (id) DO UPDATE SET line_count = 1", "ledger_");
+    return;
+  }
+  const std::string old = old_line();
   expect_refused("INSERT OR REPLACE INTO transactions SELECT * FROM transactions", "ledger_");
   // Into a group of its own, taking the id, the place or the row of a sealed line.
   std::string replace = line(old, "other", 1, 5);
@@ -115,6 +127,7 @@ TEST_F(LedgerGuards, AReplaceDoesNotDeleteOnTheWay) {
 TEST_F(LedgerGuards, EmptyingATableIsRefused) {
   expect_refused("DELETE FROM transactions", "ledger_append_only");  // SQLite's truncation
   expect_refused("DELETE FROM ledger_groups", "ledger_append_only");
+  if (testing::on_postgres()) expect_refused("TRUNCATE ledger_groups, transactions CASCADE", "ledger_append_only");
 }
 
 // covers: S04_LED_004
@@ -164,13 +177,16 @@ TEST_F(LedgerGuards, WhatIsBalancedIsTakenAlsoFromTheShell) {
 // covers: S04_LED_006
 TEST_F(LedgerGuards, ALineWithoutAHeaderIsRefused) {
   EXPECT_THAT(statement(line("n", "nowhere", 1, 5)), HasSubstr("foreign key"));
-  EXPECT_THAT(shell(line("n", "nowhere", 1, 5), true), HasSubstr("FOREIGN KEY"));
+  EXPECT_THAT(shell(line("n", "nowhere", 1, 5), true),
+              HasSubstr(testing::on_postgres() ? "foreign key" : "FOREIGN KEY"));
   EXPECT_EQ(content(), before);
 }
 
 TEST_F(LedgerGuards, ARemovedGuardIsBackAtTheNextStart) {
-  EXPECT_EQ(shell("DROP TRIGGER transactions_no_update; DROP TRIGGER ledger_groups_balanced; UPDATE transactions SET "
-                  "tx_type = 'deposit';"),
+  const std::string lines = testing::on_postgres() ? " ON transactions" : "";
+  const std::string groups = testing::on_postgres() ? " ON ledger_groups" : "";
+  EXPECT_EQ(shell("DROP TRIGGER transactions_no_update" + lines + "; DROP TRIGGER ledger_groups_balanced" + groups +
+                  "; UPDATE transactions SET tx_type = 'deposit';"),
             "ok ");
   before = content();
   const SystemClock clock;

@@ -7,10 +7,6 @@
 
 #include "db/migrations.h"
 
-namespace ee::db {
-class SqliteDatabase;
-}
-
 namespace ee::cp {
 
 /// The control plane's schema: the texts of migrations/NNN_name.sql, built into the program.
@@ -34,7 +30,7 @@ bool is_ledger_guard(std::string_view name);
 /// are never changed or deleted, a sealed group takes no line, and a header needs all its lines, summing to zero; the
 /// content of a published version and lists of revenue shares never change. They are no part of the migrations because
 /// the two engines write triggers differently.
-std::expected<SchemaReport, db::StartError> prepare_schema(db::SqliteDatabase& database,
+std::expected<SchemaReport, db::StartError> prepare_schema(db::ServedDatabase& database,
                                                            const db::DatabaseIdentity& identity, const Clock& clock,
                                                            Random& random);
 

@@ -22,6 +22,7 @@ TEST(Schema, VersionsRunFromOneWithoutAGap) {
 }
 
 TEST(Schema, HoldsTheTablesOfTheSpec) {
+  EE_SKIP_ON_POSTGRES("its own catalogue");
   TestDatabase db;
   EXPECT_THAT(db.values<std::string>("SELECT name FROM sqlite_master WHERE type = 'table'"),
               ::testing::IsSupersetOf({"schema_migrations", "meta", "settings", "idempotency_keys", "jobs", "job_runs",
@@ -31,6 +32,7 @@ TEST(Schema, HoldsTheTablesOfTheSpec) {
 }
 
 TEST(Schema, UsesOnlyTheColumnTypesBothEnginesShare) {
+  EE_SKIP_ON_POSTGRES("its own catalogue");
   TestDatabase db;
   const auto types = db.values<std::string>(
       "SELECT DISTINCT upper(c.type) FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'");
@@ -38,6 +40,7 @@ TEST(Schema, UsesOnlyTheColumnTypesBothEnginesShare) {
 }
 
 TEST(Schema, TimesAreBigint) {
+  EE_SKIP_ON_POSTGRES("its own catalogue");
   TestDatabase db;
   EXPECT_THAT(
       db.values<std::string>("SELECT DISTINCT upper(c.type) FROM sqlite_master m JOIN pragma_table_info(m.name) c "
@@ -46,6 +49,7 @@ TEST(Schema, TimesAreBigint) {
 }
 
 TEST(Schema, EveryForeignKeyColumnHasAnIndex) {
+  EE_SKIP_ON_POSTGRES("its own catalogue");
   TestDatabase db;
   const auto keys = db.values<std::string>(
       "SELECT m.name || '.' || f.\"from\" FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f "
@@ -79,6 +83,11 @@ TEST(Schema, AuditRowsAreNeverUpdatedAndYoungOnesNeverDeleted) {
   const UtcTime now = SystemClock().now();
   for (const std::string table : {"audit_log", "attestation_audit"}) {
     SCOPED_TRACE(table);
+    if (testing::on_postgres())
+      EXPECT_FALSE(db->run_write([&](db::Transaction& tx) -> Result<void> {
+        if (auto emptied = tx.execute("TRUNCATE " + table); !emptied) return std::unexpected(emptied.error());
+        return {};
+      }));
     insert_audit(db, table, "young", now - std::chrono::days(89));
     insert_audit(db, table, "old", now - std::chrono::days(91));
     const auto attempt = [&](const std::string& sql) {
@@ -86,13 +95,15 @@ TEST(Schema, AuditRowsAreNeverUpdatedAndYoungOnesNeverDeleted) {
     };
     EXPECT_FALSE(attempt("UPDATE " + table + " SET reason_code = 'changed' WHERE id = 'old'"));
     EXPECT_FALSE(attempt("DELETE FROM " + table + " WHERE id = 'young'"));
-    EXPECT_FALSE(attempt("INSERT OR REPLACE INTO " + table + " SELECT * FROM " + table + " WHERE id = 'young'"));
+    if (!testing::on_postgres())
+      EXPECT_FALSE(attempt("INSERT OR REPLACE INTO " + table + " SELECT * FROM " + table + " WHERE id = 'young'"));
     EXPECT_TRUE(attempt("DELETE FROM " + table + " WHERE id = 'old'"));
     EXPECT_THAT(db.values<std::string>("SELECT id FROM " + table), ::testing::ElementsAre("young"));
   }
 }
 
 TEST(Schema, ARemovedGuardComesBackAndIsReported) {
+  EE_SKIP_ON_POSTGRES("its own catalogue");
   TestDatabase db;
   db.execute("DROP TRIGGER audit_log_no_update");
   db.execute("DROP TRIGGER audit_log_no_delete");
@@ -104,6 +115,31 @@ TEST(Schema, ARemovedGuardComesBackAndIsReported) {
   EXPECT_THAT(report->restored_guards, ::testing::ElementsAre("audit_log_no_delete", "audit_log_no_update"));
   insert_audit(db, "audit_log", "a", clock.now());
   EXPECT_FALSE(db->write<std::int64_t>([](db::Transaction& t) { return t.execute("DELETE FROM audit_log"); }));
+}
+
+// covers: S05_DB_18
+TEST(Schema, OnPostgresAWeakenedGuardComesBackAndIsReported) {
+  if (!testing::on_postgres()) GTEST_SKIP() << "the test above is SQLite's";
+  TestDatabase db;
+  for (const char* attack :
+       {"DROP TRIGGER audit_log_no_update ON audit_log", "ALTER TABLE audit_log DISABLE TRIGGER audit_log_no_delete",
+        "ALTER TABLE transactions ENABLE TRIGGER transactions_no_truncate",
+        "CREATE OR REPLACE FUNCTION guard_transactions_no_update() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RETURN NEW; END $$",
+        "ALTER FUNCTION guard_transactions_sealed() SET search_path = nowhere"})
+    db.execute(attack);
+  const SystemClock clock;
+  FakeRandom random;
+  const auto report = prepare_schema(*db, testing::test_identity(), clock, random);
+  ASSERT_TRUE(report) << report.error().detail;
+  EXPECT_THAT(report->restored_guards,
+              ::testing::ElementsAre("audit_log_no_delete", "audit_log_no_update", "transactions_no_truncate",
+                                     "transactions_no_update", "transactions_sealed"));
+  EXPECT_TRUE(is_ledger_guard("transactions_no_truncate"));
+  EXPECT_FALSE(is_ledger_guard("audit_log_no_truncate"));
+  const auto again = prepare_schema(*db, testing::test_identity(), clock, random);
+  ASSERT_TRUE(again);
+  EXPECT_THAT(again->restored_guards, ::testing::IsEmpty());
 }
 
 TEST(Schema, AQuarantinedAgentHasAReasonAndNoOtherHas) {

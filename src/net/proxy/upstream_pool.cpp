@@ -33,7 +33,8 @@ std::shared_ptr<Upstream> UpstreamPool::take(const std::string& key, SteadyTime 
 
 void UpstreamPool::put(const std::string& key, std::shared_ptr<Upstream> upstream, SteadyTime now) {
   upstream->prepare_for_pool();
-  if (upstream->uses >= limits_.max_uses || !upstream->is_idle_and_open()) return upstream->close();
+  // Whether it is still open is looked at when it is taken again.
+  if (upstream->uses >= limits_.max_uses) return upstream->close();
   std::vector<Place>& places = by_key_[key];
   if (places.size() >= per_target_) return upstream->close();
   by_age_.push_back({.key = key, .upstream = std::move(upstream), .since = now});

@@ -9,9 +9,9 @@ using Microseconds = std::chrono::microseconds;
 
 /// Told what the database does, for metrics and logs. Called from the writer's thread (and readers' callers for
 /// `read_finished`): must be quick and must not call the database.
-class SqliteObserver {
+class WriteObserver {
  public:
-  virtual ~SqliteObserver() = default;
+  virtual ~WriteObserver() = default;
   /// A group of `items` writes ended, `committed` or not, after `took` from BEGIN to COMMIT; `queued` wait behind it.
   virtual void group_finished(std::size_t items, bool committed, Microseconds took, std::size_t queued) {
     static_cast<void>(items), static_cast<void>(committed), static_cast<void>(took), static_cast<void>(queued);
