@@ -116,10 +116,10 @@ TEST_F(AgentPullTest, S02_AGT_REG_014_an_agent_ahead_of_a_restored_backup_conver
   reconcile();
   ASSERT_EQ(agent.held()->revision, 2);
   ASSERT_EQ(agent.report(Phase::running).status, 200);
-  ASSERT_EQ(column<std::int64_t>(id, "revision"), 2);
+  ASSERT_EQ(column<std::int64_t>(id, "target_revision"), 2);
 
   copy_database("backup.db", true);
-  ASSERT_EQ(column<std::int64_t>(id, "revision"), 1);
+  ASSERT_EQ(column<std::int64_t>(id, "target_revision"), 1);
   // Within its registration it takes nothing older, so it is made to register: 401, as for any lost credential.
   const TestAnswer ahead = agent.beat();
   EXPECT_EQ(ahead.status, 401) << ahead.body;
@@ -141,7 +141,7 @@ TEST_F(AgentPullTest, S02_AGT_REG_014_an_agent_ahead_of_a_restored_backup_conver
   ASSERT_EQ(as(account.key, "POST", "/api/v1/deployments/" + id + "/upgrade", R"({"env":{"A":"c"}})").status, 202);
   reconcile();
   ASSERT_EQ(agent.report(Phase::running).status, 200);
-  EXPECT_EQ(column<std::int64_t>(id, "revision"), 2);
+  EXPECT_EQ(column<std::int64_t>(id, "target_revision"), 2);
   expect_sound();
 }
 

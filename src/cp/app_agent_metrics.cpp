@@ -2,6 +2,8 @@
 #include <boost/describe/enumerators.hpp>
 #include <boost/mp11/algorithm.hpp>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <tuple>
 
 #include "cp/app_parts.h"
@@ -28,21 +30,24 @@ void add_agent_metrics(App::Parts& parts) {
   const auto stuck =
       parts.metrics.gauge("ee_agent_cleanup_stuck", "Deleted agents whose clean-up has failed for a day.");
   const auto in_flight = parts.metrics.gauge("ee_http_in_flight", "Requests that are worked on.");
-  using Key = std::pair<AgentStatus, HealthStatus>;
-  parts.metrics.on_collect(
-      [&parts, agents, lag, budget, stuck, in_flight, before = std::map<Key, std::int64_t>()]() mutable {
-        for (auto& [key, count] : before) count = 0;  // a kind that has none left is told as zero
-        std::ignore = parts.directory->select([&](const DirectoryEntry& entry) {
-          if (entry.status != AgentStatus::deleted) ++before[{entry.status, entry.health_status}];
-          return false;  // counted; no copy is wanted
-        });
-        for (const auto& [key, count] : before)
-          agents.with({name_of(key.first), name_of(key.second)}).set(static_cast<double>(count));
-        lag.set(static_cast<double>(parts.flusher->lag().count()) / 1e3);
-        budget.set(static_cast<double>(parts.cloudflare->status().budget_remaining));
-        stuck.set(static_cast<double>(parts.tunnels->stuck_cleanups()));
-        if (parts.server) in_flight.set(static_cast<double>(parts.server->stats().in_flight));
-      });
+  struct Counted {  // by every reader of the metrics
+    std::mutex mutex;
+    std::map<std::pair<AgentStatus, HealthStatus>, std::int64_t> agents;
+  };
+  parts.metrics.on_collect([&parts, agents, lag, budget, stuck, in_flight, known = std::make_shared<Counted>()] {
+    const std::lock_guard lock(known->mutex);
+    for (auto& [key, count] : known->agents) count = 0;  // a kind that has none left is told as zero
+    std::ignore = parts.directory->select([&](const DirectoryEntry& entry) {
+      if (entry.status != AgentStatus::deleted) ++known->agents[{entry.status, entry.health_status}];
+      return false;  // counted; no copy is wanted
+    });
+    for (const auto& [key, count] : known->agents)
+      agents.with({name_of(key.first), name_of(key.second)}).set(static_cast<double>(count));
+    lag.set(static_cast<double>(parts.flusher->lag().count()) / 1e3);
+    budget.set(static_cast<double>(parts.cloudflare->status().budget_remaining));
+    stuck.set(static_cast<double>(parts.tunnels->stuck_cleanups()));
+    if (parts.server) in_flight.set(static_cast<double>(parts.server->stats().in_flight));
+  });
 }
 
 }  // namespace ee::cp

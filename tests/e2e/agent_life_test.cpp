@@ -27,7 +27,7 @@ class AgentLifeTest : public ::testing::Test {
     control_plane_->start();
     admin_ = control_plane_->sign_in();
     user_.emplace(*control_plane_);
-    const auto script = cloudflare_.write_cloudflared(dir_.path(), program("standin-cloudflared"));
+    const auto script = cloudflare_.write_cloudflared(dir_.path(), program("tests/standin-cloudflared"));
     agent_.emplace(*control_plane_, 9,
                    std::map<std::string, std::string>{{"EE_AGENT_CLOUDFLARED_PATH", script},
                                                       {"EE_AGENT_DATA_DIR", dir_ / "agent"},

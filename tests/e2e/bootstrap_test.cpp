@@ -19,7 +19,7 @@ class BootstrapTest : public ::testing::Test {
   void SetUp() override {
     cloudflare_.start();
     const auto& ids = cloudflare_.fake().config();
-    const auto script = cloudflare_.write_cloudflared(dir_.path(), program("standin-cloudflared"), cp_url_);
+    const auto script = cloudflare_.write_cloudflared(dir_.path(), program("tests/standin-cloudflared"), cp_url_);
     const std::string cp_env =
         R"({"EE_BIND":"127.0.0.1:)" + std::to_string(cp_port_) +
         R"(","EE_ALLOW_EMULATED_TDX":"1","EE_CLUSTER_ID":"dev","EE_PUBLIC_URL":"https://cp.dev.example.com",)" +

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "common/json.h"
+#include "common/time.h"
 #include "tests/e2e/site.h"
 
 namespace ee::testing {
@@ -20,6 +21,13 @@ constexpr int kPatienceMs = 150'000;
 enum class Victim : std::uint8_t { control_plane, agent, engine };
 constexpr std::array kAll = {Victim::control_plane, Victim::agent, Victim::engine};
 constexpr std::array kNames = {"control-plane", "agent", "engine"};
+
+/// An amount of money in micro-dollars.
+std::int64_t micros_at(const boost::json::value& from, std::string_view pointer) {
+  std::string digits = text_at(from, pointer);
+  std::erase(digits, '.');
+  return digits.empty() ? -1 : std::stoll(digits);
+}
 
 class DeployKillTest : public ::testing::Test {
  protected:
@@ -48,7 +56,6 @@ class DeployKillTest : public ::testing::Test {
   void strike(Victim victim, const std::string& step) {
     const std::string line = std::string(kNames.at(static_cast<std::size_t>(victim))) + " killed while " + step + "\n";
     log_ << line;
-    std::cerr << line;
     switch (victim) {
       case Victim::control_plane:
         site_->control_plane().kill_hard();
@@ -109,6 +116,29 @@ class DeployKillTest : public ::testing::Test {
     return running.size() == 2 && site_->containers().size() == 2 && revisions.size() == 1 && owners.size() == 1;
   }
 
+  /// What the account has used is what ran, and no second of it twice.
+  void expect_paid_once() {
+    std::int64_t ran_micros = 0;
+    for (const auto& each : user_->need(200, "GET", "/api/v1/deployments").at("items").as_array()) {
+      const auto from = parse_rfc3339(text_at(each, "/started_at"));
+      const auto to = parse_rfc3339(text_at(each, "/ended_at"));
+      ASSERT_TRUE(from && to) << boost::json::serialize(each);
+      ran_micros += (unix_ms(*to) - unix_ms(*from)) * micros_at(each, "/hourly_price") / 3'600'000;
+    }
+    const std::string account = "/api/v1/accounts/" + user_->account();
+    const auto money = user_->need(200, "GET", account + "/balance");
+    const std::int64_t spent = 100'000'000 - micros_at(money, "/balance") + micros_at(money, "/accrued");
+    EXPECT_GT(spent, ran_micros / 2) << boost::json::serialize(money);
+    EXPECT_LE(spent, ran_micros + 100) << boost::json::serialize(money);
+    EXPECT_EQ(micros_at(money, "/burn_per_hour"), 0) << "nothing is open";
+    std::set<std::string> lines;
+    for (const auto& line : user_->need(200, "GET", account + "/transactions?limit=200").at("items").as_array())
+      EXPECT_TRUE(
+          lines.insert(text_at(line, "/tx_type") + text_at(line, "/period_start_at") + text_at(line, "/reference_id"))
+              .second)
+          << "twice: " << boost::json::serialize(line);
+  }
+
   /// Deploys while `victim` is killed, and returns when the holder wants to pull, which it cannot yet.
   void place(Victim victim) {
     site_->engine().hold_registry();
@@ -149,7 +179,7 @@ class DeployKillTest : public ::testing::Test {
   std::ostringstream log_;
 };
 
-// covers: S03_DSP_001..003, S03_DSP_007, S03_UPG_005
+// covers: S03_DSP_001, S03_UPG_005
 TEST_F(DeployKillTest, WhoeverIsKilledAtWhateverStepWhatWasAskedHappensOnce) {
   ASSERT_NO_FATAL_FAILURE(place(Victim::control_plane));
   for (const Victim victim : kAll) {
@@ -193,6 +223,7 @@ TEST_F(DeployKillTest, WhoeverIsKilledAtWhateverStepWhatWasAskedHappensOnce) {
   }
   const auto all = user_->need(200, "GET", "/api/v1/deployments");
   EXPECT_EQ(all.at("items").as_array().size(), 3U) << "three were ordered: " << boost::json::serialize(all);
+  expect_paid_once();
 }
 
 }  // namespace

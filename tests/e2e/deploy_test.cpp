@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "tests/e2e/site.h"
 #include "tests/standins/github/github.h"
+#include "tests/support/event_reader.h"
 #include "tests/support/raw_client.h"
 
 namespace ee::testing {
@@ -19,6 +20,11 @@ constexpr const char* kApp = "/api/v1/apps/shop";
 constexpr int kPatienceMs = 120'000;
 
 std::string quoted(const std::string& text) { return boost::json::serialize(boost::json::string(text)); }
+
+std::uint16_t port_of(const ControlPlaneProcess& control_plane) {
+  const std::string& url = control_plane.url();
+  return static_cast<std::uint16_t>(std::stoi(url.substr(url.rfind(':') + 1)));
+}
 
 class DeployTest : public ::testing::Test {
  protected:
@@ -87,8 +93,7 @@ class DeployTest : public ::testing::Test {
 
   /// A WebSocket through the proxy: the handshake's proof, the server's first frame, and bytes both ways.
   void try_websocket(const std::string& service) {
-    const std::string& url = site_->control_plane().url();
-    RawClient client(static_cast<std::uint16_t>(std::stoi(url.substr(url.rfind(':') + 1))));
+    RawClient client(port_of(site_->control_plane()));
     ASSERT_TRUE(client.send("GET /proxy/" + service +
                             "/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"));
@@ -164,6 +169,10 @@ TEST_F(DeployTest, FromPublishToUndeployByKeyAndByWorkflow) {
   EXPECT_NE(lines.find("the web server starts"), std::string::npos) << lines;
   EXPECT_EQ(lines.find("open sesame"), std::string::npos) << lines;
 
+  EventReader follower(port_of(site_->control_plane()), "/api/v1/deployments/" + id + "/logs?follow=true",
+                       user_->credential());
+  EXPECT_TRUE(eventually([&] { return follower.wait_for("the web server starts"); })) << follower.text();
+
   // An upgrade; then one whose containers fail: the one before it answers again, under a revision of its own.
   (void)publish("2.0.0", services("second page"));
   (void)user_->need(202, "POST", "/api/v1/deployments/" + id + "/upgrade", R"({"version":"2.0.0"})");
@@ -182,6 +191,8 @@ TEST_F(DeployTest, FromPublishToUndeployByKeyAndByWorkflow) {
   (void)workflow.need(202, "POST", "/api/v1/deployments/" + ci + "/stop", "{}");
   for (const std::string& each : {id, ci}) ASSERT_TRUE(user_->reaches(each, "stopped", kPatienceMs)) << site_->logs();
   EXPECT_EQ(user_->visit("shop").status, 503);
+  EXPECT_TRUE(eventually([&] { return follower.wait_for("event: end"); }, kPatienceMs)) << follower.text();
+  EXPECT_GE(follower.count("the web server starts"), 2U) << "of the upgrade too: " << follower.text();
   EXPECT_TRUE(eventually([&] { return site_->leftovers().empty(); }, kPatienceMs)) << site_->leftovers();
   EXPECT_TRUE(eventually([&] { return site_->count_agents("status=undeployed") == 2; }, kPatienceMs)) << site_->logs();
 }

@@ -18,6 +18,7 @@ class Deployer {
   Deployer with(std::string credential) const;
 
   const std::string& account() const { return account_; }
+  const std::string& credential() const { return key_; }
   /// A call with the credential; `status` 0 when no answer came.
   HttpClientResponse call(const std::string& method, const std::string& path, const std::string& body = "",
                           std::vector<HttpHeader> more = {});

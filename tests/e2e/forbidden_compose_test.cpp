@@ -126,7 +126,6 @@ class ForbiddenComposeTest : public ::testing::Test {
       {.endpoint = endpoint_, .signing_keys = keys_, .http = http_, .clock = clock_, .random = random_}};
 };
 
-// covers: S03_CMP_043
 TEST_F(ForbiddenComposeTest, EachForbiddenKeyIsRefusedByTheControlPlaneAndAgainByTheAgent) {
   const auto all = forbidden_keys();
   ASSERT_GT(all.size(), 60U);

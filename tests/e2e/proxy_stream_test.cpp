@@ -108,12 +108,13 @@ TEST_F(ProxyStreamTest, AGibibytePassesBothProxiesEachWayInLittleMemory) {
     const auto head = down.read_response(true);
     ASSERT_TRUE(head);
     ASSERT_EQ(head->header("content-length"), std::to_string(kSize));
+    const std::string expected(256UL * 1024, 'b');
     std::size_t received = 0;
     while (received < kSize) {
       const auto piece = down.read_some();
       ASSERT_TRUE(piece);
       received += piece->size();
-      ASSERT_EQ(piece->find_first_not_of('b'), std::string::npos);
+      ASSERT_TRUE(expected.starts_with(std::string_view(*piece).substr(0, expected.size())));
       if (++steps % 64 == 0) memory.look();
     }
     EXPECT_EQ(received, kSize);

@@ -19,29 +19,37 @@ int hex_value(char c) {
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-/// Once; broken escapes stay as they are.
-std::string decode(std::string_view text) {
+/// Once; broken escapes stay as they are, and with `keep_separators` those of slashes and backslashes too.
+std::string decode(std::string_view text, bool keep_separators = false) {
   std::string out;
   out.reserve(text.size());
   for (std::size_t i = 0; i < text.size(); ++i) {
     const bool escape = text[i] == '%' && i + 2 < text.size();
     const int high = escape ? hex_value(text[i + 1]) : -1;
     const int low = escape ? hex_value(text[i + 2]) : -1;
-    if (high < 0 || low < 0) {
+    const char decoded = static_cast<char>(high * 16 + low);
+    if (high < 0 || low < 0 || (keep_separators && (decoded == '/' || decoded == '\\'))) {
       out += text[i];
       continue;
     }
-    out += static_cast<char>(high * 16 + low);
+    out += decoded;
     i += 2;
   }
   return out;
 }
 
+/// How a server may split a path.
+struct Splitting {
+  bool at_backslash = false;
+  bool drops_parameters = false;  ///< `..;x` is `..`
+};
+
 /// The first segment that is left when dots are removed.
-std::string first_segment(std::string_view path) {
+std::string first_segment(std::string_view path, Splitting how) {
   std::vector<std::string> kept;
   std::string segment;
   const auto take = [&] {
+    if (how.drops_parameters) segment = segment.substr(0, segment.find(';'));
     if (segment == "..") {
       if (!kept.empty()) kept.pop_back();
     } else if (!segment.empty() && segment != ".") {
@@ -50,7 +58,7 @@ std::string first_segment(std::string_view path) {
     segment.clear();
   };
   for (const char c : path) {
-    if (c == '/' || c == '\\')
+    if (c == '/' || (how.at_backslash && c == '\\'))
       take();
     else
       segment += lower(c);
@@ -66,6 +74,22 @@ std::string_view bare(std::string_view segment) {
   return segment;
 }
 
+/// Each reading alone: what one server takes for a separator, and so loses with the next `..`, is a letter to another.
+bool leads_to_agent(std::string_view path) {
+  for (const bool at_backslash : {false, true})
+    for (const bool drops_parameters : {false, true})
+      if (bare(first_segment(path, {.at_backslash = at_backslash, .drops_parameters = drops_parameters})) == kReserved)
+        return true;
+  return false;
+}
+
+/// Whether the name could be in the path at all.
+bool names_agent(std::string_view path) {
+  std::string text = decode(decode(path));
+  std::ranges::transform(text, text.begin(), lower);
+  return text.find(kReserved) != std::string::npos;
+}
+
 bool is_label(std::string_view text) {
   const auto valid = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
   return !text.empty() && text.size() <= kMaxLabel && std::ranges::all_of(text, valid);
@@ -74,10 +98,14 @@ bool is_label(std::string_view text) {
 }  // namespace
 
 bool is_reserved_path(std::string_view path) {
-  std::string text(path);
-  for (int decodings = 0; decodings <= 2; ++decodings) {
-    if (bare(first_segment(text)) == kReserved) return true;
-    text = decode(text);
+  if (!names_agent(path)) return false;
+  if (leads_to_agent(path)) return true;
+  // Some split before they decode: an escaped slash is no separator to them.
+  for (const bool keeps_first : {false, true}) {
+    const std::string once = decode(path, keeps_first);
+    if (leads_to_agent(once)) return true;
+    for (const bool keeps_second : {false, true})
+      if (leads_to_agent(decode(once, keeps_second))) return true;
   }
   return false;
 }

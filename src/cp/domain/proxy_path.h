@@ -31,9 +31,9 @@ std::string service_of_host(std::string_view host, std::string_view suffix);
 /// an agent reads it. What is sent stays as it came.
 std::string routing_path(std::string_view path);
 
-/// Whether a workload's path could be read, after up to two decodings and the removal of dots, as one below
-/// `/.easyenclave/`. Reads like the most lenient server would: backslashes and runs of slashes are slashes, case does
-/// not matter.
+/// Whether any server could read a workload's path, after up to two decodings and the removal of dots, as one below
+/// `/.easyenclave/`: with backslashes, escaped slashes and path parameters taken for what they are to some and for
+/// letters as to others; runs of slashes are one, case does not matter.
 bool is_reserved_path(std::string_view path);
 
 }  // namespace ee::cp

@@ -41,7 +41,12 @@ bool AgentFeed::head(const HttpClientResponse& head) {
 bool AgentFeed::record(std::string_view text) {
   if (text.empty()) return true;
   auto read = parse_agent_record(text);
-  if (!read || done_) return fail_with(ErrorCode::agent_bad_response);
+  if (done_) {  // behind its end
+    state_.phase = Phase::failed;
+    state_.failure = ErrorCode::agent_bad_response;
+    return false;
+  }
+  if (!read) return fail_with(ErrorCode::agent_bad_response);
   if (read->is_end) {
     done_ = true;
     state_.phase = Phase::ended;

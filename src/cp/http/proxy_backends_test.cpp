@@ -77,10 +77,11 @@ TEST_F(ProxyTest, SaysWhyThereIsNobodyToAnswer) {
 // covers: S03_PRX_013
 TEST_F(ProxyTest, ConnectsToNoForbiddenAddress) {
   start();
-  for (const char* path :
-       {"/.easyenclave/v1/health", "/%2eeasyenclave/v1", "/%2Eeasyenclave/", "/%252eeasyenclave/x",
-        "/a/../.easyenclave/x", "/a/%2e%2e/.easyenclave/", "/./.easyenclave/", "//.easyenclave/x", "/.%65asyenclave/",
-        "/%5c.easyenclave/", "/.EasyEnclave/v1", "/.easyenclave", "/.easyenclave%2fv1", "/.easyenclave;x/v1"})
+  for (const char* path : {"/.easyenclave/v1/health", "/%2eeasyenclave/v1", "/%2Eeasyenclave/", "/%252eeasyenclave/x",
+                           "/a/../.easyenclave/x", "/a/%2e%2e/.easyenclave/", "/./.easyenclave/", "//.easyenclave/x",
+                           "/.%65asyenclave/", "/%5c.easyenclave/", "/.EasyEnclave/v1", "/.easyenclave",
+                           "/.easyenclave%2fv1", "/.easyenclave;x/v1", "/a\\b/../.easyenclave/v1",
+                           "/a%5cb/../.easyenclave/v1", "/a%2fb/%2e%2e/.easyenclave/", "/a/..;x/.easyenclave/"})
     EXPECT_EQ(proxy.error_of(std::string("/proxy/web") + path), "not_found") << path;
   EXPECT_EQ(workload.connections(), 0U);
   const auto far = proxy.get("/proxy/web/redirect?to=http://169.254.169.254/");

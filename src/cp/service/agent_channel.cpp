@@ -4,6 +4,7 @@
 
 #include "common/json.h"
 #include "common/sealed_box.h"
+#include "cp/domain/agent_deleted.h"
 #include "cp/service/tunnel_service.h"
 
 namespace ee::cp {
@@ -12,8 +13,7 @@ Result<DirectoryEntryPtr> admit_agent(Directory& directory, const AgentId& agent
   auto entry = directory.find_or_read(agent);
   if (!entry) return entry;
   if (*entry == nullptr) return fail(ErrorCode::agent_not_found);
-  if (!(*entry)->is_live())
-    return fail(ErrorCode::agent_deleted, std::string(name_of((*entry)->delete_reason.value_or(DeleteReason::admin))));
+  if (!(*entry)->is_live()) return fail(agent_deleted_error((*entry)->delete_reason));
   if ((*entry)->attestation_state == AttestationState::failed) return fail(ErrorCode::agent_attestation_failed);
   return entry;
 }

@@ -1,5 +1,6 @@
 // Credentials of agents.
 #include "common/log.h"
+#include "cp/domain/agent_deleted.h"
 #include "cp/service/authenticator_parts.h"
 
 namespace ee::cp {
@@ -52,8 +53,7 @@ std::optional<Error> Authenticator::Impl::deleted_agent(const CredentialRow& row
   if (!agent || !*agent) return std::nullopt;
   const DirectoryRow& found = **agent;
   if (found.status != AgentStatus::deleting && found.status != AgentStatus::deleted) return std::nullopt;
-  return Error{.code = ErrorCode::agent_deleted,
-               .detail = std::string(name_of(found.delete_reason.value_or(DeleteReason::admin)))};
+  return agent_deleted_error(found.delete_reason);
 }
 
 /// The first use of an active credential ends the one that it replaced; and a use is noted once a day.

@@ -1,13 +1,14 @@
 #include "cp/service/deployment_channel.h"
 
+#include "cp/domain/agent_deleted.h"
+
 namespace ee::cp {
 
 Result<DirectoryEntryPtr> DeploymentChannel::admit(const AgentId& agent) {
   auto entry = directory_.find_or_read(agent);
   if (!entry) return entry;
   if (*entry == nullptr) return fail(ErrorCode::agent_not_found);
-  if (!(*entry)->is_live())
-    return fail(ErrorCode::agent_deleted, std::string(name_of((*entry)->delete_reason.value_or(DeleteReason::admin))));
+  if (!(*entry)->is_live()) return fail(agent_deleted_error((*entry)->delete_reason));
   if ((*entry)->attestation_state == AttestationState::failed) return fail(ErrorCode::agent_attestation_failed);
   return entry;
 }

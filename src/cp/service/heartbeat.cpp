@@ -4,13 +4,10 @@
 #include <utility>
 
 #include "cp/domain/agent_changes.h"
+#include "cp/domain/agent_deleted.h"
 
 namespace ee::cp {
 namespace {
-
-std::string reason_of(const DirectoryEntry& entry) {
-  return std::string(name_of(entry.delete_reason.value_or(DeleteReason::admin)));
-}
 
 bool is_quarantined_for_attestation(const DirectoryEntry& entry) {
   return entry.attestation_state == AttestationState::failed ||
@@ -42,7 +39,7 @@ Result<DirectoryEntryPtr> HeartbeatService::admit(const AgentId& agent, const ag
   auto entry = directory_.find_or_read(agent);
   if (!entry) return entry;
   if (*entry == nullptr) return fail(ErrorCode::agent_not_found);
-  if (!(*entry)->is_live()) return fail(ErrorCode::agent_deleted, reason_of(**entry));
+  if (!(*entry)->is_live()) return fail(agent_deleted_error((*entry)->delete_reason));
   if (is_quarantined_for_attestation(**entry)) return fail(ErrorCode::agent_attestation_failed);
   if ((*entry)->boot_id != key_of(std::string_view(request.boot_id)))
     return fail(ErrorCode::boot_id_mismatch, "another instance of this agent has registered");

@@ -4,6 +4,7 @@
 
 #include "cp/service/ledger_fixture.h"
 #include "cp/store/schema.h"
+#include "db/sqlite_connection.h"
 
 namespace ee::cp {
 namespace {
