@@ -15,6 +15,7 @@ ErrorCode shown_code(const Error& error) {
 }
 
 bool hides_detail(const Error& error, const ErrorInfo& info) {
+  if (info.code == ErrorCode::maintenance) return false;  // what the operator wants everybody to know
   if (info.http_status >= 500) return true;
   const bool about_evidence = info.area == "attestation" || info.code == ErrorCode::pop_signature_invalid;
   return about_evidence && !(info.http_status == 400 && !error.fields.empty());
@@ -55,8 +56,7 @@ std::string problem_json(const Error& error, std::string_view request_id) {
   append_member(out, "code", info.slug);
   append_member(out, "request_id", request_id);
   if (!hidden && !error.fields.empty()) append_fields(out, error.fields);
-  if (!hidden)
-    for (const ErrorMember& member : error.members) append_member(out, member.name, member.value);
+  for (const ErrorMember& member : error.members) append_member(out, member.name, member.value);
   out += '}';
   return out;
 }

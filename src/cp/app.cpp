@@ -177,7 +177,8 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
   if (auto opened = prepare_database(parts); !opened) return opened;
 
   parts.settings = std::make_unique<SettingsService>(config, *parts.database, world.clock, world.random, parts.metrics);
-  parts.settings_heard_by_github = GithubRemovalWatch::listen(*parts.settings);
+  parts.settings_heard_by_password = SettingsWatch::listen(*parts.settings);
+  parts.settings_heard_by_github = SettingsWatch::listen(*parts.settings);
   parts.settings->on_change(
       [line = parts.wake_line](const SettingsSnapshot&) { JobWaker::wake(line, "attestation_sweeper"); });
   if (auto loaded = parts.settings->load(); !loaded)
@@ -200,6 +201,8 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
   parts.restored_at = *restored;
   parts.restore_hold = std::make_unique<RestoreHold>(*parts.database, world.clock, world.random);
   if (auto loaded = parts.restore_hold->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
+  parts.maintenance = std::make_unique<Maintenance>(*parts.database, world.clock, world.random);
+  if (auto loaded = parts.maintenance->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   parts.cursors = std::make_unique<CursorCodec>(parts.keys->cursor);
 
   const auto snapshot = parts.snapshot();
@@ -265,6 +268,7 @@ std::expected<std::unique_ptr<App>, StartFailure> App::start(const Config& confi
   if (auto built = build_proxy(*parts); !built) return std::unexpected(std::move(built.error()));
   build_logs(*parts);
   build_http(*parts);
+  if (auto loaded = parts->cleanup->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   parts->metrics.add_process_metrics();
   if (auto listening = listen(*parts); !listening) return std::unexpected(listening.error());
   if (auto prepared = parts->world.run_jobs ? parts->jobs->start() : parts->jobs->prepare(); !prepared)
@@ -292,6 +296,7 @@ bool App::stop(Seconds grace) {
   };
   parts_->server->drain();
   if (parts_->metrics_server) parts_->metrics_server->drain();
+  parts_->cleanup->stop();
   const bool jobs_ended = parts_->jobs->stop(left());
   if (const auto freed = parts_->reconciler->release(); !freed)
     log::warn("deployments", "leases stay until they end", {{"error", freed.error().detail}});

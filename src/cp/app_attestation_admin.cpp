@@ -88,6 +88,7 @@ void build_attestation_admin(App::Parts& parts) {
                               .limits = [&parts] { return views::verification(parts.snapshot()->resolved().values); },
                               .cursors = *parts.cursors,
                               .clock = parts.world.clock,
+                              .random = parts.world.random,
                               .settle_refusals = [&parts] { parts.registration->settle_refusals(); }});
   parts.attestation_admin_routes = std::make_unique<AttestationAdminRoutes>(AttestationAdminRoutes{
       .admin = *parts.attestation_admin,

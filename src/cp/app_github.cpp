@@ -6,38 +6,32 @@
 
 namespace ee::cp {
 
-std::shared_ptr<std::atomic<GithubRemovalWatch*>> GithubRemovalWatch::listen(SettingsService& settings) {
-  auto heard_by = std::make_shared<std::atomic<GithubRemovalWatch*>>(nullptr);
-  settings.on_change([heard_by](const SettingsSnapshot&) {
-    if (GithubRemovalWatch* watch = heard_by->load()) watch->look();
-  });
-  return heard_by;
-}
+namespace {
 
-GithubRemovalWatch::GithubRemovalWatch(std::shared_ptr<std::atomic<GithubRemovalWatch*>> heard_by,
-                                       SettingsService& settings, GithubLogin& login)
-    : heard_by_(std::move(heard_by)), settings_(settings), login_(login) {
-  heard_by_->store(this);
-  look();
-}
+/// Ends sessions that were begun through GitHub once the OAuth app is taken out of the settings.
+class GithubRemoval {
+ public:
+  explicit GithubRemoval(GithubLogin& login) : login_(login) {}
 
-GithubRemovalWatch::~GithubRemovalWatch() {
-  heard_by_->store(nullptr);
-  settings_.settle();  // a reload that is under way may still be here
-}
-
-/// Only when it has just become so: the cleanup job repeats it, should the database fail now.
-void GithubRemovalWatch::look() {
-  if (login_.configured()) {
-    was_configured_ = true;
-    return;
+  /// Only when it has just become so: the cleanup job repeats it, should the database fail now.
+  void look() {
+    if (login_.configured()) {
+      was_configured_ = true;
+      return;
+    }
+    if (!was_configured_.exchange(false)) return;
+    if (const auto ended = login_.end_sessions_if_removed(); !ended) {
+      was_configured_ = true;
+      log::error("auth", "sessions through GitHub could not be ended", {{"code", ended.error().code}});
+    }
   }
-  if (!was_configured_.exchange(false)) return;
-  if (const auto ended = login_.end_sessions_if_removed(); !ended) {
-    was_configured_ = true;
-    log::error("auth", "sessions through GitHub could not be ended", {{"code", ended.error().code}});
-  }
-}
+
+ private:
+  GithubLogin& login_;
+  std::atomic<bool> was_configured_ = true;
+};
+
+}  // namespace
 
 void build_github(App::Parts& parts) {
   AppWorld& world = parts.world;
@@ -71,12 +65,9 @@ void build_github(App::Parts& parts) {
                          .settings = [values] { return views::github_login(values()->resolved().values); },
                          .auth = [&parts] { return views::auth(parts.snapshot()->resolved().values, parts.config); },
                          .metrics = parts.metrics});
-  parts.github_removal =
-      std::make_unique<GithubRemovalWatch>(parts.settings_heard_by_github, *parts.settings, *parts.github_login);
-  const auto snapshot = parts.snapshot();
-  if (parts.config.stage == Stage::staging && snapshot->flag(Setting::auth_require_github_oauth) &&
-      !parts.github_login->configured())
-    log::warn("auth", "sign-in through GitHub is required and not configured", {{"slug", "github_oauth_missing"}});
+  parts.github_removal = std::make_unique<SettingsWatch>(
+      parts.settings_heard_by_github, *parts.settings,
+      [removal = std::make_shared<GithubRemoval>(*parts.github_login)] { removal->look(); });
 }
 
 }  // namespace ee::cp

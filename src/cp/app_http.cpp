@@ -27,7 +27,8 @@ ApiHooks hooks(App::Parts& parts) {
                                         .reason = error.code,
                                         .request_id = call.request.request_id,
                                         .client_address = call.request.client_address});
-              }};
+              },
+          .maintenance = [&parts] { return parts.maintenance->refusal(); }};
 }
 
 /// Nothing but metrics is served there.
@@ -38,6 +39,31 @@ ApiHooks metrics_hooks(App::Parts& parts) {
 }
 
 void make_contexts(App::Parts& parts) {
+  parts.exports = std::make_unique<ExportPump>();
+  parts.cloudflare_admin = std::make_unique<CloudflareAdmin>(CloudflareAdmin::Parts{
+      .tunnels = *parts.tunnels,
+      .database = *parts.database,
+      .clock = parts.world.clock,
+      .random = parts.world.random,
+      .cursors = *parts.cursors,
+      .missing = [&parts] { return views::missing_of_cloudflare(parts.snapshot()->resolved().values); }});
+  parts.cleanup = std::make_unique<Cleanup>(Cleanup::Parts{
+      .database = *parts.database,
+      .directory = *parts.directory,
+      .live = *parts.live,
+      .agents = *parts.agents,
+      .tunnels = *parts.tunnels,
+      .clock = parts.world.clock,
+      .random = parts.world.random,
+      .cursors = *parts.cursors,
+      .stale_after = [&parts] { return Seconds(3600 * parts.snapshot()->integer(Setting::agents_stale_hours)); },
+      .restore_hold = [&parts] { return parts.restore_hold->active(); },
+      .plan_required = parts.config.stage == Stage::production});
+  parts.cleanup_routes =
+      std::make_unique<CleanupRoutes>(CleanupRoutes{.cleanup = *parts.cleanup, .cursors = *parts.cursors});
+  parts.cloudflare_routes =
+      std::make_unique<CloudflareRoutes>(CloudflareRoutes{.admin = *parts.cloudflare_admin, .cursors = *parts.cursors});
+  parts.maintenance_routes = std::make_unique<MaintenanceRoutes>(MaintenanceRoutes{.maintenance = *parts.maintenance});
   parts.billing_routes = std::make_unique<BillingRoutes>(
       BillingRoutes{.billing = *parts.billing_admin, .charging = *parts.charging, .jobs = *parts.job_admin});
   const auto keys_version = [&parts] { return parts.signing_keys_version.load(); };
@@ -98,7 +124,8 @@ void make_contexts(App::Parts& parts) {
                                                                     .admin = *parts.ledger_admin,
                                                                     .check = *parts.ledger_check,
                                                                     .jobs = *parts.job_admin,
-                                                                    .cursors = *parts.cursors});
+                                                                    .cursors = *parts.cursors,
+                                                                    .exports = *parts.exports});
   parts.deposit_routes = std::make_unique<DepositRoutes>(DepositRoutes{.deposits = *parts.deposits,
                                                                        .webhook = *parts.stripe_webhook,
                                                                        .admin = *parts.stripe_admin,
@@ -127,7 +154,8 @@ void make_contexts(App::Parts& parts) {
                                                                  .jobs = *parts.job_admin,
                                                                  .audit = *parts.audit_listing,
                                                                  .restore_hold = *parts.restore_hold,
-                                                                 .cursors = *parts.cursors});
+                                                                 .cursors = *parts.cursors,
+                                                                 .exports = *parts.exports});
 }
 
 }  // namespace
@@ -162,6 +190,13 @@ void build_http(App::Parts& parts) {
   add_deposit_routes(table, *parts.deposit_routes);
   add_proxy_routes(table, *parts.proxy_routes);
   parts.catalogue->add_routes(table);
+  add_cloudflare_routes(table, *parts.cloudflare_routes);
+  add_cleanup_routes(table, *parts.cleanup_routes);
+  add_maintenance_routes(table, *parts.maintenance_routes);
+  for (Route& route : table) {
+    route.in_maintenance = goes_on_in_maintenance(route);
+    if (route.max_body_bytes == 0) route.max_body_bytes = static_cast<std::size_t>(parts.config.http.max_body_bytes);
+  }
   parts.ops_routes->openapi =
       std::make_shared<const std::string>(openapi_document(table, parts.config.public_url, kProgramVersion));
   std::vector<std::string> templates;

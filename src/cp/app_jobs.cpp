@@ -2,6 +2,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "cp/app_parts.h"
+#include "cp/clock_watch.h"
 #include "cp/jobs/billing_jobs.h"
 #include "cp/jobs/ledger_jobs.h"
 #include "cp/jobs/maintenance_jobs.h"
@@ -217,6 +218,7 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
     });
     if (!leftovers) return std::unexpected(leftovers.error());
     if (auto ended = parts.github_login->end_sessions_if_removed(); !ended) return std::unexpected(ended.error());
+    if (auto ended = parts.sessions->end_if_password_changed(); !ended) return std::unexpected(ended.error());
     JobSummary summary;
     summary.count("removed", *removed + *leftovers);
     return summary;
@@ -231,18 +233,26 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
     return summary;
   }));
   // On a thread of its own: were it to wait for jobs that hang outside, `/ready` would blame the database.
-  JobDefinition probe = local("write_probe", every(10s), 30s, [&parts](const JobContext&) -> Result<JobSummary> {
-    const auto probed = parts.database->write<bool>([&](db::Transaction& tx) -> Result<bool> {
-      if (auto done = MetaStore().probe(tx, parts.world.clock.now()); !done) return std::unexpected(done.error());
-      return true;
-    });
-    if (!probed) return std::unexpected(probed.error());
-    // How far charging is, on every replica, whoever holds its lease.
-    const auto charging =
-        parts.database->read<std::optional<BillingMeta>>([](db::Transaction& tx) { return ChargeStore().meta(tx); });
-    if (charging && *charging) parts.billing_metrics->next_hour((*charging)->next_hour_at);
-    return JobSummary{};
-  });
+  JobDefinition probe = local("write_probe", every(10s), 30s,
+                              [&parts, watch = std::make_shared<ClockWatch>(parts.world.clock, parts.metrics)](
+                                  const JobContext&) -> Result<JobSummary> {
+                                watch->look();
+                                const auto probed =
+                                    parts.database->write<bool>([&](db::Transaction& tx) -> Result<bool> {
+                                      if (auto done = MetaStore().probe(tx, parts.world.clock.now()); !done)
+                                        return std::unexpected(done.error());
+                                      return true;
+                                    });
+                                if (!probed) return std::unexpected(probed.error());
+                                // How far charging is, on every replica, whoever holds its lease.
+                                const auto charging = parts.database->read<std::optional<BillingMeta>>(
+                                    [](db::Transaction& tx) { return ChargeStore().meta(tx); });
+                                if (charging && *charging) parts.billing_metrics->next_hour((*charging)->next_hour_at);
+                                // Another replica may have begun or ended a maintenance.
+                                if (auto looked = parts.maintenance->load(); !looked)
+                                  return std::unexpected(looked.error());
+                                return JobSummary{};
+                              });
   probe.own_thread = true;
   jobs.push_back(std::move(probe));
   return jobs;

@@ -23,11 +23,15 @@
 #include "cp/http/attestation_admin_routes.h"
 #include "cp/http/attestation_routes.h"
 #include "cp/http/billing_routes.h"
+#include "cp/http/cleanup_routes.h"
+#include "cp/http/cloudflare_routes.h"
 #include "cp/http/deployment_routes.h"
 #include "cp/http/deposit_routes.h"
+#include "cp/http/export_pump.h"
 #include "cp/http/github_routes.h"
 #include "cp/http/ledger_routes.h"
 #include "cp/http/log_routes.h"
+#include "cp/http/maintenance_routes.h"
 #include "cp/http/ops_routes.h"
 #include "cp/http/proxy.h"
 #include "cp/http/proxy_routes.h"
@@ -98,25 +102,21 @@
 
 namespace ee::cp {
 
-/// Ends sessions that were begun through GitHub once the OAuth app is taken out of the settings: at start, and whenever
-/// settings change while this lives.
-class GithubRemovalWatch {
+/// Looks at the settings when it is made, and whenever they change while it lives; before a change is answered.
+class SettingsWatch {
  public:
+  using Line = std::shared_ptr<std::atomic<SettingsWatch*>>;
   /// Before the settings are loaded: then nothing is watched yet.
-  static std::shared_ptr<std::atomic<GithubRemovalWatch*>> listen(SettingsService& settings);
-  GithubRemovalWatch(std::shared_ptr<std::atomic<GithubRemovalWatch*>> heard_by, SettingsService& settings,
-                     GithubLogin& login);
-  GithubRemovalWatch(const GithubRemovalWatch&) = delete;
-  GithubRemovalWatch& operator=(const GithubRemovalWatch&) = delete;
-  ~GithubRemovalWatch();
+  static Line listen(SettingsService& settings);
+  SettingsWatch(Line heard_by, SettingsService& settings, std::function<void()> look);
+  SettingsWatch(const SettingsWatch&) = delete;
+  SettingsWatch& operator=(const SettingsWatch&) = delete;
+  ~SettingsWatch();
 
  private:
-  void look();
-
-  std::shared_ptr<std::atomic<GithubRemovalWatch*>> heard_by_;
+  Line heard_by_;
   SettingsService& settings_;
-  GithubLogin& login_;
-  std::atomic<bool> was_configured_ = true;
+  std::function<void()> look_;
 };
 
 /// Everything the control plane is made of, in order of dependence; destroyed backwards.
@@ -135,18 +135,21 @@ struct App::Parts {
   /// For leases and whatever else replicas compare: the time of the clock that they share.
   std::unique_ptr<SharedClock> shared_clock;
   std::unique_ptr<SettingsService> settings;
-  std::shared_ptr<std::atomic<GithubRemovalWatch*>> settings_heard_by_github;
+  SettingsWatch::Line settings_heard_by_password;
+  SettingsWatch::Line settings_heard_by_github;
   JobWaker::Line wake_line = JobWaker::line();
   std::optional<IdentityKeys> keys;
   std::atomic<std::int64_t> signing_keys_version = 0;
   std::optional<UtcTime> restored_at;
   std::unique_ptr<RestoreHold> restore_hold;
+  std::unique_ptr<Maintenance> maintenance;
   std::unique_ptr<CursorCodec> cursors;
 
   // who asks
   std::unique_ptr<CredentialCache> credentials;
   std::unique_ptr<Authenticator> authenticator;
   std::unique_ptr<AdminSessions> sessions;
+  std::unique_ptr<SettingsWatch> password_change;
   std::unique_ptr<SessionList> session_list;
   DeploymentHolds account_holds;
   std::unique_ptr<Accounts> accounts;
@@ -159,7 +162,7 @@ struct App::Parts {
   std::unique_ptr<GithubOidc> github_oidc;
   std::unique_ptr<github::Client> github;
   std::unique_ptr<GithubLogin> github_login;
-  std::unique_ptr<GithubRemovalWatch> github_removal;
+  std::unique_ptr<SettingsWatch> github_removal;
   // money
   std::unique_ptr<LedgerAlarm> ledger_alarm;
   std::unique_ptr<Ledger> ledger;
@@ -209,10 +212,12 @@ struct App::Parts {
   std::unique_ptr<HeartbeatService> heartbeats;
   std::unique_ptr<cloudflare::CloudflareClient> cloudflare;
   std::unique_ptr<TunnelService> tunnels;
+  std::unique_ptr<CloudflareAdmin> cloudflare_admin;
   std::unique_ptr<RegistrationService> registration;
   std::unique_ptr<AgentChannel> channel;
   std::unique_ptr<CredentialRotation> rotation;
   std::unique_ptr<AgentService> agents;
+  std::unique_ptr<Cleanup> cleanup;
   std::unique_ptr<EnrollmentTokens> enrollment_tokens;
   std::unique_ptr<AgentEndpoint> agent_endpoint;
   std::unique_ptr<AgentClient> agent_client;
@@ -259,6 +264,7 @@ struct App::Parts {
   std::unique_ptr<Proxy> proxy;
 
   // HTTP
+  std::unique_ptr<ExportPump> exports;
   std::unique_ptr<RateLimits> limits;
   std::unique_ptr<OpsRoutes> ops_routes;
   std::unique_ptr<SessionRoutes> session_routes;
@@ -277,6 +283,9 @@ struct App::Parts {
   std::unique_ptr<BillingRoutes> billing_routes;
   std::unique_ptr<DepositRoutes> deposit_routes;
   std::unique_ptr<ProxyRoutes> proxy_routes;
+  std::unique_ptr<MaintenanceRoutes> maintenance_routes;
+  std::unique_ptr<CloudflareRoutes> cloudflare_routes;
+  std::unique_ptr<CleanupRoutes> cleanup_routes;
   std::unique_ptr<Api> api;
   std::unique_ptr<Api> metrics_api;
   std::atomic<std::int64_t> shedding_since_ms = 0;

@@ -1,4 +1,6 @@
 // Composition of deposits and Stripe.
+#include <tuple>
+
 #include "cp/app_parts.h"
 #include "cp/settings_views.h"
 #include "cp/store/meta_store.h"
@@ -16,7 +18,9 @@ std::expected<void, StartFailure> build_stripe(App::Parts& parts) {
       parts.outbound.of("stripe"), world.clock, world.random,
       [&parts] { return views::stripe_calls(parts.snapshot()->resolved().values); },
       [&parts](std::string_view call, std::string_view result) { parts.counters->stripe_call(call, result); });
-  parts.deposit_ledger = std::make_unique<DepositLedger>(world.random, world.before_deposit_post);
+  parts.deposit_ledger = std::make_unique<DepositLedger>(
+      world.random, world.before_deposit_post,
+      [&parts](const Error& conflict) { std::ignore = parts.ledger->noted(Result<void>(std::unexpected(conflict))); });
   parts.deposits = std::make_unique<Deposits>(Deposits::Parts{.database = *parts.database,
                                                               .stripe = *parts.stripe,
                                                               .ledger = *parts.deposit_ledger,

@@ -192,7 +192,7 @@ TEST_F(BackupsTest, ARestoreHoldsRemovalsForADayOrUntilAnAdministratorLiftsThem)
   EXPECT_TRUE(holds_removals());
   EXPECT_EQ(cp.admin("DELETE", "/api/v1/admin/cleanup/hold").body, R"({"held":false,"was_held":true})");
   EXPECT_FALSE(holds_removals());
-  EXPECT_EQ(cp.values<std::string>("SELECT action FROM audit_log WHERE action='restore_hold_lifted'").size(), 1U);
+  EXPECT_EQ(cp.values<std::string>("SELECT action FROM audit_log WHERE action='reap_hold_lifted'").size(), 1U);
 
   restored();
   EXPECT_TRUE(holds_removals());

@@ -7,6 +7,7 @@
 #include "common/http_client.h"
 #include "common/log.h"
 #include "cp/domain/agent.h"
+#include "cp/integration/cloudflare/cloudflare_types.h"
 
 namespace ee::cp {
 namespace {
@@ -46,6 +47,17 @@ std::vector<std::string> with_failures(std::vector<std::string> statuses) {
   return statuses;
 }
 
+/// How operations on tunnels end: well, given up, or as Cloudflare failed.
+std::vector<std::string> tunnel_results() {
+  std::vector<std::string> out = {"ok", "abandoned", "quota", "no_database", "failed"};
+  using cloudflare::Failure;
+  for (const Failure failure :
+       {Failure::name_exists, Failure::has_connections, Failure::gone, Failure::record_exists, Failure::bad_token,
+        Failure::rate_limited, Failure::over_budget, Failure::transient, Failure::refused, Failure::cancelled})
+    out.emplace_back(to_string(failure));
+  return out;
+}
+
 }  // namespace
 
 ProcessMetrics::ProcessMetrics(metrics::Registry& registry, const std::string& version, const std::string& git_sha)
@@ -75,16 +87,16 @@ ProcessMetrics::ProcessMetrics(metrics::Registry& registry, const std::string& v
                                      {{"class",
                                        {"challenge", "registration", "own_quote", "agent", "agent_relay", "evidence",
                                         "read", "write", "admin", "sign_in", "webhook", "deploy", "preflight"}}})),
-      tunnels_(registry.counter("ee_tunnel_ops_total", "Operations on tunnels.",
-                                {{"op", {"provision", "remove", "cleanup", "orphan", "probe"}},
-                                 {"result", {"ok", "ready", "failed", "abandoned", "quota", "removed"}}})),
+      tunnels_(registry.counter(
+          "ee_tunnel_ops_total", "Operations on tunnels.",
+          {{"op", {"provision", "adopt", "remove", "remove_orphan", "probe"}}, {"result", tunnel_results()}})),
       cloudflare_(
           registry.counter("ee_cloudflare_calls_total", "Calls of Cloudflare's API.",
                            {{"op",
-                             {"create_tunnel", "find_tunnels", "list_tunnels", "tunnel_token", "configure_tunnel",
-                              "drop_connections", "delete_tunnel", "find_records", "list_records", "create_record",
-                              "update_record", "delete_record", "verify_token"}},
-                            {"status", kStatuses}})),
+                             {"create_tunnel", "find_tunnel", "list_tunnels", "get_tunnel", "tunnel_token",
+                              "configure_tunnel", "drop_connections", "delete_tunnel", "find_record", "list_records",
+                              "get_record", "create_record", "update_record", "delete_record", "verify_token"}},
+                            {"status", with_failures(kStatuses)}})),
       stripe_(registry.counter("ee_stripe_calls_total", "Calls of Stripe's API.",
                                {{"call", {"create_intent", "get_intent", "cancel_intent", "get_balance"}},
                                 {"result", with_failures(kStatuses)}})),
@@ -143,7 +155,7 @@ void ProcessMetrics::request(const net::AccessRecord& record) {
              {{"method", record.method},
               {"route", route},
               {"status", record.status},
-              {"duration_us", record.duration.count()},
+              {"duration_ms", record.duration.count() / 1000},
               {"bytes_in", record.bytes_in},
               {"bytes_out", record.bytes_out},
               {"client_ip", record.client_address},

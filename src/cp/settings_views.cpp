@@ -100,10 +100,16 @@ ProxySettings proxy(const SettingValues& values) {
   return out;
 }
 
+std::vector<std::string> missing_of_cloudflare(const SettingValues& values) {
+  std::vector<std::string> missing;
+  for (const Setting id : {cloudflare_account_id, cloudflare_zone_id, cloudflare_domain})
+    if (values.text(id).empty()) missing.emplace_back(setting_spec(id).key);
+  if (values.secret(cloudflare_api_token).empty()) missing.emplace_back(setting_spec(cloudflare_api_token).key);
+  return missing;
+}
+
 TunnelSettings tunnels(const SettingValues& values, const Config& config) {
-  const bool configured = !values.text(cloudflare_account_id).empty() && !values.text(cloudflare_zone_id).empty() &&
-                          !values.secret(cloudflare_api_token).empty() && !values.text(cloudflare_domain).empty();
-  TunnelSettings out{.configured = configured,
+  TunnelSettings out{.configured = missing_of_cloudflare(values).empty(),
                      .cluster_id = config.cluster_id,
                      .domain = values.text(cloudflare_domain),
                      .max_tunnels = values.integer(cloudflare_max_tunnels),

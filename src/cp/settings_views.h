@@ -34,6 +34,8 @@ HeartbeatSettings heartbeat(const SettingValues& values);
 EndpointSettings agent_endpoint(const SettingValues& values, const Config& config);
 ProxySettings proxy(const SettingValues& values);
 TunnelSettings tunnels(const SettingValues& values, const Config& config);
+/// Keys of settings that are empty and without which no call can be made.
+std::vector<std::string> missing_of_cloudflare(const SettingValues& values);
 cloudflare::CloudflareConfig cloudflare(const SettingValues& values);
 stripe::StripeConfig stripe_calls(const SettingValues& values);
 StripeSettings stripe(const SettingValues& values);

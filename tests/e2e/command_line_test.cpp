@@ -131,14 +131,19 @@ TEST_F(CommandLine, GuardrailsRefuseTheStartOutsideDev) {
                   {"STAGING_CLOUDFLARE_ZONE_ID", std::string(32, 'b')},
                   {"STAGING_CLOUDFLARE_API_TOKEN", "token"},
                   {"STAGING_CLOUDFLARE_DOMAIN", "example.com"},
-                  {"STAGING_ITA_API_KEY", "key"}};
+                  {"STAGING_ITA_API_KEY", "key"},
+                  {"STAGING_GCP_PROJECT_ID", "project-1"},
+                  {"EE_GCP_AUTH_MODE", "metadata"}};
   const auto good = environment_;
   EXPECT_EQ(run("check-config").exit_code, 0) << run("check-config").output;
   const std::pair<std::map<std::string, std::string>, const char*> rows[] = {
       {{{"EE_ALLOW_EMULATED_TDX", "1"}}, "emulated_tdx_forbidden"},
       {{{"TCB_ENFORCEMENT_MODE", "warn"}}, "strict_policy_required"},
       {{{"RTMR_ENFORCEMENT_MODE", "disabled"}, {"EE_ALLOW_RELAXED_POLICY", "1"}}, "strict_policy_required"},
-      {{{"STAGING_ITA_API_KEY", ""}}, "verifier_missing"}};
+      {{{"STAGING_ITA_API_KEY", ""}}, "verifier_missing"},
+      {{{"STAGING_GCP_PROJECT_ID", ""}}, "gcp_missing"},
+      {{{"STAGING_GCP_SERVICE_ACCOUNT_KEY", "{}"}, {"EE_GCP_AUTH_MODE", "key"}}, "gcp_missing"},
+      {{{"EE_GCP_IMAGE", "projects/ubuntu-os-cloud/global/images/family/ubuntu"}}, "gcp_image_not_pinned"}};
   for (const auto& [change, slug] : rows) {
     environment_ = good;
     for (const auto& [name, value] : change) environment_[name] = value;

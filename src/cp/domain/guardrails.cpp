@@ -5,6 +5,7 @@
 #include <array>
 
 #include "common/url.h"
+#include "cp/domain/gcp.h"
 
 namespace ee::cp {
 namespace {
@@ -74,9 +75,33 @@ void check_cloudflare(std::vector<GuardrailViolation>& to, const SettingValues& 
     add(to, "cloudflare_missing", Setting::cloudflare_api_token, "must be set");
 }
 
-/// Production insists that people can sign in through GitHub; staging only says so at start.
-void check_github(std::vector<GuardrailViolation>& to, const SettingValues& values, Stage stage) {
-  if (stage != Stage::production || !values.flag(Setting::auth_require_github_oauth)) return;
+void check_gcp(std::vector<GuardrailViolation>& to, const SettingValues& values) {
+  if (values.text(Setting::gcp_project_id).empty()) add(to, "gcp_missing", Setting::gcp_project_id, "must be set");
+  if (values.text(Setting::gcp_auth_mode) != "key" ||
+      GcpServiceAccount::parse(values.secret(Setting::gcp_service_account_key)))
+    return;
+  add(to, "gcp_missing", Setting::gcp_service_account_key, "must be the key of a service account");
+  to.back().others = {Setting::gcp_auth_mode};
+}
+
+/// What virtual machines are made of must be an image of our own; in production an exact one.
+void check_gcp_image(std::vector<GuardrailViolation>& to, const SettingValues& values, Stage stage) {
+  const auto refuse = [&](std::string_view what) { add(to, "gcp_image_not_pinned", Setting::gcp_image, what); };
+  const auto image = GcpImage::parse(values.text(Setting::gcp_image));
+  if (image && image->is_stock()) return refuse("must not be a vendor's stock image");
+  if (stage != Stage::production) return;
+  if (!image) return refuse("must be set");
+  if (image->is_family) refuse("must be an exact image and not a family");
+}
+
+void check_payment(std::vector<GuardrailViolation>& to, const SettingValues& values) {
+  if (!values.flag(Setting::billing_enabled) || !values.flag(Setting::capacity_simulated_payment)) return;
+  add(to, "simulated_payment_forbidden", Setting::capacity_simulated_payment, "must be off while usage is charged");
+  to.back().others = {Setting::billing_enabled};
+}
+
+void check_github(std::vector<GuardrailViolation>& to, const SettingValues& values) {
+  if (!values.flag(Setting::auth_require_github_oauth)) return;
   const std::size_t first = to.size();
   const std::string_view wanted = "must be set, or auth.require_github_oauth turned off";
   if (values.text(Setting::github_oauth_client_id).empty())
@@ -102,8 +127,9 @@ void check_urls(std::vector<GuardrailViolation>& to, const SettingValues& values
         BaseUrl{Setting::intel_ta_jwks_url, false}, BaseUrl{Setting::intel_ta_api_url, false},
         BaseUrl{Setting::github_oauth_base_url, false}, BaseUrl{Setting::github_oauth_api_url, false},
         BaseUrl{Setting::github_oidc_issuer, false}, BaseUrl{Setting::github_oidc_jwks_url, false},
-        BaseUrl{Setting::stripe_api_url, false}, BaseUrl{Setting::dcap_pcs_url, true},
-        BaseUrl{Setting::dcap_root_crl_url, true}}) {
+        BaseUrl{Setting::stripe_api_url, false}, BaseUrl{Setting::gcp_compute_url, false},
+        BaseUrl{Setting::gcp_token_url, false}, BaseUrl{Setting::measure_url, false},
+        BaseUrl{Setting::dcap_pcs_url, true}, BaseUrl{Setting::dcap_root_crl_url, true}}) {
     const std::string& text = values.text(base.setting);
     if (text.empty()) continue;
     const auto url = parse_url(text);
@@ -127,9 +153,23 @@ std::vector<GuardrailViolation> setting_violations(const SettingValues& values, 
   }
   check_verifier(out, values);
   check_cloudflare(out, values);
-  check_github(out, values, context.stage);
+  check_gcp(out, values);
+  check_gcp_image(out, values, context.stage);
+  if (context.stage == Stage::production) {
+    check_github(out, values);
+    check_payment(out, values);
+  }
   check_stripe(out, values, context.stage);
   check_urls(out, values);
+  return out;
+}
+
+std::vector<GuardrailViolation> guardrail_warnings(const SettingValues& values, const SettingsContext& context) {
+  std::vector<GuardrailViolation> out;
+  if (context.stage != Stage::staging) return out;
+  check_github(out, values);
+  check_payment(out, values);
+  if (values.text(Setting::gcp_image).empty()) add(out, "gcp_image_not_pinned", Setting::gcp_image, "is not set");
   return out;
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,12 @@ struct GuardrailViolation {
   bool operator==(const GuardrailViolation&) const = default;
 };
 
+/// All slugs of rules over settings, for metrics.
+inline constexpr std::array<std::string_view, 9> kSettingGuardrails = {
+    "strict_policy_required", "verifier_missing",     "cloudflare_missing", "gcp_missing",
+    "gcp_image_not_pinned",   "github_oauth_missing", "stripe_test_key",    "simulated_payment_forbidden",
+    "insecure_base_url"};
+
 /// Rules over settings: checked at start, before a setting is written and whenever settings are read anew. Empty in
 /// dev.
 std::vector<GuardrailViolation> setting_violations(const SettingValues& values, const SettingsContext& context);
@@ -29,5 +36,8 @@ std::vector<GuardrailViolation> config_violations(const Config& config);
 /// What an operator should know although it is allowed here (staging with EE_ALLOW_RELAXED_POLICY): logged at WARN and
 /// audited as `policy_relaxed`.
 std::vector<GuardrailViolation> relaxed_policies(const SettingValues& values, const SettingsContext& context);
+
+/// Rules of production that staging may break: logged at WARN when they begin to be broken.
+std::vector<GuardrailViolation> guardrail_warnings(const SettingValues& values, const SettingsContext& context);
 
 }  // namespace ee::cp

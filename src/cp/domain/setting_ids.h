@@ -116,7 +116,14 @@ namespace ee::cp {
   X(proxy_max_inflight_service) \
   X(proxy_max_inflight_backend) \
   X(proxy_max_service_rps) \
-  X(proxy_drain_seconds)
+  X(proxy_drain_seconds) \
+  X(capacity_simulated_payment) \
+  X(gcp_project_id) \
+  X(gcp_auth_mode) \
+  X(gcp_service_account_key) \
+  X(gcp_image) \
+  X(gcp_compute_url) \
+  X(gcp_token_url)
 
 // clang-format on
 

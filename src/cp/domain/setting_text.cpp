@@ -25,8 +25,11 @@ std::unexpected<SettingProblem> problem(std::string code, std::string detail) {
 std::expected<void, SettingProblem> check_text(const SettingSpec& spec, std::string_view text) {
   if (text.size() > static_cast<std::size_t>(spec.max))
     return problem("too_long", fmt::format("is longer than {} bytes", spec.max));
-  if (!is_utf8(text) ||
-      std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
+  const auto is_refused = [&](char c) {
+    if (spec.multi_line && (c == '\n' || c == '\r' || c == '\t')) return false;
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+  };
+  if (!is_utf8(text) || std::ranges::any_of(text, is_refused))
     return problem("bad_format", "must be UTF-8 without control characters");
   if (text.empty()) {
     if (!spec.may_be_empty) return problem("bad_format", "must not be empty");

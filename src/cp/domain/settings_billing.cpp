@@ -57,7 +57,7 @@ void add_funds(Rows& rows) {
                      .in("hours"));
 }
 
-void add_capacity_prices(Rows& rows) {
+void add_capacity_payment(Rows& rows) {
   const auto price = [&rows](Setting id, Text key, Text env, SettingSpec (*finish)(Row)) {
     rows.push_back(finish(usd(id, key, 0, 1'000'000 * kUsd, env, "Price of one unit of warm capacity for a month.")));
   };
@@ -68,6 +68,11 @@ void add_capacity_prices(Rows& rows) {
         [](Row row) -> SettingSpec { return std::move(row).by_default(amount<100 * kUsd>); });
   price(Setting::capacity_price_month_llm, "capacity.price_month_llm", "BILLING_CAPACITY_PRICE_LLM_MONTHLY_USD",
         [](Row row) -> SettingSpec { return std::move(row).by_default(amount<500 * kUsd>); });
+  rows.push_back(boolean(Setting::capacity_simulated_payment, "capacity.simulated_payment",
+                         "BILLING_CAPACITY_REQUEST_SIMULATION",
+                         "Whether capacity is bought without money; for development and trials.")
+                     .by_default(flag<false>)
+                     .guarded());
 }
 
 }  // namespace
@@ -75,7 +80,7 @@ void add_capacity_prices(Rows& rows) {
 void add_billing(Rows& rows) {
   add_charging(rows);
   add_funds(rows);
-  add_capacity_prices(rows);
+  add_capacity_payment(rows);
 }
 
 }  // namespace ee::cp::rows

@@ -110,7 +110,8 @@ void add_signatures(Rows& rows) {
                      .by_default([](const SettingsContext&) -> SettingValue { return std::string(kAnyWorkflow); })
                      .checked(must_be_anchored_expression));
   rows.push_back(
-      str(Setting::cosign_public_key, "cosign.public_key", 8192, "COSIGN_PUBLIC_KEY", "PEM; needed for mode key."));
+      str(Setting::cosign_public_key, "cosign.public_key", 8192, "COSIGN_PUBLIC_KEY", "PEM; needed for mode key.")
+          .multi_line());
   rows.push_back(boolean(Setting::cosign_require_tlog, "cosign.require_tlog", "COSIGN_REQUIRE_TLOG",
                          "Whether a signature must be in the transparency log.")
                      .by_default(flag<true>));
@@ -128,7 +129,8 @@ void add_registries(Rows& rows) {
                      .checked(must_be_registry_host)
                      .checked_in_stage(hosts_in_stage));
   rows.push_back(secret(Setting::registry_credentials, "registry.credentials", 16384, "EE_REGISTRY_CREDENTIALS",
-                        "JSON: host to username, password and the accounts that may use them."));
+                        "JSON: host to username, password and the accounts that may use them.")
+                     .multi_line());
 }
 
 void add_deploying(Rows& rows) {

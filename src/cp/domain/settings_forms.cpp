@@ -6,6 +6,7 @@
 #include "common/id.h"
 #include "common/ip_network.h"
 #include "common/url.h"
+#include "cp/domain/gcp.h"
 #include "cp/domain/settings_rows.h"
 
 namespace ee::cp::rows {
@@ -80,6 +81,18 @@ Problem must_be_ita_base(std::string_view text) {
 }
 Problem must_be_header_value(std::string_view text) {
   return unless(std::ranges::all_of(text, is_visible), "must have visible ASCII characters only");
+}
+
+Problem must_be_gcp_project(std::string_view text) {
+  const bool good =
+      text.size() >= 6 && text.size() <= 30 && text.front() >= 'a' && text.front() <= 'z' && text.back() != '-' &&
+      std::ranges::all_of(text, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
+  return unless(good, "must be the id of a GCP project");
+}
+
+Problem must_be_gcp_image(std::string_view text) {
+  return unless(GcpImage::parse(text).has_value(),
+                "must be projects/P/global/images/NAME or projects/P/global/images/family/F");
 }
 
 }  // namespace ee::cp::rows

@@ -23,6 +23,7 @@ std::vector<SettingSpec> make_registry() {
   rows::add_billing(made);
   rows::add_stripe(made);
   rows::add_deployments(made);
+  rows::add_gcp(made);
   std::ranges::sort(made, {}, &SettingSpec::id);
   for (std::size_t i = 0; i < made.size(); ++i)
     require(static_cast<std::size_t>(made[i].id) == i && made[i].fallback != nullptr);

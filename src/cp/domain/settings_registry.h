@@ -59,6 +59,7 @@ struct SettingSpec {
   bool restart_required = false;
   bool provider = false;     ///< read with the stage's prefix first
   bool may_be_empty = true;  ///< str and url
+  bool multi_line = false;   ///< str and secret: line breaks and tabs are part of it (PEM, JSON)
   std::string_view unit = {};
 
   /// Before the first dot.

@@ -210,6 +210,17 @@ TEST(SettingText, ReadsListsOfBothForms) {
   EXPECT_TRUE(*parse_stored_setting(spec, "[]", {}) == SettingValue(std::vector<std::string>()));
 }
 
+TEST(SettingText, KeepsTheLinesOfKeysOnly) {
+  const std::string pem = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n";
+  for (const Setting id :
+       {Setting::cosign_public_key, Setting::registry_credentials, Setting::gcp_service_account_key}) {
+    EXPECT_TRUE(parse_env_setting(setting_spec(id), pem, {})) << setting_spec(id).key;
+    EXPECT_FALSE(parse_env_setting(setting_spec(id), pem + '\x1b', {})) << setting_spec(id).key;
+  }
+  EXPECT_EQ(std::get<std::string>(*parse_env_setting(setting_spec(Setting::cosign_public_key), pem, {})), pem);
+  EXPECT_FALSE(parse_env_setting(setting_spec(Setting::cosign_identity), "a\nb", {}));
+}
+
 TEST(SettingConflicts, NameTheRuleThatIsBroken) {
   struct Row {
     Setting id;

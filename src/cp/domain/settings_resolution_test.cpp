@@ -15,7 +15,10 @@ EnvironmentSettings good_environment() {
           {Setting::cloudflare_api_token, Secret("token")},
           {Setting::intel_ta_api_key, Secret("key")},
           {Setting::github_oauth_client_id, std::string("client")},
-          {Setting::github_oauth_client_secret, Secret("secret")}};
+          {Setting::github_oauth_client_secret, Secret("secret")},
+          {Setting::gcp_project_id, std::string("project-1")},
+          {Setting::gcp_auth_mode, std::string("metadata")},
+          {Setting::gcp_image, std::string("projects/project-1/global/images/ee-agent-1")}};
 }
 
 // covers: S05_SET_01
@@ -69,6 +72,10 @@ TEST(ResolveSettings, S05_GRD_11_PassesOverAGuardedRowThatBreaksItsRule) {
                                         {Setting::intel_ta_jwks_url, "http://evil.example/certs", "insecure_base_url"},
                                         {Setting::github_oauth_client_id, "", "github_oauth_missing"},
                                         {Setting::github_oidc_jwks_url, "http://evil.example", "insecure_base_url"},
+                                        {Setting::gcp_project_id, "", "gcp_missing"},
+                                        {Setting::gcp_image, "", "gcp_image_not_pinned"},
+                                        {Setting::capacity_simulated_payment, "true", "simulated_payment_forbidden"},
+                                        {Setting::stripe_secret_key, "sk_test_1234567890", "stripe_test_key"},
                                         {Setting::dcap_pcs_url, "http://evil.example", "insecure_base_url"}}) {
     const auto resolved = resolve_settings({{id, row(value)}}, good_environment(), context);
     const auto clean = resolve_settings({}, good_environment(), context);

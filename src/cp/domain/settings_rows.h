@@ -62,6 +62,10 @@ class Row {
     spec_.may_be_empty = false;
     return std::move(*this);
   }
+  Row multi_line() && {
+    spec_.multi_line = true;
+    return std::move(*this);
+  }
   Row in(Text unit) && {
     spec_.unit = unit;
     return std::move(*this);
@@ -131,6 +135,8 @@ std::optional<std::string> must_be_positive_integer(std::string_view text);
 std::optional<std::string> must_be_advisory(std::string_view text);
 std::optional<std::string> must_be_ita_base(std::string_view text);
 std::optional<std::string> must_be_header_value(std::string_view text);
+std::optional<std::string> must_be_gcp_project(std::string_view text);
+std::optional<std::string> must_be_gcp_image(std::string_view text);
 
 void add_cloudflare(Rows& rows);
 void add_auth(Rows& rows);
@@ -142,5 +148,6 @@ void add_ops(Rows& rows);
 void add_billing(Rows& rows);
 void add_stripe(Rows& rows);
 void add_deployments(Rows& rows);
+void add_gcp(Rows& rows);
 
 }  // namespace ee::cp::rows

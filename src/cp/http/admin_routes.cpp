@@ -11,6 +11,8 @@
 namespace ee::cp {
 namespace {
 
+constexpr std::string_view kNdjson = "application/x-ndjson";
+
 net::Response setting_answer(const Result<SettingView>& view, const Call& call) {
   net::Response response = answer_of(view, 200, call.request.request_id);
   if (view) response.headers.push_back({"ETag", '"' + std::to_string(view->version) + '"'});
@@ -104,6 +106,28 @@ net::Response get_audit(AdminRoutes& context, const Call& call) {
   return answer_of(context.audit.list(*filter, *page), 200, request_id);
 }
 
+net::Response get_audit_export(AdminRoutes& context, const Call& call) {
+  const std::string& request_id = call.request.request_id;
+  const auto query =
+      Query::parse(call.request.query, {"action", "actor", "object_type", "object_id", "result", "since", "until"});
+  if (!query) return error_answer(query.error(), request_id);
+  const auto filter = audit_filter(*query);
+  if (!filter) return error_answer(filter.error(), request_id);
+  AuditExport rows = context.audit.export_of(*filter);
+  auto lines = rows.next();
+  if (!lines) return error_answer(lines.error(), request_id);
+  net::Response response{.status = 200};
+  response.headers.push_back({"Content-Type", std::string(kNdjson)});
+  response.headers.push_back({"Content-Disposition", "attachment; filename=\"audit.ndjson\""});
+  if (rows.ended()) {
+    response.body = std::move(*lines);
+    return response;
+  }
+  auto streamed = context.exports.stream(std::move(response), std::move(*lines),
+                                         [rest = std::move(rows)]() mutable { return rest.next(); });
+  return streamed ? std::move(*streamed) : error_answer(streamed.error(), request_id);
+}
+
 const std::string kText = R"({"type":"string"})";
 const QueryParameter kLimit = {"limit", R"({"type":"integer","minimum":1,"maximum":200,"default":50})",
                                "Items of a page."};
@@ -156,19 +180,28 @@ void add_admin_routes(std::vector<Route>& table, AdminRoutes& context) {
       {.summary = "After a restore: removals of what the database does not know may begin.",
        .tag = "jobs",
        .answers = {{200, "Whether it was held.", answer_schema<RestoreHold::View>()}}});
+  const std::vector<QueryParameter> filters = {
+      {"action", kText, "Exactly this action."},
+      {"actor", kText, "Exactly this actor."},
+      {"object_type", kText, "Kind of object."},
+      {"object_id", kText, "Its id."},
+      {"result", R"({"type":"string","enum":["ok","refused","failed"]})", "How it ended."},
+      {"since", R"({"type":"string","format":"date-time"})", "From then on."},
+      {"until", R"({"type":"string","format":"date-time"})", "Before then."}};
+  std::vector<QueryParameter> paged = filters;
+  paged.push_back(kLimit);
+  paged.push_back(kCursor);
   add("GET", "/api/v1/admin/audit", get_audit,
       {.summary = "The audit log, decisions about evidence included, newest first.",
        .tag = "audit",
-       .query = {{"action", kText, "Exactly this action."},
-                 {"actor", kText, "Exactly this actor."},
-                 {"object_type", kText, "Kind of object."},
-                 {"object_id", kText, "Its id."},
-                 {"result", R"({"type":"string","enum":["ok","refused","failed"]})", "How it ended."},
-                 {"since", R"({"type":"string","format":"date-time"})", "From then on."},
-                 {"until", R"({"type":"string","format":"date-time"})", "Before then."},
-                 kLimit,
-                 kCursor},
+       .query = std::move(paged),
        .answers = {{200, "A page.", answer_schema<AuditPage>()}}});
+  add("GET", "/api/v1/admin/audit/export", get_audit_export,
+      {.summary = "The same as a line of JSON for each row, at most 1,000,000.",
+       .tag = "audit",
+       .query = filters,
+       .answers = {{200, "The rows.", answer_schema<AuditView>(), std::string(kNdjson)}}});
+  table.back().also_answers = kNdjson;
 }
 
 }  // namespace ee::cp

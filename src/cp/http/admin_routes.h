@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cp/domain/cursor.h"
+#include "cp/http/export_pump.h"
 #include "cp/http/route.h"
 #include "cp/jobs/job_admin.h"
 #include "cp/service/audit_listing.h"
@@ -20,6 +21,7 @@ struct AdminRoutes {
   AuditListing& audit;
   RestoreHold& restore_hold;
   const CursorCodec& cursors;
+  ExportPump& exports;
 };
 
 void add_admin_routes(std::vector<Route>& table, AdminRoutes& context);

@@ -100,6 +100,9 @@ net::Admission Api::admit(const net::RequestHead& head) {
     if (const auto refused = limits_.take(route.rate, net::rate_limit_key(head.client_address)))
       return {.route = &infos_[match.index], .answer = rate_limited_answer(*refused, head.request_id)};
   }
+  if (!route.in_maintenance && hooks_.maintenance)
+    if (const auto refused = hooks_.maintenance())
+      return {.route = &infos_[match.index], .answer = error_answer(*refused, head.request_id)};
   if (route.gate)
     if (const auto refused = route.gate(head.client_address))
       return {.route = &infos_[match.index], .answer = error_answer(*refused, head.request_id)};

@@ -21,6 +21,8 @@ struct ApiHooks {
   std::function<void(const net::AccessRecord&)> observe = {};
   /// A known caller is not allowed to use this route: for the audit log. Runs on the worker that answers.
   std::function<void(const Route&, const Call&, const Error&)> refused = {};
+  /// What routes that do not go on in maintenance answer now; nothing: they do their work. Runs on an io thread.
+  std::function<std::optional<Error>()> maintenance = {};
 };
 
 /// The control plane's HTTP application: finds the route, takes from the rate bucket, authenticates, applies the access

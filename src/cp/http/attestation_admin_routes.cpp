@@ -31,7 +31,7 @@ net::Response trust_observed(AttestationAdminRoutes& context, const Call& call) 
 }
 
 net::Response delete_observed(AttestationAdminRoutes& context, const Call& call) {
-  const auto done = context.admin.forget_observed(id_of(call));
+  const auto done = context.admin.forget_observed(id_of(call), actor_of(call));
   return done ? no_content() : error_answer(done.error(), call.request.request_id);
 }
 

@@ -104,16 +104,23 @@ Result<net::Response> statement(LedgerRoutes& context, const Call& call) {
   if (!query) return std::unexpected(query.error());
   const auto format = format_of(call, *query);
   if (!format) return std::unexpected(format.error());
-  auto text = context.money.statement(*account, call.request.param("month"), *format);
+  auto reader = context.money.statement(*account, call.request.param("month"), *format);
+  if (!reader) return std::unexpected(reader.error());
+  auto text = reader->next();
   if (!text) return std::unexpected(text.error());
-  net::Response response = json_text(200, std::move(*text));
+  net::Response response = json_text(200, {});
   if (*format == StatementFormat::csv) {
     response.headers.front().value = "text/csv; charset=utf-8";
     response.headers.push_back({"Content-Disposition", "attachment; filename=\"statement-" +
                                                            std::string(call.request.param("month")) + ".csv\""});
   }
   response.headers.push_back({"Vary", "Accept"});
-  return response;
+  if (reader->ended()) {
+    response.body = std::move(*text);
+    return response;
+  }
+  return context.exports.stream(std::move(response), std::move(*text),
+                                [rest = std::move(*reader)]() mutable { return rest.next(); });
 }
 
 template <class Body, class Act>

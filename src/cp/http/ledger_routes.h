@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "cp/domain/cursor.h"
+#include "cp/http/export_pump.h"
 #include "cp/http/route.h"
 #include "cp/jobs/job_admin.h"
 #include "cp/service/account_money.h"
@@ -17,6 +18,7 @@ struct LedgerRoutes {
   LedgerCheck& check;
   JobAdmin& jobs;
   const CursorCodec& cursors;
+  ExportPump& exports;
 };
 
 void add_ledger_routes(std::vector<Route>& table, LedgerRoutes& context);

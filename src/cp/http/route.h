@@ -79,13 +79,14 @@ struct Route {
   // What the server must know.
   FastHandler fast = {};
   Gate gate = {};
-  std::size_t max_body_bytes = 64UL * 1024;
-  bool any_accept = false;  ///< browsers come here: what they accept is not looked at
-  bool outside = false;     ///< waits for outside services
-  bool reserved = false;    ///< in the reserved share of the in-flight bound
+  std::size_t max_body_bytes = 0;  ///< 0: EE_HTTP_MAX_BODY_BYTES, which the table's maker fills in
+  bool any_accept = false;         ///< browsers come here: what they accept is not looked at
+  bool outside = false;            ///< waits for outside services
+  bool reserved = false;           ///< in the reserved share of the in-flight bound
   net::Shed shed = net::Shed::second;
   Milliseconds timeout{30'000};
   std::string_view also_answers = {};  ///< a media type that the route answers besides JSON
+  bool in_maintenance = true;          ///< goes on while no changes are taken; the table's maker sets it
 
   AccessRule rule() const { return {.access = access, .scope = scope, .when_suspended = when_suspended}; }
 };

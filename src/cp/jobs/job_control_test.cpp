@@ -274,6 +274,7 @@ TEST_F(JobControlTest, TheAdminViewAndMetricsShowWhatHappened) {
   EXPECT_EQ(view.last_error, "database_unavailable: no luck");
   EXPECT_EQ(view.failures_total, 1);
   EXPECT_TRUE(metric("ee_job_runs_total{job=\"a\",outcome=\"failed\"} 1"));
+  EXPECT_TRUE(metric("ee_job_failures_total{job=\"a\"} 1"));
 }
 
 // covers: S05_JOB_11

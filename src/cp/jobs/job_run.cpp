@@ -54,6 +54,7 @@ std::string_view name_of_outcome(JobOutcome outcome) { return boost::describe::e
 JobRunner::Metrics::Metrics(metrics::Registry& registry, const std::vector<std::string>& jobs)
     : runs(registry.counter("ee_job_runs_total", "Runs of background jobs by their outcome.",
                             {{"job", jobs}, {"outcome", outcome_names()}})),
+      failures(registry.counter("ee_job_failures_total", "Runs of background jobs that failed.", {{"job", jobs}})),
       seconds(registry.histogram("ee_job_seconds", "How long runs of background jobs took.", {{"job", jobs}},
                                  {0.01, 0.1, 1, 10, 60, 300, 1800})),
       wait_seconds(registry.histogram("ee_job_wait_seconds", "How long due jobs waited for a thread.", {{"job", jobs}},
@@ -241,6 +242,8 @@ void JobRunner::report(const Run& run, const JobFinish& finish, const Result<Job
   const std::string_view outcome = name_of_outcome(finish.outcome);
   const Milliseconds took = std::chrono::duration_cast<Milliseconds>(parts_.clock.steady_now() - run.started);
   metrics_->runs.with({name, outcome}).increment();
+  if (finish.outcome == JobOutcome::failed || finish.outcome == JobOutcome::timed_out)
+    metrics_->failures.with({name}).increment();
   metrics_->seconds.with({name}).observe(std::chrono::duration<double>(took).count());
   if (run.stuck) metrics_->stuck.with({name}).set(0);
   if (finish.outcome == JobOutcome::ok) {

@@ -40,6 +40,7 @@ struct JobRunner::Run {
 struct JobRunner::Metrics {
   Metrics(metrics::Registry& registry, const std::vector<std::string>& jobs);
   metrics::Family<metrics::Counter> runs;
+  metrics::Family<metrics::Counter> failures;
   metrics::Family<metrics::Histogram> seconds;
   metrics::Family<metrics::Histogram> wait_seconds;
   metrics::Family<metrics::Gauge> last_success;

@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "cp/domain/month.h"
-#include "cp/service/statement_writer.h"
 
 namespace ee::cp {
 
@@ -131,38 +130,20 @@ Result<StatementPage> AccountMoney::statements(const AccountId& account, const P
   });
 }
 
-Result<std::string> AccountMoney::statement(const AccountId& account, std::string_view month_text,
-                                            StatementFormat format) const {
+Result<StatementReader> AccountMoney::statement(const AccountId& account, std::string_view month_text,
+                                                StatementFormat format) const {
   const UtcTime now = clock_.now();
   const auto month = Month::parse(month_text);
-  struct Start {
-    LedgerAccountRow account;
-    UsdMicros opening;
-  };
-  const auto start = database_.read<Start>([&](db::Transaction& tx) -> Result<Start> {
-    auto known = store_.account(tx, account);
+  const auto opening = database_.read<UsdMicros>([&](db::Transaction& tx) -> Result<UsdMicros> {
+    const auto known = store_.account(tx, account);
     if (!known) return std::unexpected(known.error());
     if (!month || *month > Month::of(now) || *month < Month::of(known->created_at))
       return fail(ErrorCode::statement_not_found);
-    const auto opening = store_.sum(tx, account, std::nullopt, month->begin());
-    if (!opening) return std::unexpected(opening.error());
-    return Start{.account = std::move(*known), .opening = *opening};
+    return store_.sum(tx, account, std::nullopt, month->begin());
   });
-  if (!start) return std::unexpected(start.error());
-  StatementWriter writer(format, account.str(), month->text(), month->end() <= now, start->opening);
-  std::optional<PagePosition> after;
-  for (std::int64_t lines = 0;;) {
-    const auto rows = database_.read<std::vector<TransactionRow>>([&](db::Transaction& tx) {
-      return store_.oldest(tx, account, month->begin(), month->end(), after, kLinesAtOnce);
-    });
-    if (!rows) return std::unexpected(rows.error());
-    lines += static_cast<std::int64_t>(rows->size());
-    if (lines > kStatementLinesMax) return fail(ErrorCode::range_too_large, "page through the transactions instead");
-    for (const TransactionRow& row : *rows) writer.add(view_of(row));
-    if (static_cast<std::int64_t>(rows->size()) < kLinesAtOnce) break;
-    after = PagePosition{.at = rows->back().created_at, .id = rows->back().id};
-  }
-  return writer.finish();
+  if (!opening) return std::unexpected(opening.error());
+  return StatementReader(database_, account, *month,
+                         StatementWriter(format, account.str(), month->text(), month->end() <= now, *opening));
 }
 
 }  // namespace ee::cp

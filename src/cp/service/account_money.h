@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "cp/domain/cursor.h"
 #include "cp/service/ledger_api.h"
+#include "cp/service/statement_reader.h"
 #include "cp/store/ledger_query_store.h"
 #include "db/database.h"
 
@@ -20,9 +21,6 @@ class AccountMoney {
  public:
   static constexpr std::int64_t kUsageGroupsMax = 5000;
   static constexpr std::chrono::days kUsageRangeMax{92};
-  static constexpr std::int64_t kLinesAtOnce = 1000;
-  /// A statement with more lines is `range_too_large`; its lines can be had as pages of transactions.
-  static constexpr std::int64_t kStatementLinesMax = 200'000;
 
   AccountMoney(db::Database& database, const Clock& clock, const CursorCodec& cursors)
       : database_(database), clock_(clock), cursors_(cursors) {}
@@ -37,9 +35,8 @@ class AccountMoney {
                           UsageGroup group) const;
   /// Months from the present one back to the account's first.
   Result<StatementPage> statements(const AccountId& account, const PageRequest& page) const;
-  /// The whole text of a statement, read in pages so that no reader is held for long. Errors: `statement_not_found`,
-  /// `range_too_large`.
-  Result<std::string> statement(const AccountId& account, std::string_view month, StatementFormat format) const;
+  /// A statement, to be read piece by piece. Errors: `statement_not_found`.
+  Result<StatementReader> statement(const AccountId& account, std::string_view month, StatementFormat format) const;
 
  private:
   db::Database& database_;

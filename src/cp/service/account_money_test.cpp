@@ -45,10 +45,18 @@ struct AccountMoneyTest : ledger_tests::LedgerFixture {
     move(account, micros, type, description);
   }
   std::string statement(const std::string& month, StatementFormat format = StatementFormat::json) {
-    const auto text = money.statement(account, month, format);
-    return text ? *text : std::string(slug(text.error().code));
+    auto reader = money.statement(account, month, format);
+    if (!reader) return std::string(slug(reader.error().code));
+    std::string text;
+    pieces = 0;
+    while (!reader->ended()) {
+      text += reader->next().value();
+      ++pieces;
+    }
+    return text;
   }
 
+  int pieces = 0;  ///< of the last statement
   CursorCodec cursors{bytes_of("secret")};
   AccountMoney money{db, clock, cursors};
 };
@@ -270,6 +278,7 @@ TEST_F(AccountMoneyTest, AStatementOfManyPagesLosesNoLine) {
   }));
   const auto read = json::read<StatementView>(statement("2026-01"));
   ASSERT_TRUE(read);
+  EXPECT_EQ(pieces, 3) << "no more than 1,000 lines are held at once";
   EXPECT_EQ(read->lines.size(), 2500U);
   EXPECT_EQ(read->closing_balance.value, -2500);
   for (std::size_t i = 0; i < read->lines.size(); ++i)

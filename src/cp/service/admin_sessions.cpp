@@ -5,18 +5,22 @@
 #include <algorithm>
 
 #include "common/argon2.h"
+#include "common/bytes.h"
 #include "common/credential.h"
+#include "common/crypto.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "cp/service/address_key.h"
 #include "cp/service/session_rules.h"
 #include "cp/service/session_token.h"
+#include "cp/store/meta_store.h"
 
 namespace ee::cp {
 namespace {
 
 constexpr std::string_view kPasswordIdentity = "password";
 constexpr std::string_view kGlobalBucket = "global";
+constexpr std::string_view kPasswordDigestKey = "admin_password_digest";
 constexpr std::size_t kMaxUserAgentBytes = 200;
 constexpr Seconds kKeepIdleThrottles{48 * 3600};
 
@@ -34,6 +38,11 @@ std::string printable(std::string_view text) {
   for (char& c : out)
     if (c < 0x20 || c > 0x7e) c = '?';
   return out;
+}
+
+/// Says whether two settings are of one password; the hash itself stays where it is.
+std::string password_digest(const AuthSettings& settings) {
+  return to_hex(sha256(bytes_of("ee-admin-password-v1:" + settings.admin_password_hash.reveal())));
 }
 
 std::optional<std::string> text_or_nothing(std::string_view text) {
@@ -63,18 +72,26 @@ Result<NewSession> AdminSessions::login(const PasswordLogin& login) {
   if (login.mode == SessionMode::cookie && login.origin && *login.origin != in_force.public_origin)
     return refuse_login(login, {.code = ErrorCode::csrf_failed, .detail = "another Origin"});
   if (auto passed = check_password(login, in_force); !passed) return refuse_login(login, std::move(passed.error()));
-  return begin({.row = {.auth_method = AuthMethod::password, .identity = std::string(kPasswordIdentity)},
-                .mode = login.mode,
-                .presented_token = login.presented_token,
-                .client_address = login.client_address,
-                .user_agent = login.user_agent,
-                .request_id = login.request_id,
-                .also = [&](db::Transaction& tx, const SessionRow&) -> Result<void> {
-                  for (const std::string& bucket : {address_bucket_of(login), std::string(kGlobalBucket)})
-                    if (auto cleared = throttle_.clear(tx, bucket); !cleared) return cleared;
-                  return {};
-                }},
-               in_force);
+  auto session = begin({.row = {.auth_method = AuthMethod::password, .identity = std::string(kPasswordIdentity)},
+                        .mode = login.mode,
+                        .presented_token = login.presented_token,
+                        .client_address = login.client_address,
+                        .user_agent = login.user_agent,
+                        .request_id = login.request_id,
+                        .also = [&](db::Transaction& tx, const SessionRow&) -> Result<void> {
+                          // The password may have been changed while it was checked: the end of sessions has been then.
+                          const auto digest = MetaStore().get(tx, kPasswordDigestKey);
+                          if (!digest) return std::unexpected(digest.error());
+                          if (*digest && **digest != password_digest(in_force))
+                            return fail(ErrorCode::invalid_credential);
+                          for (const std::string& bucket : {address_bucket_of(login), std::string(kGlobalBucket)})
+                            if (auto cleared = throttle_.clear(tx, bucket); !cleared) return cleared;
+                          return {};
+                        }},
+                       in_force);
+  if (!session && session.error().code == ErrorCode::invalid_credential)
+    return refuse_login(login, std::move(session.error()));
+  return session;
 }
 
 Result<void> AdminSessions::check_password(const PasswordLogin& login, const AuthSettings& in_force) {
@@ -290,17 +307,42 @@ Result<std::int64_t> AdminSessions::end_all_of(AuthMethod method, std::string_vi
                                                std::string_view request_id) {
   const UtcTime now = parts_.clock.now();
   using Ended = std::vector<SessionId>;
+  const auto ended = parts_.database.write<Ended>(
+      [&](db::Transaction& tx) { return end_method(tx, method, reason, actor, request_id, now); });
+  if (!ended) return std::unexpected(ended.error());
+  forget(*ended);
+  return static_cast<std::int64_t>(ended->size());
+}
+
+Result<std::vector<SessionId>> AdminSessions::end_method(db::Transaction& tx, AuthMethod method,
+                                                         std::string_view reason, std::string_view actor,
+                                                         std::string_view request_id, UtcTime now) const {
+  auto revoked = sessions_.revoke_method(tx, method, reason, now);
+  if (!revoked || revoked->empty()) return revoked;
+  const AuditEntry entry{.actor = std::string(actor),
+                         .action = "session_revoked",
+                         .object_type = "session",
+                         .reason_code = std::string(reason),
+                         .request_id = text_or_nothing(request_id),
+                         .detail = fmt::format(R"({{"ended_sessions":{}}})", revoked->size())};
+  if (auto audited = audit_.append(tx, entry, now, parts_.random); !audited) return std::unexpected(audited.error());
+  return revoked;
+}
+
+Result<std::int64_t> AdminSessions::end_if_password_changed() {
+  const std::string digest = password_digest(parts_.settings());
+  const auto known = [&](db::Transaction& tx) { return MetaStore().get(tx, kPasswordDigestKey); };
+  const auto before = parts_.database.read<std::optional<std::string>>(known);
+  if (!before) return std::unexpected(before.error());
+  if (*before == digest) return 0;
+  using Ended = std::vector<SessionId>;
   const auto ended = parts_.database.write<Ended>([&](db::Transaction& tx) -> Result<Ended> {
-    auto revoked = sessions_.revoke_method(tx, method, reason, now);
-    if (!revoked || revoked->empty()) return revoked;
-    const AuditEntry entry{.actor = std::string(actor),
-                           .action = "session_revoked",
-                           .object_type = "session",
-                           .reason_code = std::string(reason),
-                           .request_id = text_or_nothing(request_id),
-                           .detail = fmt::format(R"({{"ended_sessions":{}}})", revoked->size())};
-    if (auto audited = audit_.append(tx, entry, now, parts_.random); !audited) return std::unexpected(audited.error());
-    return revoked;
+    const auto stored = known(tx);
+    if (!stored) return std::unexpected(stored.error());
+    if (*stored == digest) return Ended{};
+    if (auto set = MetaStore().set(tx, kPasswordDigestKey, digest); !set) return std::unexpected(set.error());
+    if (!*stored) return Ended{};  // the first start: there is no other password that a session could be of
+    return end_method(tx, AuthMethod::password, "password_changed", "system:settings", "", parts_.clock.now());
   });
   if (!ended) return std::unexpected(ended.error());
   forget(*ended);

@@ -110,6 +110,10 @@ class AdminSessions {
   Result<std::int64_t> end_all_of(AuthMethod method, std::string_view reason, std::string_view actor,
                                   std::string_view request_id);
 
+  /// Ends all sessions that were begun by password if the setting `auth.admin_password_hash` is another than when this
+  /// was last asked, by whatever process: at a start and whenever settings change. Answers how many.
+  Result<std::int64_t> end_if_password_changed();
+
   /// A step of job `session_cleanup`: removes at most `limit` rows of each kind that are over; how many.
   Result<std::int64_t> clean_up(std::int64_t limit);
 
@@ -122,6 +126,8 @@ class AdminSessions {
   Result<NewSession> begin(const Start& start, const AuthSettings& in_force);
   Result<void> note_begin(db::Transaction& tx, const Start& start, const SessionRow& row, std::size_t ended,
                           const AuthSettings& in_force) const;
+  Result<std::vector<SessionId>> end_method(db::Transaction& tx, AuthMethod method, std::string_view reason,
+                                            std::string_view actor, std::string_view request_id, UtcTime now) const;
   std::unexpected<Error> refuse_login(const PasswordLogin& login, Error error);
   void forget(const std::vector<SessionId>& ended);
 

@@ -189,6 +189,24 @@ TEST_F(AdminSessionsTest, AnotherPasswordHashEndsAllPasswordSessions) {
   EXPECT_EQ(audit_actions().back(), "session_revoked:password_changed");
 }
 
+// covers: S04_AUTH_SESS_007
+TEST_F(AdminSessionsTest, AnotherPasswordInTheSettingsEndsTheSessionsOfTheOldOne) {
+  EXPECT_EQ(sessions_.end_if_password_changed(), 0) << "the first start";
+  const auto old = login().value();
+  EXPECT_EQ(sessions_.end_if_password_changed(), 0) << "nothing changed";
+  EXPECT_EQ(state_of(old), "ok");
+  const Secret before = settings_.admin_password_hash;
+  settings_.admin_password_hash = Secret(hash_token(Secret("another password"), random_).value());
+  EXPECT_EQ(sessions_.end_if_password_changed(), 1);
+  EXPECT_EQ(state_of(old), "invalid_credential");
+  EXPECT_EQ(sessions_.end_if_password_changed(), 0);
+  // Whoever was just being checked against the old one comes too late.
+  settings_.admin_password_hash = before;
+  const auto late = login();
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, ErrorCode::invalid_credential);
+}
+
 TEST_F(AdminSessionsTest, DescribesASession) {
   const auto session = login().value();
   const auto info = sessions_.describe(session.session_id, session.token.reveal());

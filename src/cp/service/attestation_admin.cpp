@@ -7,6 +7,7 @@
 #include "common/crypto.h"
 #include "cp/service/stored_evidence.h"
 #include "cp/store/agent_store.h"
+#include "cp/store/audit_log_store.h"
 
 namespace ee::cp {
 namespace {
@@ -118,11 +119,22 @@ Result<AdminMrtdView> AttestationAdmin::trust_observed(const std::string& id, co
   return trusted;
 }
 
-Result<void> AttestationAdmin::forget_observed(const std::string& id) {
-  const auto removed = parts_.database.write<bool>([&](db::Transaction& tx) { return ObservedStore().remove(tx, id); });
-  if (!removed) return std::unexpected(removed.error());
-  if (!*removed) return fail(ErrorCode::mrtd_not_found);
-  return {};
+Result<void> AttestationAdmin::forget_observed(const std::string& id, const Actor& actor) {
+  return parts_.database.run_write([&](db::Transaction& tx) -> Result<void> {
+    const auto removed = ObservedStore().remove(tx, id);
+    if (!removed) return std::unexpected(removed.error());
+    if (!*removed) return fail(ErrorCode::mrtd_not_found);
+    const auto written = AuditLogStore().append(tx,
+                                                {.actor = actor.name,
+                                                 .action = "observed_measurement_forgotten",
+                                                 .object_type = "observed_measurement",
+                                                 .object_id = id,
+                                                 .request_id = actor.request_id,
+                                                 .client_address = actor.client_address},
+                                                parts_.clock.now(), parts_.random);
+    if (!written) return std::unexpected(written.error());
+    return {};
+  });
 }
 
 // ---- decisions -----------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ class AttestationAdmin {
     std::function<VerificationLimits()> limits;
     const CursorCodec& cursors;
     Clock& clock;
+    Random& random;
     std::function<void()> settle_refusals = {};  ///< before decisions are listed
   };
   explicit AttestationAdmin(Parts parts) : parts_(std::move(parts)) {}
@@ -39,7 +40,7 @@ class AttestationAdmin {
   /// observation is over then. Errors: mrtd_not_found, and those of the trust service.
   Result<AdminMrtdView> trust_observed(const std::string& id, const ObservedTrustRequest& wanted, const Actor& actor);
   /// Errors: mrtd_not_found.
-  Result<void> forget_observed(const std::string& id);
+  Result<void> forget_observed(const std::string& id, const Actor& actor);
 
   /// Newest first.
   Result<AttestationAuditPage> audit(const AttestationAuditFilter& filter, const PageRequest& page) const;

@@ -37,6 +37,26 @@ struct AuditPage {
 BOOST_DESCRIBE_STRUCT(AuditPage, (), (items, next_cursor))
 constexpr std::string_view json_name(json::For<AuditPage> /*type*/) { return "AuditPage"; }
 
+/// The audit log as lines of JSON, newest first, a page at a time. Rows that are written meanwhile are not among them.
+/// Not thread-safe; the database outlives it.
+class AuditExport {
+ public:
+  static constexpr std::int64_t kRowsAtOnce = 500;
+  static constexpr std::int64_t kRowsMax = 1'000'000;
+
+  AuditExport(db::Database& database, AuditFilter filter) : database_(database), filter_(std::move(filter)) {}
+  /// The next lines; empty at the end. Errors: of the database.
+  Result<std::string> next();
+  bool ended() const { return ended_; }
+
+ private:
+  db::Database& database_;
+  AuditFilter filter_;
+  std::optional<PagePosition> after_;
+  std::int64_t rows_ = 0;
+  bool ended_ = false;
+};
+
 /// Reads the audit log for administrators. Thread-safe.
 class AuditListing {
  public:
@@ -44,6 +64,8 @@ class AuditListing {
 
   /// Newest first.
   Result<AuditPage> list(const AuditFilter& filter, const PageRequest& page) const;
+  /// All that `filter` lets through, at most AuditExport::kRowsMax.
+  AuditExport export_of(AuditFilter filter) const { return {database_, std::move(filter)}; }
 
  private:
   db::Database& database_;

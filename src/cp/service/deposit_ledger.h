@@ -25,9 +25,19 @@ struct StripeVerdict {
 /// often it is told. Thread-safe.
 class DepositLedger {
  public:
-  /// `random` outlives it. `before_post` (tests): runs before each posting.
-  explicit DepositLedger(Random& random, std::function<void()> before_post = {})
-      : random_(random), ledger_(random), before_post_(std::move(before_post)) {}
+  /// `random` outlives it. `before_post` (tests): runs before each posting. `conflict`: told of a key that was posted
+  /// with other lines, see `noted`.
+  explicit DepositLedger(Random& random, std::function<void()> before_post = {},
+                         std::function<void(const Error&)> conflict = {})
+      : random_(random), ledger_(random), before_post_(std::move(before_post)), conflict_(std::move(conflict)) {}
+
+  /// Passes on what a write returned that called this. Every caller wraps its write in it, since a conflict of keys is
+  /// written down in a transaction of its own.
+  template <class T>
+  Result<T> noted(Result<T> result) const {
+    if (!result && result.error().code == ErrorCode::ledger_key_conflict && conflict_) conflict_(result.error());
+    return result;
+  }
 
   /// Why an intent is not that of this deposit; nothing when it is: `account_mismatch`, `currency_mismatch`,
   /// `intent_mismatch`, `nothing_received` (of one that says that it succeeded).
@@ -75,6 +85,7 @@ class DepositLedger {
   LedgerStore ledger_;
   AuditLogStore audit_;
   std::function<void()> before_post_;
+  std::function<void(const Error&)> conflict_;
 };
 
 /// The state of a deposit that an intent's own state means.

@@ -151,7 +151,7 @@ Result<Deposits::Begun> Deposits::begin(const AccountId& account, std::string_vi
 
 Result<DepositRow> Deposits::take_over(const std::string& id, const stripe::PaymentIntent& intent, const Actor& actor) {
   const UtcTime now = parts_.clock.now();
-  return parts_.database.write<DepositRow>([&](db::Transaction& tx) -> Result<DepositRow> {
+  return parts_.ledger.noted(parts_.database.write<DepositRow>([&](db::Transaction& tx) -> Result<DepositRow> {
     auto row = deposits_.find(tx, id);
     if (!row) return std::unexpected(row.error());
     if (!*row) return fail(ErrorCode::not_found);
@@ -160,7 +160,7 @@ Result<DepositRow> Deposits::take_over(const std::string& id, const stripe::Paym
     if (auto done = parts_.ledger.intent_said(tx, **row, intent, status_of(intent.status), actor, now); !done)
       return std::unexpected(done.error());
     return std::move(**row);
-  });
+  }));
 }
 
 Result<Deposits::Opened> Deposits::open_intent(const DepositRow& row, const Actor& actor,

@@ -21,7 +21,7 @@ Result<RestoreHold::View> RestoreHold::lift(const Actor& actor) {
     if (auto removed = MetaStore().remove(tx, kReapHoldKey); !removed) return removed;
     const auto written = AuditLogStore().append(tx,
                                                 {.actor = actor.name,
-                                                 .action = "restore_hold_lifted",
+                                                 .action = "reap_hold_lifted",
                                                  .object_type = "database",
                                                  .request_id = actor.request_id,
                                                  .client_address = actor.client_address},

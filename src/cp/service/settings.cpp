@@ -21,8 +21,6 @@ namespace ee::cp {
 namespace {
 
 constexpr std::string_view kComponent = "settings";
-constexpr std::array<std::string_view, 5> kGuardrailSlugs = {
-    "strict_policy_required", "verifier_missing", "cloudflare_missing", "github_oauth_missing", "insecure_base_url"};
 
 /// Policies with a mode, by their label.
 constexpr std::array<std::pair<const char*, Setting>, 3> kPolicyModes = {
@@ -88,7 +86,7 @@ class SettingsService::Impl {
                                {{"key", registry_keys()}})),
         violations_(metrics.counter("ee_guardrail_violations_total",
                                     "Stored settings that broke a guardrail and are not used.",
-                                    {{"slug", {kGuardrailSlugs.begin(), kGuardrailSlugs.end()}}})),
+                                    {{"slug", {kSettingGuardrails.begin(), kSettingGuardrails.end()}}})),
         relaxed_(metrics.gauge("ee_policy_relaxed", "1 while the mode of a policy is not strict.",
                                {{"policy", {kPolicyModes[0].first, kPolicyModes[1].first, kPolicyModes[2].first}}})),
         cache_(
@@ -307,6 +305,12 @@ class SettingsService::Impl {
         log::warn(kComponent, "a policy is relaxed",
                   {{"key", setting_spec(*policy.setting).key}, {"detail", policy.detail}});
     told_relaxed_ = std::move(policies);
+    auto warnings = guardrail_warnings(now.resolved().values, context_);
+    for (const GuardrailViolation& warning : warnings)
+      if (std::ranges::find(told_warnings_, warning) == told_warnings_.end())
+        log::warn(kComponent, "production would refuse this",
+                  {{"key", setting_spec(*warning.setting).key}, {"slug", warning.slug}, {"detail", warning.detail}});
+    told_warnings_ = std::move(warnings);
     for (const auto& [label, setting] : kPolicyModes) relaxed_.with({label}).set(now.text(setting) == "strict" ? 0 : 1);
   }
   void announce(const SettingsSnapshot& now) {
@@ -336,6 +340,7 @@ class SettingsService::Impl {
   std::mutex told_mutex_;
   std::vector<UnusedSetting> told_;
   std::vector<GuardrailViolation> told_relaxed_;
+  std::vector<GuardrailViolation> told_warnings_;
   SettingsCache cache_;  // last: its thread uses all of the above
 };
 

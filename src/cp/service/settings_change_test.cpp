@@ -162,6 +162,11 @@ TEST_F(SettingsTest, S05_GRD_10_RefusesAGuardedValueAtRunTime) {
         Row{"cloudflare.domain", "\"\"", "cloudflare_missing"},
         Row{"cloudflare.api_url", "\"http://api.cloudflare.com\"", "insecure_base_url"},
         Row{"intel_ta.jwks_url", "\"https://127.0.0.1/certs\"", "insecure_base_url"},
+        Row{"gcp.project_id", "\"\"", "gcp_missing"}, Row{"gcp.auth_mode", "\"key\"", "gcp_missing"},
+        Row{"gcp.image", "\"projects/cos-cloud/global/images/cos-1\"", "gcp_image_not_pinned"},
+        Row{"gcp.image", "\"projects/project-1/global/images/family/ee-agent\"", "gcp_image_not_pinned"},
+        Row{"capacity.simulated_payment", "true", "simulated_payment_forbidden"},
+        Row{"github_oauth.client_id", "\"\"", "github_oauth_missing"},
         Row{"dcap.pcs_url", "\"http://pcs.example.com\"", "insecure_base_url"}}) {
     const auto refused = put(row.key, row.json);
     ASSERT_FALSE(refused) << row.key;
@@ -233,6 +238,26 @@ TEST_F(SettingsTest, WarnsOfAndAuditsARelaxedPolicy) {
   const std::string before = audit_text();
   ASSERT_TRUE(service_->audit_relaxed_policies(system));
   EXPECT_EQ(audit_text(), before) << "nothing is relaxed";
+}
+
+// covers: S05_GRD_08
+TEST_F(SettingsTest, S05_GRD_08_StagingIsToldOnceOfWhatProductionWouldRefuse) {
+  CaptureLogs logs;
+  start(Stage::staging);
+  const auto told = [&] {
+    return std::ranges::count_if(logs->lines(), [](const std::string& line) {
+      return line.find("production would refuse this") != std::string::npos &&
+             line.find("simulated_payment_forbidden") != std::string::npos;
+    });
+  };
+  EXPECT_EQ(told(), 0);
+  ASSERT_TRUE(put("capacity.simulated_payment", "true"));
+  EXPECT_EQ(told(), 1);
+  ASSERT_TRUE(put("agents.stale_hours", "7"));
+  EXPECT_EQ(told(), 1) << "nothing new";
+  ASSERT_TRUE(put("capacity.simulated_payment", "false"));
+  ASSERT_TRUE(put("capacity.simulated_payment", "true"));
+  EXPECT_EQ(told(), 2);
 }
 
 // covers: S05_GRD_11

@@ -49,7 +49,10 @@ inline EnvironmentSettings production_environment() {
           {Setting::cloudflare_api_token, Secret("token-of-the-environment")},
           {Setting::intel_ta_api_key, Secret("key-of-the-environment")},
           {Setting::github_oauth_client_id, std::string("client-of-the-environment")},
-          {Setting::github_oauth_client_secret, Secret("secret-of-the-environment")}};
+          {Setting::github_oauth_client_secret, Secret("secret-of-the-environment")},
+          {Setting::gcp_project_id, std::string("project-1")},
+          {Setting::gcp_auth_mode, std::string("metadata")},
+          {Setting::gcp_image, std::string("projects/project-1/global/images/ee-agent-1")}};
 }
 
 inline const Actor kAdmin{

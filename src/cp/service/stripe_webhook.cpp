@@ -175,28 +175,29 @@ Result<WebhookAnswer> StripeWebhook::store(const stripe::Event& event,
                                            const std::optional<stripe::PaymentIntent>& fetched, const Actor& actor) {
   const UtcTime now = parts_.clock.now();
   std::string_view outcome;
-  auto answer = parts_.database.write<WebhookAnswer>([&](db::Transaction& tx) -> Result<WebhookAnswer> {
-    const auto fresh = events_.insert(tx, {.id = event.id,
-                                           .type = event.type,
-                                           .object_id = event.object_id,
-                                           .event_created_at = event.created_at,
-                                           .received_at = now});
-    if (!fresh) return std::unexpected(fresh.error());
-    if (!*fresh) {
-      outcome = "duplicate";
-      return WebhookAnswer{.duplicate = true};
-    }
-    const auto handled = handle(tx, event, fetched, actor, now);
-    if (!handled) return std::unexpected(handled.error());
-    outcome = to_text(handled->outcome);
-    if (handled->outcome == StripeOutcome::unmatched)
-      if (auto done = audit_unmatched(tx, event, handled->detail, actor, now); !done)
-        return std::unexpected(done.error());
-    if (handled->outcome != StripeOutcome::processed)
-      if (auto done = events_.set_outcome(tx, event.id, handled->outcome, std::string(handled->detail)); !done)
-        return std::unexpected(done.error());
-    return WebhookAnswer{};
-  });
+  auto answer =
+      parts_.ledger.noted(parts_.database.write<WebhookAnswer>([&](db::Transaction& tx) -> Result<WebhookAnswer> {
+        const auto fresh = events_.insert(tx, {.id = event.id,
+                                               .type = event.type,
+                                               .object_id = event.object_id,
+                                               .event_created_at = event.created_at,
+                                               .received_at = now});
+        if (!fresh) return std::unexpected(fresh.error());
+        if (!*fresh) {
+          outcome = "duplicate";
+          return WebhookAnswer{.duplicate = true};
+        }
+        const auto handled = handle(tx, event, fetched, actor, now);
+        if (!handled) return std::unexpected(handled.error());
+        outcome = to_text(handled->outcome);
+        if (handled->outcome == StripeOutcome::unmatched)
+          if (auto done = audit_unmatched(tx, event, handled->detail, actor, now); !done)
+            return std::unexpected(done.error());
+        if (handled->outcome != StripeOutcome::processed)
+          if (auto done = events_.set_outcome(tx, event.id, handled->outcome, std::string(handled->detail)); !done)
+            return std::unexpected(done.error());
+        return WebhookAnswer{};
+      }));
   if (answer) counted_.with({event.type, outcome}).increment();
   return answer;
 }

@@ -90,6 +90,20 @@ void TunnelOrphans::note_removed(const std::string& actor, const std::string& ty
   });
 }
 
+CfResult<bool> TunnelOrphans::remove(const TunnelResource& resource, const std::string& actor,
+                                     const cloudflare::CallContext& context) {
+  if (resource.is_protected || !is_orphan(resource.agent_id, resource.tunnel.created_at)) return false;
+  if (auto removed = remove_tunnel(resource, actor, context); !removed) return std::unexpected(removed.error());
+  return true;
+}
+
+CfResult<bool> TunnelOrphans::remove(const RecordResource& resource, const std::string& actor,
+                                     const cloudflare::CallContext& context) {
+  if (!is_orphan(resource.agent_id, resource.record.created_at)) return false;
+  if (auto removed = remove_record(resource, actor, context); !removed) return std::unexpected(removed.error());
+  return true;
+}
+
 Result<JobSummary> TunnelOrphans::sweep(const std::stop_token& stop) {
   JobSummary summary;
   const TunnelSettings settings = parts_.settings();

@@ -51,6 +51,12 @@ class TunnelOrphans {
   /// counts. Counts: `tunnels`, `records` (orphans seen), `deleted`, `failed`.
   Result<JobSummary> sweep(const std::stop_token& stop);
 
+  /// Removes what was listed as an orphan if it still is one by the database; false: it is in use now.
+  cloudflare::CfResult<bool> remove(const TunnelResource& resource, const std::string& actor,
+                                    const cloudflare::CallContext& context);
+  cloudflare::CfResult<bool> remove(const RecordResource& resource, const std::string& actor,
+                                    const cloudflare::CallContext& context);
+
   struct Deleted {
     std::vector<std::string> deleted = {};
     std::vector<std::pair<std::string, std::string>> skipped = {};  ///< id and why: `not_orphaned`, or the failure

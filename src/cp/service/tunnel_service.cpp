@@ -6,8 +6,11 @@
 #include <mutex>
 #include <thread>
 
+#include "common/json.h"
 #include "common/url.h"
+#include "cp/domain/agent_changes.h"
 #include "cp/domain/tunnel_names.h"
+#include "cp/store/audit_log_store.h"
 
 namespace ee::cp {
 namespace {
@@ -168,6 +171,44 @@ Result<JobSummary> TunnelService::run_worker(const std::stop_token& stop) {
   summary.count("stuck", stuck.value_or(0));
   summary.stopped = stop.stop_requested();
   return summary;
+}
+
+Result<void> TunnelService::replace(const AgentId& agent, const Actor& actor, std::string_view action,
+                                    const std::string& object, const cloudflare::CallContext& context) {
+  const UtcTime now = parts_.clock.now();
+  const auto marked = parts_.database.write<AgentRow>([&](db::Transaction& tx) -> Result<AgentRow> {
+    const auto before = agents_.get(tx, agent);
+    if (!before) return std::unexpected(before.error());
+    const bool is_live =
+        *before && (*before)->status != AgentStatus::deleting && (*before)->status != AgentStatus::deleted;
+    if (!is_live || !may_have_tunnel(**before)) return fail(ErrorCode::agent_not_found);
+    AgentRow after = **before;
+    after.tunnel_state = TunnelState::deleting;
+    after.tunnel_attempts = 0;
+    after.tunnel_next_attempt_at = now;
+    const auto written = agents_.update(tx, **before, after, now);
+    if (!written) return std::unexpected(written.error());
+    if (!*written) return fail(ErrorCode::concurrent_update);
+    const auto audited = AuditLogStore().append(tx,
+                                                {.actor = actor.name,
+                                                 .action = std::string(action),
+                                                 .object_type = "agent",
+                                                 .object_id = agent.str(),
+                                                 .request_id = actor.request_id,
+                                                 .client_address = actor.client_address,
+                                                 .detail = R"({"forced":true,"id":)" + json::quote(object) + "}"},
+                                                now, parts_.random);
+    if (!audited) return std::unexpected(audited.error());
+    return after;
+  });
+  if (!marked) return std::unexpected(marked.error());
+  parts_.directory.put(*marked);
+  const auto outcome = cleaner_.clean(agent, context);
+  wake();
+  if (outcome == TunnelCleaner::Outcome::failed)
+    return fail(ErrorCode::cloudflare_error, "the removal is tried again by itself");
+  if (outcome == TunnelCleaner::Outcome::no_database) return fail(ErrorCode::database_unavailable);
+  return {};
 }
 
 std::optional<std::string> tunnel_token_told(const AgentRow& row) {

@@ -5,6 +5,7 @@
 #include <stop_token>
 #include <string>
 
+#include "cp/service/actor.h"
 #include "cp/service/job_summary.h"
 #include "cp/service/tunnel_cleaner.h"
 #include "cp/service/tunnel_orphans.h"
@@ -42,6 +43,12 @@ class TunnelService {
 
   /// `stuck` of the last pass.
   std::int64_t stuck_cleanups() const { return stuck_.load(); }
+
+  /// An administrator takes a live agent's tunnel and host name away: they are removed now, as far as Cloudflare lets
+  /// it be, and made anew by the worker. Audited as `action` about `object`. Errors: agent_not_found (none that has a
+  /// tunnel), concurrent_update, cloudflare_error (the worker goes on with the removal).
+  Result<void> replace(const AgentId& agent, const Actor& actor, std::string_view action, const std::string& object,
+                       const cloudflare::CallContext& context);
 
   TunnelOrphans& orphans() { return orphans_; }
   TunnelSettings settings() const { return parts_.settings(); }

@@ -246,6 +246,10 @@ net::Response records(CloudflareState& state, const net::Request& request, std::
     const auto made = state.create_record(std::move(*wanted), now);
     return made.value ? answer(record_json(*made.value)) : refuse(*made.refusal);
   }
+  if (!rest.empty() && rest.find('/') == rest.npos && request.method == "GET") {
+    const auto found = std::ranges::find(state.records(), rest, &FakeRecord::id);
+    return found == state.records().end() ? refuse(CloudflareState::kNoRecord) : answer(record_json(*found));
+  }
   if (!rest.empty() && rest.find('/') == rest.npos && request.method == "PUT") {
     auto wanted = record_body(request);
     if (!wanted) return refuse(kBadBody);

@@ -207,6 +207,23 @@ CfResult<std::vector<Tunnel>> CloudflareClient::list_tunnels(const std::string& 
   return std::unexpected(malformed("a list of tunnels that does not end"));
 }
 
+CfResult<Tunnel> CloudflareClient::get_tunnel(const std::string& tunnel_id, const CallContext& context) {
+  const auto envelope = call({.op = "get_tunnel",
+                              .method = "GET",
+                              .path = fmt::format("/accounts/{}/cfd_tunnel/{}", config_().account_id, tunnel_id),
+                              .subject = Subject::tunnel},
+                             context);
+  if (!envelope) return std::unexpected(envelope.error());
+  // A deleted one is still told of.
+  const auto* object = envelope->result.if_object();
+  const auto* deleted_at = object == nullptr ? nullptr : object->if_contains("deleted_at");
+  if (deleted_at != nullptr && deleted_at->is_string())
+    return std::unexpected(CloudflareError{.failure = Failure::gone, .http_status = 200, .detail = "deleted"});
+  auto tunnel = tunnel_of(envelope->result);
+  if (tunnel && tunnel->id != tunnel_id) return std::unexpected(malformed("another tunnel than the one asked for"));
+  return tunnel;
+}
+
 CfResult<Secret> CloudflareClient::tunnel_token(const std::string& tunnel_id, const CallContext& context) {
   const auto envelope = call({.op = "tunnel_token",
                               .method = "GET",

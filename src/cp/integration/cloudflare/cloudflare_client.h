@@ -41,6 +41,8 @@ class CloudflareClient {
   CfResult<std::vector<Tunnel>> find_tunnels(const std::string& name, const CallContext& context);
   /// Live tunnels whose name begins so, all pages.
   CfResult<std::vector<Tunnel>> list_tunnels(const std::string& name_prefix, const CallContext& context);
+  /// `gone` when no live tunnel has this id.
+  CfResult<Tunnel> get_tunnel(const std::string& tunnel_id, const CallContext& context);
   CfResult<Secret> tunnel_token(const std::string& tunnel_id, const CallContext& context);
   /// Sends `hostname` to `service`, everything else to 404.
   CfResult<void> configure_tunnel(const std::string& tunnel_id, const std::string& hostname, const std::string& service,
@@ -54,6 +56,8 @@ class CloudflareClient {
   CfResult<std::vector<DnsRecord>> find_records(const std::string& name, const CallContext& context);
   /// CNAME records whose comment begins so, all pages.
   CfResult<std::vector<DnsRecord>> list_records(const std::string& comment_prefix, const CallContext& context);
+  /// `gone` when no record has this id.
+  CfResult<DnsRecord> get_record(const std::string& record_id, const CallContext& context);
   /// A proxied CNAME. Answers its id. `record_exists` when the name is taken.
   CfResult<std::string> create_record(const std::string& name, const std::string& content, const std::string& comment,
                                       const CallContext& context);

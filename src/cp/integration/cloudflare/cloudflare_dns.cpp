@@ -68,6 +68,18 @@ CfResult<std::vector<DnsRecord>> CloudflareClient::list_records(const std::strin
   return std::unexpected(malformed("a list of records that does not end"));
 }
 
+CfResult<DnsRecord> CloudflareClient::get_record(const std::string& record_id, const CallContext& context) {
+  const auto envelope = call({.op = "get_record",
+                              .method = "GET",
+                              .path = fmt::format("/zones/{}/dns_records/{}", config_().zone_id, record_id),
+                              .subject = Subject::record},
+                             context);
+  if (!envelope) return std::unexpected(envelope.error());
+  auto record = record_of(envelope->result);
+  if (record && record->id != record_id) return std::unexpected(malformed("another record than the one asked for"));
+  return record;
+}
+
 CfResult<std::string> CloudflareClient::create_record(const std::string& name, const std::string& content,
                                                       const std::string& comment, const CallContext& context) {
   const RecordBody body{.name = name, .content = content, .comment = comment};

@@ -55,6 +55,24 @@ CREATE TABLE job_runs (
 );
 CREATE INDEX job_runs_name ON job_runs (name, started_at);
 
+-- Clean-ups by administrators: at most one runs.
+CREATE TABLE cleanup_runs (
+  id TEXT PRIMARY KEY,
+  status TEXT NOT NULL CHECK (status IN ('running', 'done', 'partial', 'failed', 'cancelled')),
+  plan TEXT NOT NULL,
+  deleted TEXT NOT NULL,
+  failed TEXT NOT NULL,
+  skipped TEXT NOT NULL,
+  started_at BIGINT NOT NULL,
+  finished_at BIGINT,
+  requested_by TEXT NOT NULL,
+  reason TEXT NOT NULL DEFAULT '',
+  lease_expires_at BIGINT,
+  cancel_requested INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1))
+);
+CREATE UNIQUE INDEX cleanup_runs_running ON cleanup_runs (status) WHERE status = 'running';
+CREATE INDEX cleanup_runs_time ON cleanup_runs (started_at, id);
+
 CREATE TABLE audit_log (
   id TEXT PRIMARY KEY,
   at BIGINT NOT NULL,

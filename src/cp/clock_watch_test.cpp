@@ -1,0 +1,36 @@
+#include "cp/clock_watch.h"
+
+#include <gtest/gtest.h>
+
+#include "common/fake_clock.h"
+#include "common/fake_log.h"
+
+namespace ee::cp {
+namespace {
+
+TEST(ClockWatch, CountsStepsBackBeyondTwoSeconds) {
+  FakeClock clock;
+  metrics::Registry registry;
+  CaptureLogs logs;
+  ClockWatch watch(clock, registry);
+  const auto steps = [&] { return registry.text().find("ee_clock_step_total 1") != std::string::npos; };
+  watch.look();
+  clock.advance(Seconds(10));
+  watch.look();
+  const UtcTime before = clock.now();
+  clock.advance(Seconds(10));
+  clock.set_utc(before + Seconds(8));
+  watch.look();
+  EXPECT_FALSE(steps()) << "two seconds are within what clocks do";
+  clock.advance(Seconds(10));
+  clock.set_utc(before);
+  watch.look();
+  EXPECT_TRUE(steps());
+  EXPECT_TRUE(logs->contains("the system's clock went back"));
+  clock.advance(Seconds(10));
+  watch.look();
+  EXPECT_TRUE(steps()) << "told once";
+}
+
+}  // namespace
+}  // namespace ee::cp
