@@ -55,9 +55,16 @@ void write_object(std::string& to, const Type& type, const void* from) {
 
 void append_quoted(std::string& to, std::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";
+  const auto is_plain = [](char c) {
+    return static_cast<unsigned char>(c) >= 0x20 && static_cast<unsigned char>(c) < 0x80 && c != '"' && c != '\\';
+  };
   to += '"';
   std::size_t at = 0;
   while (at < text.size()) {
+    const std::size_t run = at;
+    while (at < text.size() && is_plain(text[at])) ++at;
+    to.append(text, run, at - run);
+    if (at == text.size()) break;
     const auto c = static_cast<unsigned char>(text[at]);
     if (c >= 0x80) {
       const std::size_t length = utf8_sequence(text.substr(at));
@@ -79,13 +86,9 @@ void append_quoted(std::string& to, std::string_view text) {
       case '\r': to += "\\r"; break;
       case '\t': to += "\\t"; break;
       default:
-        if (c < 0x20) {
-          to += "\\u00";
-          to += kHex[c >> 4];
-          to += kHex[c & 15];
-        } else {
-          to += static_cast<char>(c);
-        }
+        to += "\\u00";
+        to += kHex[c >> 4];
+        to += kHex[c & 15];
     }
     ++at;
   }

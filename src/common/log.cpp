@@ -32,15 +32,17 @@ OwnedValue owned(const Field::Value& value) {
 }
 
 void redact(Record& record) {
-  record.component = scrub(record.component);
-  record.message = scrub(record.message);
-  for (std::string* text : {&record.context.request_id, &record.context.trace_id, &record.context.span_id,
-                            &record.context.account_id, &record.context.agent_id, &record.context.job})
-    if (!text->empty()) *text = scrub(*text);
+  for (std::string* text :
+       {&record.component, &record.message, &record.context.request_id, &record.context.trace_id,
+        &record.context.span_id, &record.context.account_id, &record.context.agent_id, &record.context.job})
+    scrub_in_place(*text);
   for (auto& [name, value] : record.fields) {
-    if (auto* text = std::get_if<std::string>(&value))
-      *text = is_secret_name(name) ? std::string(kRedacted) : scrub(*text);
-    name = scrub(name);
+    auto* const text = std::get_if<std::string>(&value);
+    if (text && is_secret_name(name))
+      *text = kRedacted;
+    else if (text)
+      scrub_in_place(*text);
+    scrub_in_place(name);
   }
 }
 
@@ -55,14 +57,23 @@ spdlog::level::level_enum spdlog_level(Level level) {
   return spdlog::level::err;
 }
 
-/// Lines for programs. They are in the buffer of standard output until `flush`: one write for many of them.
+/// Lines for programs, kept until `flush`: one write for many of them.
 class PlainOutput final : public Sink {
+  static constexpr std::size_t kMost = 64UL * 1024;
+
  public:
   void write(const Record&, std::string_view line) override {
-    std::fwrite(line.data(), 1, line.size(), stdout);
-    std::fputc('\n', stdout);
+    lines_.append(line).append("\n");
+    if (lines_.size() >= kMost) flush();
   }
-  void flush() override { std::fflush(stdout); }
+  void flush() override {
+    std::fwrite(lines_.data(), 1, lines_.size(), stdout);
+    std::fflush(stdout);
+    lines_.clear();
+  }
+
+ private:
+  std::string lines_;
 };
 
 /// Lines for people, in colours on a terminal.

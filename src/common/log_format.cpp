@@ -13,7 +13,7 @@ void append_value(std::string& to, const OwnedValue& value) {
   if (const auto* flag = std::get_if<bool>(&value)) {
     to += *flag ? "true" : "false";
   } else if (const auto* number = std::get_if<std::int64_t>(&value)) {
-    fmt::format_to(std::back_inserter(to), "{}", *number);
+    to += fmt::format_int(*number).c_str();
   } else if (const auto* time = std::get_if<UtcTime>(&value)) {
     json::append_quoted(to, to_rfc3339(*time));
   } else if (const auto* text = std::get_if<std::string>(&value)) {
@@ -48,7 +48,7 @@ bool cut(std::string& text, std::size_t cap) {
 
 void append_member(std::string& to, std::string_view name, const std::string& value, bool always) {
   if (value.empty() && !always) return;
-  fmt::format_to(std::back_inserter(to), ",\"{}\":", name);
+  to.append(",\"").append(name).append("\":");
   if (value.empty()) {
     to += "null";
   } else {
@@ -58,7 +58,7 @@ void append_member(std::string& to, std::string_view name, const std::string& va
 
 std::string json_line(const Record& record) {
   std::string line;
-  line.reserve(512);
+  line.reserve(1024);
   fmt::format_to(std::back_inserter(line), "{{\"at\":\"{}\",\"level\":\"{}\"", to_rfc3339(record.at),
                  to_string(record.level));
   append_member(line, "component", record.component, true);

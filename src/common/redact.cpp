@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/json/value.hpp>
+#include <optional>
 
 namespace ee {
 namespace {
@@ -135,6 +136,25 @@ Found first_of(std::initializer_list<Found> candidates) {
   return {};
 }
 
+/// Whether anything of `secret_at`, or a JOSE token, starts with these two: no, for nearly all places of a text.
+constexpr bool may_start(char first, char second) {
+  switch (first) {
+    case 'e': return second == 'e' || second == 'y';
+    case 's': return second == 'k' || second == 'e';
+    case 'r': return second == 'k';
+    case 'w': return second == 'h';
+    case 'p': return second == 'i';
+    case 'g': return second == 'h' || second == 'i';
+    case 'y':
+    case '$': return second == 'a';
+    case '-': return second == '-';
+    case ':': return second == '/';
+    case 'B':
+    case 'b': return second == 'a' || second == 'e' || second == 'A' || second == 'E';
+    default: return false;
+  }
+}
+
 /// The secret that starts with the text, if any; but JOSE tokens. `starts_word`: the character before is no letter or
 /// digit, which the short prefixes need (`task_id`, `disk_low`).
 Found secret_at(std::string_view text, bool starts_word) {
@@ -170,21 +190,20 @@ std::string words_of(std::string_view name) {
   return out;
 }
 
-bool has_words(std::string_view name, std::string_view words) {
-  for (std::size_t at = name.find(words); at != std::string_view::npos; at = name.find(words, at + 1)) {
-    const std::size_t end = at + words.size();
-    if ((at == 0 || name[at - 1] == '_') && (end == name.size() || name[end] == '_')) return true;
-  }
-  return false;
+bool starts_with_words(std::string_view text, std::string_view words) {
+  return text.starts_with(words) && (text.size() == words.size() || text[words.size()] == '_');
 }
 
-}  // namespace
-
-std::string scrub(std::string_view text) {
+/// Nothing when there is no secret in it.
+std::optional<std::string> scrubbed(std::string_view text) {
   std::string out;
   std::size_t kept = 0;      // everything before it is in `out`
   std::size_t word_end = 0;  // of the run of word characters around `at`, once measured: a run is measured once only
-  for (std::size_t at = 0; at < text.size();) {
+  for (std::size_t at = 0; at + 1 < text.size();) {
+    if (!may_start(text[at], text[at + 1])) {
+      ++at;
+      continue;
+    }
     const std::string_view rest = text.substr(at);
     Found found;
     if (rest.starts_with("eyJ")) {
@@ -202,9 +221,20 @@ std::string scrub(std::string_view text) {
     at += found.length;
     kept = at;
   }
-  if (kept == 0) return std::string(text);
+  if (kept == 0) return std::nullopt;
   out.append(text, kept);
   return out;
+}
+
+}  // namespace
+
+std::string scrub(std::string_view text) {
+  auto clean = scrubbed(text);
+  return clean ? std::move(*clean) : std::string(text);
+}
+
+void scrub_in_place(std::string& text) {
+  if (auto clean = scrubbed(text)) text = std::move(*clean);
 }
 
 bool is_secret_name(std::string_view name) {
@@ -216,8 +246,14 @@ bool is_secret_name(std::string_view name) {
                                                                     "_kind",   "_name", "_type",   "_seconds", "_bytes",
                                                                     "_lookup", "_ok",   "_status"};
   const std::string words = words_of(name);
-  if (std::ranges::any_of(kSaidAboutIt, [&](std::string_view suffix) { return words.ends_with(suffix); })) return false;
-  return std::ranges::any_of(kSecretWords, [&](std::string_view secret) { return has_words(words, secret); });
+  const auto is_secret_at = [&](std::size_t at) {
+    const std::string_view rest = std::string_view(words).substr(at);
+    return std::ranges::any_of(kSecretWords, [&](std::string_view secret) { return starts_with_words(rest, secret); });
+  };
+  bool found = is_secret_at(0);
+  for (std::size_t at = words.find('_'); !found && at != std::string::npos; at = words.find('_', at + 1))
+    found = is_secret_at(at + 1);
+  return found && std::ranges::none_of(kSaidAboutIt, [&](std::string_view suffix) { return words.ends_with(suffix); });
 }
 
 void scrub(boost::json::value& value) {

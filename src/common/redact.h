@@ -18,6 +18,8 @@ inline constexpr std::string_view kRedacted = "***";
 ///
 /// The last line of defence, for logs, problem details and audit details; secrets should not come this far.
 std::string scrub(std::string_view text);
+/// The same; a text without any, as nearly all are, stays as it is and costs no memory.
+void scrub_in_place(std::string& text);
 
 /// Whether a field of that name holds a secret by convention: its name has one of authorization, token, secret,
 /// password, api_key, cookie, private_key, jwt, nonce, credential as whole words, and does not end as the name of

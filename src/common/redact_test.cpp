@@ -33,7 +33,9 @@ std::vector<Shape> shapes() {
   out.push_back({"whsec_uNdErScOrEd0123456789", "whsec_***"});
   out.push_back(
       {"pi_3MtwBwLkdIwHu7ix28a3tqPa_secret_YrKJUKribcBjcG8HVhfZluoGH", "pi_3MtwBwLkdIwHu7ix28a3tqPa_secret_***"});
-  for (const std::string kind : {"gho_", "ghp_", "ghs_", "ghu_"})
+  out.push_back({"seti_1Mm8s8LkdIwHu7ix0OXBfTRG_secret_NXDICkPqPeiBTAFqWmkbff09lRmSVXe",
+                 "seti_1Mm8s8LkdIwHu7ix0OXBfTRG_secret_***"});
+  for (const std::string kind : {"gho_", "ghp_", "ghs_", "ghu_", "ghr_"})
     out.push_back({kind + "16C7e42F292c6912E7710c838347Ae178B4a", kind + "***"});
   out.push_back({"github_pat_11ABCDEFG0_abcdefghijklmnop", "github_pat_***"});
   out.push_back({"$argon2id$v=19$m=8,t=1,p=1$AAECAwQFBgc$OQhEq4/A3RBJxfw9Dfk8Sm3LSZ5Zttu8v4tn+Z+RGaw", "***"});
@@ -42,6 +44,8 @@ std::vector<Shape> shapes() {
   out.push_back({"-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAzz\n-----END RSA PRIVATE KEY-----", "pem_***"});
   out.push_back({"-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIAABcutoff", "pem_***"});
   out.push_back({"Bearer 0123456789abcdefSECRET+/=", "Bearer ***"});
+  out.push_back({"BEARER 0123456789abcdefSECRET+/=", "BEARER ***"});
+  out.push_back({"BASIC dXNlcjpwYXNzd29yZA==", "BASIC ***"});
   out.push_back({"basic dXNlcjpwYXNzd29yZA==", "basic ***"});
   out.push_back({"://admin:hunter2hunter2", "://***"});
   return out;
@@ -86,6 +90,19 @@ TEST(Scrub, LeavesOrdinaryTextAlone) {
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "Bearer token required", "pi_123 seti_1",
         "$5.00", "mail me at a@b.example", "key id 630dcd2966c43366, 0190a000-0000-7000-8000-000000000001"})
     EXPECT_EQ(scrub(text), text);
+}
+
+TEST(Scrub, DoesTheSameInPlace) {
+  for (const Shape& shape : shapes()) {
+    std::string text = "got " + shape.secret;
+    scrub_in_place(text);
+    EXPECT_EQ(text, scrub("got " + shape.secret));
+  }
+  std::string plain = "e-b:s$g at 0190b000-0000-7000-8000-000001234567";
+  const char* const where = plain.data();
+  scrub_in_place(plain);
+  EXPECT_EQ(plain, "e-b:s$g at 0190b000-0000-7000-8000-000001234567");
+  EXPECT_EQ(plain.data(), where) << "nothing is copied";
 }
 
 TEST(Scrub, IsIdempotent) {

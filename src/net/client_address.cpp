@@ -41,9 +41,14 @@ std::optional<IpAddress> parse_ip(std::string_view text) {
 
 std::string to_string(const IpAddress& address) {
   std::array<char, INET6_ADDRSTRLEN> text{};
-  const bool v4 = address.is_v4();
-  if (!::inet_ntop(v4 ? AF_INET : AF_INET6, address.bytes.data() + (v4 ? 12 : 0), text.data(), text.size())) return {};
-  return text.data();
+  if (!address.is_v4())
+    return ::inet_ntop(AF_INET6, address.bytes.data(), text.data(), text.size()) ? text.data() : std::string();
+  char* end = text.data();
+  for (std::size_t i = 12; i < address.bytes.size(); ++i) {
+    if (i > 12) *end++ = '.';
+    end = std::to_chars(end, text.data() + text.size(), address.bytes[i]).ptr;
+  }
+  return {text.data(), end};
 }
 
 bool IpNetwork::contains(const IpAddress& address) const {

@@ -85,6 +85,7 @@ bool leads_to_agent(std::string_view path) {
 
 /// Whether the name could be in the path at all.
 bool names_agent(std::string_view path) {
+  if (path.find_first_of(".%") == std::string_view::npos) return false;
   std::string text = decode(decode(path));
   std::ranges::transform(text, text.begin(), lower);
   return text.find(kReserved) != std::string::npos;

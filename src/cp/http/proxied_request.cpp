@@ -211,12 +211,15 @@ void ProxiedRequest::on_address(Result<BackendAddress> address, Chosen chosen) {
   }
   address_ = std::move(*address);
   if (address_.tls && !parts_.tls) return chosen(std::unexpected(refusal(ErrorCode::upstream_connect_failed)));
-  chosen(
-      net::ForwardTarget{.pool_key = backend_->agent_id + ' ' + backend_->url + ' ' + net::to_string(address_.address),
-                         .address = address_.address,
-                         .port = address_.port,
-                         .tls = address_.tls ? parts_.tls : nullptr,
-                         .server_name = address_.host});
+  const auto& bytes = address_.address.bytes;
+  std::string pool_key;
+  pool_key.reserve(backend_->agent_id.size() + 1 + backend_->url.size() + bytes.size());
+  pool_key.append(backend_->agent_id).append(" ").append(backend_->url).append(bytes.begin(), bytes.end());
+  chosen(net::ForwardTarget{.pool_key = std::move(pool_key),
+                            .address = address_.address,
+                            .port = address_.port,
+                            .tls = address_.tls ? parts_.tls : nullptr,
+                            .server_name = address_.host});
 }
 
 /// An alert, and a row for the audit log, which a worker writes.

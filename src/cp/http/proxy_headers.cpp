@@ -185,6 +185,9 @@ ProxyRequestHead make_request_head(const net::RequestHead& head, const ProxyMoun
 void write_request_head(std::string& out, const ProxyRequestHead& head, const ProxyMount& mount,
                         const BackendHeaders& backend, bool drop_authorization) {
   (void)mount;
+  constexpr std::size_t kRest = 384;  // what is added here, and framing
+  out.reserve(out.size() + head.target.size() + head.fields.size() + head.authorization.size() +
+              backend.assertion.size() + kRest);
   out.append(head.method).append(" ").append(head.target).append(" HTTP/1.1\r\n");
   append_field(out, "Host", backend.host);
   out += head.fields;

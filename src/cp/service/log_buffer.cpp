@@ -20,7 +20,9 @@ std::string text_field(const log::Record& record, std::string_view name) {
 }
 
 std::string fields_of(const log::Record& record) {
-  std::string out = "{";
+  std::string out;
+  out.reserve(512);
+  out += '{';
   const auto add = [&](std::string_view name, const log::OwnedValue& value) {
     if (out.size() > 1) out += ',';
     json::append_quoted(out, name);

@@ -23,6 +23,8 @@ class ProxyAssertions {
  private:
   struct Made {
     std::string text;
+    std::string agent_id;
+    std::int64_t epoch = 0;
     SteadyTime at;
   };
   static constexpr std::size_t kMaxKept = 65536;
@@ -30,7 +32,7 @@ class ProxyAssertions {
   const SigningKeys& keys_;
   Clock& clock_;
   std::mutex mutex_;
-  std::unordered_map<std::string, Made> made_;  ///< by agent, deployment and epoch
+  std::unordered_map<std::string, Made> made_;  ///< by deployment: of its last assignment
 };
 
 }  // namespace ee::cp

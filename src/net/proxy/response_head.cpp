@@ -49,6 +49,7 @@ HeadStatus ResponseHeadReader::read(std::string_view bytes) {
 
 bool ResponseHeadReader::parse(std::string_view bytes) {
   bool first = true;
+  head_.fields.reserve(lines_);
   while (true) {
     const std::size_t end = bytes.find("\r\n");
     if (end == std::string_view::npos) return false;

@@ -144,7 +144,7 @@ void Upstream::want(bool wanted, bool small) {
 void Upstream::read() {
   if (reading_ || ended_ || closed_ || (ready_ && !wanted_)) return;
   reading_ = true;
-  const std::span<char> room = tls_ ? tls_in_.prepare(kTlsRead) : in_.prepare(small_ ? kSmallRead : kRead);
+  const std::span<char> room = tls_ ? tls_in_.prepare(kTlsRead) : in_.prepare(small_ || !much_ ? kSmallRead : kRead);
   socket_.async_read_some(asio::buffer(room.data(), room.size()),
                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
                             self->on_read(error, bytes);
@@ -156,6 +156,7 @@ void Upstream::on_read(const boost::system::error_code& error, std::size_t bytes
   if (closed_) return;
   // Over TLS only the closing alert is a clean end: anybody on the way could forge the other one.
   if (error) return end(error == asio::error::eof && !tls_);
+  much_ = much_ || bytes >= kSmallRead;
   if (!take_in(bytes)) return end(false);
   if (!in_.empty() && user_) user_->on_received();
   if (closed_) return;
@@ -210,8 +211,8 @@ bool Upstream::is_idle_and_open() {
 
 void Upstream::prepare_for_pool() {
   user_ = nullptr;
-  wanted_ = false;
-  if (!reading_) in_.shrink_if_empty(0);
+  wanted_ = much_ = false;
+  if (!reading_) in_.shrink_if_empty(kSmallRead);
 }
 
 }  // namespace ee::net

@@ -48,6 +48,7 @@ class Upstream final : public std::enable_shared_from_this<Upstream> {
   void close();
   /// Open, and nothing to read: neither an end nor bytes that nobody asked for.
   bool is_idle_and_open();
+  /// Keeps at most kSmallRead of memory.
   void prepare_for_pool();
 
   std::size_t uses = 0;
@@ -77,6 +78,7 @@ class Upstream final : public std::enable_shared_from_this<Upstream> {
   bool ready_ = false;
   bool wanted_ = false;
   bool small_ = false;
+  bool much_ = false;  ///< comes: more than a small answer
   bool reading_ = false;
   bool writing_ = false;
   bool half_closing_ = false;

@@ -16,7 +16,7 @@ UpstreamPool::~UpstreamPool() {
 std::shared_ptr<Upstream> UpstreamPool::take(const std::string& key, SteadyTime now) {
   const auto found = by_key_.find(key);
   if (found == by_key_.end()) return nullptr;
-  std::vector<Place>& places = found->second;
+  Places& places = found->second;
   std::shared_ptr<Upstream> taken;
   while (!taken && !places.empty()) {
     const Place place = places.back();
@@ -27,7 +27,6 @@ std::shared_ptr<Upstream> UpstreamPool::take(const std::string& key, SteadyTime 
       place->upstream->close();
     by_age_.erase(place);
   }
-  if (places.empty()) by_key_.erase(found);
   return taken;
 }
 
@@ -35,23 +34,22 @@ void UpstreamPool::put(const std::string& key, std::shared_ptr<Upstream> upstrea
   upstream->prepare_for_pool();
   // Whether it is still open is looked at when it is taken again.
   if (upstream->uses >= limits_.max_uses) return upstream->close();
-  std::vector<Place>& places = by_key_[key];
+  Places& places = by_key_[key];
   if (places.size() >= per_target_) return upstream->close();
-  by_age_.push_back({.key = key, .upstream = std::move(upstream), .since = now});
+  by_age_.push_back({.of_key = &places, .upstream = std::move(upstream), .since = now});
   places.push_back(std::prev(by_age_.end()));
   if (by_age_.size() > total_) drop(by_age_.begin());
 }
 
 void UpstreamPool::drop(Place place) {
   place->upstream->close();
-  const auto found = by_key_.find(place->key);
-  std::erase(found->second, place);
-  if (found->second.empty()) by_key_.erase(found);
+  std::erase(*place->of_key, place);
   by_age_.erase(place);
 }
 
 void UpstreamPool::sweep(SteadyTime now) {
   while (!by_age_.empty() && now - by_age_.front().since >= limits_.idle_time) drop(by_age_.begin());
+  std::erase_if(by_key_, [](const auto& entry) { return entry.second.empty(); });
 }
 
 }  // namespace ee::net

@@ -22,19 +22,21 @@ class UpstreamPool final : public LoopLocal {
   void sweep(SteadyTime now) override;
 
  private:
+  struct Idle;
+  using Place = std::list<Idle>::iterator;
+  using Places = std::vector<Place>;
   struct Idle {
-    std::string key;
+    Places* of_key;
     std::shared_ptr<Upstream> upstream;
     SteadyTime since;
   };
-  using Place = std::list<Idle>::iterator;
   void drop(Place place);
 
   const ForwardPoolLimits limits_;
   const std::size_t per_target_;
   const std::size_t total_;
-  std::list<Idle> by_age_;  ///< the oldest first
-  std::unordered_map<std::string, std::vector<Place>> by_key_;
+  std::list<Idle> by_age_;                          ///< the oldest first
+  std::unordered_map<std::string, Places> by_key_;  ///< empty ones go at the next sweep: most come back at once
 };
 
 }  // namespace ee::net
