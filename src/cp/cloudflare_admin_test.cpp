@@ -66,6 +66,7 @@ TEST_F(CloudflareAdminTest, AListIsKeptForHalfAMinuteAndPaged) {
   ASSERT_EQ(cp.admin("GET", kTunnels).status, 200);
   EXPECT_GT(fake.calls(), calls);
   const int then = fake.calls();
+  cp.clock.advance(Seconds(1));
   ASSERT_EQ(cp.admin("GET", std::string(kTunnels) + "?refresh=true").status, 200);
   EXPECT_GT(fake.calls(), then);
   EXPECT_EQ(cp.admin("GET", std::string(kTunnels) + "?orphaned=perhaps").code(), "invalid_request");
