@@ -146,6 +146,7 @@ class EvidenceVerifier::Run {
   Result<void> check_request_signature() {
     const ByteVector input =
         request_signature_input(transport_.method, transport_.path, challenge_.id, bytes_of(transport_.body));
+    attempt_.request_signed = true;
     if (!ed25519_verify(claim_.signing_key, input, signature_)) return fail(ErrorCode::pop_signature_invalid);
     return {};
   }
