@@ -199,6 +199,10 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
       parts.database->read<std::optional<UtcTime>>([](db::Transaction& tx) { return MetaStore().restored_at(tx); });
   if (!restored) return refuse(kExitDatabase, restored.error().detail);
   parts.restored_at = *restored;
+  const auto began =
+      parts.database->read<std::optional<UtcTime>>([](db::Transaction& tx) { return MetaStore().began_at(tx); });
+  if (!began) return refuse(kExitDatabase, began.error().detail);
+  parts.database_began_at = *began;
   parts.restore_hold = std::make_unique<RestoreHold>(*parts.database, world.clock, world.random);
   if (auto loaded = parts.restore_hold->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   parts.maintenance = std::make_unique<Maintenance>(*parts.database, world.clock, world.random);

@@ -138,3 +138,4 @@ void build_evidence(App::Parts& parts) {
 }
 
 }  // namespace ee::cp
+      .forgotten_before = [&parts] { return parts.database_began_at; },

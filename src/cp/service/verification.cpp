@@ -287,8 +287,16 @@ class EvidenceVerifier::Run {
         return fits;
       }
     }
-    return check_workload_log(parts_.database, parts_.assignments, claim_.evidence.workload_log,
-                              {.agent_id = claim_.agent_id, .vm_name = claim_.vm_name}, *quote_);
+    WorkloadLogContext context{.vm_name = claim_.vm_name};
+    if (claim_.before)
+      context.accepted_rtmr3 = claim_.before->rtmrs[3];
+    else if (parts_.forgotten_before)
+      context.forgotten_before = parts_.forgotten_before();
+    const auto forgotten =
+        check_workload_log(parts_.database, parts_.assignments, claim_.evidence.workload_log, context, *quote_);
+    if (!forgotten) return std::unexpected(forgotten.error());
+    if (*forgotten > 0) attempt_.details = R"({"forgotten_workloads":)" + std::to_string(*forgotten) + "}";
+    return {};
   }
 
   Result<void> check_unchanged_since() {

@@ -119,6 +119,8 @@ class EvidenceVerifier {
     std::function<std::optional<UtcTime>()> restored_at;  ///< `meta.restored_at`
     Clock& clock;
     std::function<void(VerificationStep)> before_step = {};  ///< tests: throws, or moves the clock
+    /// When this database was made or put back: of what was before it may know nothing. None: it knows everything.
+    std::function<std::optional<UtcTime>()> forgotten_before = {};
     /// A nonce was used up (nothing), or refused with the reason.
     std::function<void(std::optional<ErrorCode>)> observe_nonce = {};
   };
