@@ -86,7 +86,20 @@ Result<att::PolicySnapshot> policy_in_force(App::Parts& parts) {
       parts.database->read<std::int64_t>([](db::Transaction& tx) { return TrustStore().version(tx); });
   if (!trust_version) return std::unexpected(trust_version.error());
   settings.trusted_mrtd_version = *trust_version;
+  parts.trust_version_seen = *trust_version;
   return att::freeze_policy(settings);
+}
+
+/// Without the database: on an io thread nothing may wait for it.
+std::optional<att::PolicySnapshot> policy_in_memory(App::Parts& parts) {
+  const std::int64_t trust_version = parts.trust_version_seen.load();
+  if (trust_version < 0) return std::nullopt;
+  const auto snapshot = parts.snapshot();
+  att::PolicySettings settings = views::policy(snapshot->resolved().values, parts.config);
+  settings.settings_version = snapshot->version();
+  settings.trusted_mrtd_version = trust_version;
+  auto policy = att::freeze_policy(settings);
+  return policy ? std::optional(std::move(*policy)) : std::nullopt;
 }
 
 }  // namespace
@@ -130,12 +143,13 @@ void build_evidence(App::Parts& parts) {
       .collateral = *parts.collateral,
       .token = [&parts](const TokenRequest& asked) { return token_verdict(parts, asked); },
       .policy = parts.attestation_policy,
+      .known_policy = [&parts] { return policy_in_memory(parts); },
       .limits = [&parts] { return views::verification(parts.snapshot()->resolved().values); },
       .restored_at = [&parts] { return parts.restored_at; },
+      .forgotten_before = [&parts] { return parts.database_began_at; },
       .clock = world.clock,
       .before_step = world.before_verification_step,
       .observe_nonce = [&parts](std::optional<ErrorCode> refused) { parts.counters->nonce_used(refused); }});
 }
 
 }  // namespace ee::cp
-      .forgotten_before = [&parts] { return parts.database_began_at; },
