@@ -91,6 +91,12 @@ HealthSources health_sources(App::Parts& parts) {
           .ledger_ok = [&parts] { return !parts.ledger_alarm->raised(); },
           .billing_in_time = [&parts] { return parts.billing_metrics->in_time(); },
           .sweep_held = [&parts] { return parts.sweeper->held() > 0; },
+          .policy_valid =
+              [&parts] {
+                const auto settings = views::policy(parts.snapshot()->resolved().values, parts.config);
+                return attestation::freeze_policy(settings).has_value();
+              },
+          .clock_agrees = [&parts] { return parts.outbound.clock_agrees(); },
           .attestation_on = [&parts] { return parts.own_attestation->available(); },
           .attestation_fresh =
               [&parts] {
