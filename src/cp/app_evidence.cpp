@@ -42,6 +42,12 @@ std::unique_ptr<att::QuoteSource> own_quotes(App::Parts& parts) {
   return nullptr;
 }
 
+/// Of this boot; an emulator has none.
+std::optional<std::string> own_event_log(const App::Parts& parts) {
+  if (dynamic_cast<const att::ConfigfsTsm*>(parts.quotes.get()) == nullptr) return std::nullopt;
+  return event_log_of("/sys/firmware/acpi/tables/data/CCEL");
+}
+
 att::TrustStore environment_trust(const App::Parts& parts) {
   att::TrustStore trust = parts.config.trust;
 #ifdef EE_EMULATOR
@@ -107,9 +113,9 @@ std::optional<att::PolicySnapshot> policy_in_memory(App::Parts& parts) {
 void build_evidence(App::Parts& parts) {
   AppWorld& world = parts.world;
   parts.quotes = own_quotes(parts);
-  parts.own_attestation = std::make_unique<ControlPlaneAttestation>(parts.quotes.get(), parts.keys->signing,
-                                                                    std::string(to_string(parts.config.stage)),
-                                                                    parts.config.public_url, world.clock, world.random);
+  parts.own_attestation = std::make_unique<ControlPlaneAttestation>(
+      parts.quotes.get(), parts.keys->signing, std::string(to_string(parts.config.stage)), parts.config.public_url,
+      world.clock, world.random, own_event_log(parts));
   parts.trust =
       std::make_unique<TrustService>(*parts.database, environment_trust(parts), world.clock, world.random,
                                      [line = parts.wake_line] { JobWaker::wake(line, "attestation_sweeper"); });
