@@ -185,8 +185,15 @@ TEST_F(AgentJobsTest, AMarkOfAnEarlierTimeDoesNotCount) {
 }
 
 // covers: S02_AGT_ATT_005
-TEST_F(AgentJobsTest, AnOutageOfTheControlPlaneFailsNobody) {
-  for (int i = 1; i <= 50; ++i) add(i);
+TEST_F(AgentJobsTest, AnOutageOfTheControlPlaneFailsNobodyAndLosesNoDeployment) {
+  for (int i = 1; i <= 50; ++i) {
+    AgentRow row = make_agent(i, clock_.now());
+    if (i % 2 == 0) {
+      row.status = AgentStatus::deployed;
+      row.current_deployment_id = DeploymentId("d" + std::to_string(i));
+    }
+    add(row);
+  }
   clock_.advance(Seconds(10 * 3600));
   auto ages = make_ages();
   for (int pass = 0; pass < 60; ++pass) {
@@ -212,6 +219,7 @@ TEST_F(AgentJobsTest, AnOutageOfTheControlPlaneFailsNobody) {
   }
   EXPECT_EQ(count("attestation_state='verified'"), 50);
   EXPECT_EQ(count("status='quarantined'"), 0);
+  EXPECT_EQ(count("status='deployed' AND current_deployment_id IS NOT NULL"), 25);
 }
 
 // covers: S02_AGT_ATT_004
