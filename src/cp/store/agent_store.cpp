@@ -72,6 +72,15 @@ Result<std::optional<AgentRow>> AgentStore::find_by_vm_name(db::Transaction& tx,
   return tx.query_one<AgentRow>(sql, {{"vm_name", vm_name}});
 }
 
+// In two parts, each with a partial index of its own.
+Result<std::vector<AgentId>> AgentStore::ids_by_vm_name(db::Transaction& tx, std::string_view vm_name,
+                                                        std::int64_t limit) const {
+  return tx.query<AgentId>(
+      "SELECT id FROM agents WHERE vm_name=:vm_name AND status<>'deleted'"
+      " UNION ALL SELECT id FROM agents WHERE vm_name=:vm_name AND status='deleted' ORDER BY id DESC LIMIT :limit",
+      {{"vm_name", vm_name}, {"limit", limit}});
+}
+
 Result<std::optional<AgentRow>> AgentStore::find_by_hostname(db::Transaction& tx, std::string_view hostname) const {
   static const std::string sql = select_agents() + " WHERE hostname=:hostname AND hostname IS NOT NULL";
   return tx.query_one<AgentRow>(sql, {{"hostname", hostname}});
