@@ -162,6 +162,9 @@ Result<Page<AccountObject>> Accounts::list(const Principal& principal, const Acc
         if (!row) return std::unexpected(std::move(row.error()));
         const auto position = [](const AccountRow& account) { return std::pair(account.created_at, account.id.str()); };
         if (!*row || !fits(**row, filter)) continue;
+        const auto named = has_login(tx, linked.id, filter);
+        if (!named) return std::unexpected(named.error());
+        if (!*named) continue;
         if (page.after && position(**row) <= std::pair(page.after->at, page.after->id)) continue;
         rows.items.push_back(std::move(**row));
       }
@@ -178,6 +181,13 @@ Result<Page<AccountObject>> Accounts::list(const Principal& principal, const Acc
     }
     return out;
   });
+}
+
+Result<bool> Accounts::has_login(db::Transaction& tx, const AccountId& account, const AccountFilter& filter) const {
+  if (!filter.github_login) return true;
+  const auto identities = accounts_.identities(tx, account);
+  if (!identities) return std::unexpected(identities.error());
+  return std::ranges::find(*identities, *filter.github_login, &IdentityRow::login_norm) != identities->end();
 }
 
 Result<AccountObject> Accounts::get(const AccountId& account) {
