@@ -10,6 +10,7 @@
 #include "cp/domain/agent.h"
 #include "cp/service/address_key.h"
 #include "cp/service/api_keys.h"
+#include "cp/store/charge_store.h"
 #include "cp/store/share_store.h"
 
 namespace ee::cp {
@@ -344,8 +345,12 @@ Result<void> Accounts::check_closable(db::Transaction& tx, const AccountId& acco
     return free;
   if (auto free = refuse_if(uses_.has_agents(tx, account), ErrorCode::account_has_agents); !free) return free;
   if (auto free = refuse_if(parts_.holds.has_shares(tx, account), ErrorCode::account_in_shares); !free) return free;
-  if (auto free = refuse_if(ShareStore().names_account(tx, account, parts_.clock.now()), ErrorCode::account_in_shares);
-      !free)
+  // A list that was in force in an hour that has not been charged yet still pays.
+  const auto billing = ChargeStore().meta(tx);
+  if (!billing) return std::unexpected(billing.error());
+  UtcTime from = parts_.clock.now();
+  if (*billing) from = std::min(from, (*billing)->next_hour_at);
+  if (auto free = refuse_if(ShareStore().names_account(tx, account, from), ErrorCode::account_in_shares); !free)
     return free;
   const auto money = accounts_.money(tx, account);
   if (!money) return std::unexpected(money.error());
