@@ -56,7 +56,7 @@ std::string problem_json(const Error& error, std::string_view request_id) {
   append_member(out, "code", info.slug);
   append_member(out, "request_id", request_id);
   if (!hidden && !error.fields.empty()) append_fields(out, error.fields);
-  for (const ErrorMember& member : error.members) append_member(out, member.name, member.value);
+  for (const ErrorMember& member : error.members) append_member(out, member.name, scrub(member.value));
   out += '}';
   return out;
 }

@@ -13,9 +13,9 @@ inline constexpr std::string_view kProblemTypeBase = "https://easyenclave.dev/pr
 int problem_status(const Error& error);
 
 /// The RFC 9457 body: type, title, status, detail, code, request_id, errors, and the members that
-/// the error adds. `detail`, `errors` and those are left out when
+/// the error adds. `detail` and `errors` are left out when
 /// empty, with every 5xx, and with attestation failures other than a 400 that names fields: those hold slug and fixed
-/// sentence only, since their caller is unknown (01 section 13). What remains of `detail` is scrubbed (redact.h).
+/// sentence only, since their caller is unknown (01 section 13). What remains is scrubbed (redact.h).
 std::string problem_json(const Error& error, std::string_view request_id);
 
 }  // namespace ee

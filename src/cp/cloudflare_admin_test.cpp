@@ -73,6 +73,21 @@ TEST_F(CloudflareAdminTest, AListIsKeptForHalfAMinuteAndPaged) {
   EXPECT_EQ(cp.admin("GET", std::string(kTunnels) + "?cursor=abc").code(), "invalid_cursor");
 }
 
+TEST_F(CloudflareAdminTest, WhatIsRemovedIsNotListedAnyMore) {
+  const std::string tunnel = add_orphan();
+  const std::string record = add_orphaned_record(tunnel);
+  // Somebody asks for the list while the removal is under way.
+  direct.before_each = [&](const HttpClientRequest& request) {
+    if (request.method == "DELETE") {
+      EXPECT_EQ(cp.admin("GET", kTunnels).status, 200);
+    }
+  };
+  ASSERT_EQ(remove(kRecords, record).status, 200);
+  EXPECT_EQ(body(cp.admin("GET", kRecords)).at("totals").at("all").as_int64(), 0);
+  ASSERT_EQ(remove(kTunnels, tunnel).status, 200);
+  EXPECT_EQ(body(cp.admin("GET", kTunnels)).at("totals").at("all").as_int64(), 0);
+}
+
 // covers: S05_ADM_02
 TEST_F(CloudflareAdminTest, S05_ADM_02_ListsRecordsOfThisInstallation) {
   const RegisteredAgent agent(cp, "tdx-agent-001");
