@@ -251,7 +251,7 @@ Result<void> Deployments::check_replaced(db::Transaction& tx, const Order& order
   if (!*old || (*old)->account_id != order.account || (*old)->service_id != service.id)
     return fail(ErrorCode::deployment_not_found);
   if ((*old)->state != DeploymentState::running) return fail(ErrorCode::replace_not_running);
-  return {};
+  return may_change(tx, **old);
 }
 
 Result<UsdMicros> Deployments::estimate(db::Transaction& tx, const Order& order) const {

@@ -28,6 +28,15 @@ bool changes_nothing(const UpgradeRequest& request) {
 
 }  // namespace
 
+Result<void> Deployments::may_change(db::Transaction& tx, const DeploymentRow& row) const {
+  if (row.state != DeploymentState::running)
+    return fail(transition_refused(row.state, DeploymentEvent::change_requested));
+  const auto successor = rows_.successor(tx, row.id);
+  if (!successor) return std::unexpected(successor.error());
+  if (*successor) return fail(ErrorCode::update_in_progress, "deployment " + (*successor)->str() + " is to replace it");
+  return {};
+}
+
 /// Runs `make`, which adds the revision that is to run and answers its number, and moves the deployment to `updating`.
 Result<IdempotentAnswer> Deployments::change(
     const DeploymentCall& call, const DeploymentId& id, std::string action,
@@ -38,8 +47,7 @@ Result<IdempotentAnswer> Deployments::change(
   auto answer = idempotency_.run(*key, [&](db::Transaction& tx) -> Result<EffectAnswer> {
     const auto before = owned(tx, call.principal, id);
     if (!before) return std::unexpected(before.error());
-    if (before->state != DeploymentState::running)
-      return fail(transition_refused(before->state, DeploymentEvent::change_requested));
+    if (auto good = may_change(tx, *before); !good) return std::unexpected(good.error());
     if (call.if_match && *call.if_match != before->row_version) return fail(ErrorCode::version_mismatch);
     agent = before->agent_id;
     const auto revision = make(tx, *before);
@@ -161,8 +169,7 @@ Result<IdempotentAnswer> Deployments::upgrade(const DeploymentCall& call, const 
     return parts_.database.read<IdempotentAnswer>([&](db::Transaction& tx) -> Result<IdempotentAnswer> {
       const auto row = owned(tx, call.principal, id);
       if (!row) return std::unexpected(row.error());
-      if (row->state != DeploymentState::running)
-        return fail(transition_refused(row->state, DeploymentEvent::change_requested));
+      if (auto good = may_change(tx, *row); !good) return std::unexpected(good.error());
       const auto current = revision_rows_.get(tx, id, row->current_revision);
       if (!current) return std::unexpected(current.error());
       if (auto planned = replan(tx, *row, **current, request, *pinned); !planned)
@@ -191,7 +198,9 @@ Result<IdempotentAnswer> Deployments::upgrade(const DeploymentCall& call, const 
                 });
 }
 
-/// A deploy with `replaces`: the old one goes on until the new one is healthy.
+/// A deploy with `replaces`: the old one goes on until the new one is healthy. That nothing else is about to replace it
+/// is for the deploy's own transaction to see, behind the idempotency key: of two equal calls at once the second one is
+/// a repetition.
 Result<IdempotentAnswer> Deployments::replace(const DeploymentCall& call, const DeploymentId& id,
                                               const UpgradeRequest& request) {
   const auto key = request_key(call, id);
