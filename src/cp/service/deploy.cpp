@@ -278,9 +278,7 @@ Result<void> Deployments::claim_all(db::Transaction& tx, const Order& order, std
     }
     ++used[one.agent->datacenter];
     one.size = one.agent->node_size;
-    if (!order.workloads.contains(one.size))
-      return fail(Error{.code = ErrorCode::agent_not_eligible,
-                        .fields = {{.field = "agent_name", .code = "agent_node_size_mismatch", .detail = {}}}});
+    if (!order.workloads.contains(one.size)) return fail(not_eligible({PlacementReason::agent_node_size_mismatch}));
     const auto price =
         parts_.billing.hourly_price(tx, priced(*one.agent), order.request.sla_class.value_or(SlaClass::adhoc));
     if (!price) return std::unexpected(price.error());

@@ -128,9 +128,7 @@ Result<PlannedWorkload> Deployments::replan(db::Transaction& tx, const Deploymen
   if (variant->mrtd) {
     const auto agent = AgentStore().get(tx, *row.agent_id);
     if (!agent) return std::unexpected(agent.error());
-    if (!*agent || (*agent)->mrtd != *variant->mrtd)
-      return fail(Error{.code = ErrorCode::agent_not_eligible,
-                        .fields = {{.field = "version", .code = "agent_mrtd_mismatch", .detail = {}}}});
+    if (!*agent || (*agent)->mrtd != *variant->mrtd) return fail(not_eligible({PlacementReason::agent_mrtd_mismatch}));
   }
   return plan_version(version, *variant, row.node_size, wanted, settings);
 }
