@@ -188,13 +188,14 @@ TEST_F(UpgradesTest, WhatStillRunsInAnUpgradeIsRoutedWhileItIsHealthy) {
 TEST_F(UpgradesTest, AReplacementTakesOverWhenItIsHealthy) {
   FakeAgent& first = join();
   FakeAgent& second = join();
-  const std::string old = deploy_one();
+  const std::string old = deploy_one(R"("ttl_seconds":3600)");
   start(old);
   FakeAgent& before = agent_of(old);
   const TestAnswer answer =
       as(account.key, "POST", "/api/v1/deployments/" + old + "/upgrade", R"({"env":{"A":"2"},"strategy":"replace"})");
   ASSERT_EQ(answer.status, 202) << answer.body;
   const std::string made = text(body_of(answer).at("deployments").at(0), "id");
+  EXPECT_LE(std::abs(column<std::int64_t>(made, "expires_at") - column<std::int64_t>(old, "expires_at")), 1000);
   start(made);
   run("replace_finisher");
   EXPECT_EQ(state(old), "running");

@@ -1,5 +1,8 @@
 // Deploying: from a request to claimed agents and rows, in one transaction.
 #include <algorithm>
+#include <set>
+#include <string_view>
+#include <utility>
 
 #include "common/json.h"
 #include "common/node_size.h"
@@ -320,6 +323,10 @@ Result<EffectAnswer> Deployments::place_all(db::Transaction& tx, const Deploymen
                       .service = {.name = service->name, .url = views_.url_of(service->name)},
                       .deployments = {},
                       .warnings = {}};
+  std::set<std::pair<std::string_view, std::string_view>> told;  // replicas mostly run the same
+  for (const Placed& one : placed)
+    for (const DeployWarning& warning : order.workloads.at(one.size).warnings)
+      if (told.emplace(warning.code, warning.detail).second) answer.warnings.push_back(warning);
   for (Placed& one : placed) {
     one.row.group_id = answer.group_id;
     if (auto done = insert_one(tx, call, order, *service, one); !done) return std::unexpected(done.error());

@@ -1,6 +1,7 @@
 // Upgrade, rollback and redeploy: new revisions of a running deployment (03 section 6.6).
 #include <algorithm>
 #include <boost/json.hpp>
+#include <chrono>
 
 #include "common/compose/compose.h"
 #include "common/json.h"
@@ -242,6 +243,10 @@ Result<IdempotentAnswer> Deployments::replace(const DeploymentCall& call, const 
     wanted.deploy_timeout_seconds = request.deploy_timeout_seconds.value_or(revision.deploy_timeout_seconds);
     wanted.sla_class = row->sla_class;
     wanted.on_agent_lost = row->on_agent_lost;
+    if (row->expires_at) {  // what takes its place ends when it would have ended
+      const auto left = std::chrono::ceil<Seconds>(*row->expires_at - parts_.clock.now());
+      wanted.ttl_seconds = std::max<std::int64_t>(1, left.count());
+    }
     wanted.replaces = id.str();
     wanted.dry_run = request.dry_run;
     if (call.principal.kind == PrincipalKind::session) wanted.account_id = row->account_id.str();
