@@ -114,29 +114,6 @@ TEST_F(ContainerLogsTest, S03_LOG_004_merges_agents_and_names_those_that_fail) {
   EXPECT_EQ(read("group_id=" + group).status, 503);
 }
 
-// covers: S03_LOG_004
-TEST_F(ContainerLogsTest, S03_LOG_004_keeps_what_an_agent_gave_before_it_failed) {
-  const auto ids = deploy_three();
-  agent_of(ids[0]).script.logs = line_of("01.000", "a1") + line_of("05.000", "a5") + kEnd;
-  agent_of(ids[1]).script.logs = line_of("02.000", "b2") + line_of("04.000", "b4") + R"({"at":"2026-01-01T)";
-  agent_of(ids[1]).script.logs_break_off = true;
-  agent_of(ids[2]).script.logs = line_of("03.000", "c3");  // no end
-  const auto page = body_of(read("group_id=" + group));
-  EXPECT_EQ(lines(page), (Texts{"a1", "b2", "c3", "b4", "a5"}));
-  std::map<std::string, std::string> errors;
-  for (const auto& error : page.at("errors").as_array()) errors[text(error, "agent_id")] = text(error, "code");
-  EXPECT_EQ(errors, (std::map<std::string, std::string>{{agent_of(ids[1]).id(), "agent_unreachable"},
-                                                        {agent_of(ids[2]).id(), "agent_bad_response"}}));
-  const TestAnswer alone = read("deployment_id=" + ids[1]);
-  EXPECT_EQ(alone.status, 200) << alone.body;
-  EXPECT_EQ(lines(body_of(alone)), (Texts{"b2", "b4"}));
-  agent_of(ids[1]).script.logs = R"({"at":"2026-01-01T)";
-  EXPECT_EQ(read("deployment_id=" + ids[1]).code(), "agent_unreachable") << "nothing came";
-  agent_of(ids[1]).script.logs = line_of("02.000", "b2");
-  agent_of(ids[1]).script.anonymous = true;
-  EXPECT_EQ(read("deployment_id=" + ids[1]).code(), "agent_bad_response") << "somebody else's lines are none";
-}
-
 TEST_F(ContainerLogsTest, AnAgentsAnswerIsBelievedInNothing) {
   FakeAgent& agent = join();
   const std::string id = deploy_one();

@@ -247,16 +247,6 @@ Result<ServiceRow> Deployments::service_for(db::Transaction& tx, const Order& or
   return row;
 }
 
-Result<void> Deployments::check_replaced(db::Transaction& tx, const Order& order, const ServiceRow& service) const {
-  if (!order.request.replaces) return {};
-  const auto old = rows_.get(tx, DeploymentId(*order.request.replaces));
-  if (!old) return std::unexpected(old.error());
-  if (!*old || (*old)->account_id != order.account || (*old)->service_id != service.id)
-    return fail(ErrorCode::deployment_not_found);
-  if ((*old)->state != DeploymentState::running) return fail(ErrorCode::replace_not_running);
-  return may_change(tx, **old);
-}
-
 Result<UsdMicros> Deployments::estimate(db::Transaction& tx, const Order& order) const {
   const NodeSize* size = find_node_size(order.sizes.front());
   return parts_.billing.hourly_price(tx, least_of(*size), order.request.sla_class.value_or(SlaClass::adhoc));

@@ -197,6 +197,16 @@ Result<IdempotentAnswer> Deployments::upgrade(const DeploymentCall& call, const 
                 });
 }
 
+Result<void> Deployments::check_replaced(db::Transaction& tx, const Order& order, const ServiceRow& service) const {
+  if (!order.request.replaces) return {};
+  const auto old = rows_.get(tx, DeploymentId(*order.request.replaces));
+  if (!old) return std::unexpected(old.error());
+  if (!*old || (*old)->account_id != order.account || (*old)->service_id != service.id)
+    return fail(ErrorCode::deployment_not_found);
+  if ((*old)->state != DeploymentState::running) return fail(ErrorCode::replace_not_running);
+  return may_change(tx, **old);
+}
+
 /// A deploy with `replaces`: the old one goes on until the new one is healthy. That nothing else is about to replace it
 /// is for the deploy's own transaction to see, behind the idempotency key: of two equal calls at once the second one is
 /// a repetition.
