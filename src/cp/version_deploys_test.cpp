@@ -81,6 +81,12 @@ TEST_F(VersionDeploysTest, AVersionIsMeasuredAndThenRunsAsItWasMeasured) {
   const std::string id = text(body.at("deployments").at(0), "id");
   EXPECT_EQ(text(body.at("deployments").at(0), "state"), "assigned");
   EXPECT_EQ(text(body.at("service"), "name"), "shop") << "the app's name";
+  // In mode `warn` nobody signed it, and whoever deploys it is told.
+  const auto& warnings = body.at("warnings").as_array();
+  ASSERT_EQ(warnings.size(), 1U) << answer.body;
+  const auto version = body_of(as(account.key, "GET", std::string(kVersions) + "/1.0")).at("items").at(0);
+  EXPECT_EQ(version.at("warnings").at(0), boost::json::string("web: " + text(warnings.at(0), "code")));
+  EXPECT_EQ(text(warnings.at(0), "detail"), "service web, image registry.test/app/web:1.0");
   EXPECT_EQ(agent_status(agent), "deploying");
   EXPECT_EQ(cp.values<std::int64_t>("SELECT assignment_epoch FROM agents").front(), 1);
   const auto seen = get(id);

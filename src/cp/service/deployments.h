@@ -109,8 +109,9 @@ class Deployments {
   bool owns(const Principal& principal, const AccountId& account) const;
   void published(const std::vector<AgentId>& agents);
 
-  /// A change of the running revision.
-  struct Change;
+  /// Whether its revision may be changed, or another deployment made in its place: it runs, and nothing is about to
+  /// replace it, with which the change would be lost. Errors: those of the transition, update_in_progress.
+  Result<void> may_change(db::Transaction& tx, const DeploymentRow& row) const;
   /// The request's idempotency key, of the account whose deployment it is. Errors: deployment_not_found, of the key.
   Result<std::optional<IdempotentRequest>> request_key(const DeploymentCall& call, const DeploymentId& id);
   Result<IdempotentAnswer> change(

@@ -210,6 +210,13 @@ Result<ReplacementCount> DeploymentStore::replacements(db::Transaction& tx, cons
   return found->value_or(ReplacementCount());
 }
 
+Result<std::optional<DeploymentId>> DeploymentStore::successor(db::Transaction& tx, const DeploymentId& id) const {
+  return tx.query_one<DeploymentId>(
+      "SELECT id FROM deployments WHERE replaces_deployment_id=:id"
+      " AND state IN ('pending','assigned','deploying','running','updating') ORDER BY id LIMIT 1",
+      {{"id", id}});
+}
+
 Result<std::vector<DeploymentId>> DeploymentStore::migrated_from(db::Transaction& tx, const DeploymentRow& row) const {
   return tx.query<DeploymentId>(
       "SELECT id FROM deployments WHERE replaces_deployment_id=:id AND group_id=:group"
