@@ -19,6 +19,7 @@
 #include "agent/files.h"
 #include "agent/host_stats.h"
 #include "agent/local_api.h"
+#include "agent/port_pipe.h"
 #include "agent/quote_sources.h"
 #include "agent/registrar.h"
 #include "agent/state_file.h"
@@ -32,6 +33,7 @@ namespace ee::agent {
 namespace {
 
 constexpr Milliseconds kStopWorkloads{35'000};  // of the 60 s that an end may take
+constexpr const char* kHostOfVm = "10.0.2.2";   // on QEMU's user network
 
 std::unexpected<StartFailure> cannot_start(ExitCode code, std::string reason) {
   return std::unexpected(StartFailure{.exit_code = code, .reason = std::move(reason)});
@@ -59,6 +61,7 @@ struct Agent::Parts {
   std::optional<InstanceKeys> keys;
   std::unique_ptr<attestation::QuoteSource> quotes;
   Board board;
+  std::unique_ptr<PortPipe> registry_pipe;  // in development
   std::unique_ptr<WorkloadParts> workloads;
   std::optional<HostStatsSampler> stats;
   std::optional<ControlPlaneClient> client;
@@ -121,6 +124,11 @@ std::expected<void, StartFailure> Agent::Parts::prepare() {
   if (config.config_disk)
     if (auto kept = keep_config_payload(config.run_dir, *config.config_disk); !kept)
       return cannot_start(ExitCode::internal, kept.error().detail);
+  if (const auto& registry = config.dev_insecure_registry) {
+    auto pipe = PortPipe::start(*registry, {.host = kHostOfVm, .port = registry->port});
+    if (!pipe) return cannot_start(ExitCode::bad_configuration, pipe.error().detail);
+    registry_pipe = std::move(*pipe);
+  }
   auto made = WorkloadParts::make({.config = config,
                                    .world = world,
                                    .state = *state,
@@ -213,6 +221,7 @@ void Agent::Parts::run_threads(const std::stop_token& stop, std::vector<std::jth
   threads.emplace_back([this, stop] { duties->fetcher().run(stop); });
   threads.emplace_back([this, stop] { duties->refresher().run(stop); });
   workloads->run_threads(stop, threads);
+  if (registry_pipe) threads.emplace_back([this, stop] { registry_pipe->run(stop); });
   if (const auto period = world.manager.watchdog_period())
     threads.emplace_back([this, stop, period = *period] {
       while (world.clock.sleep_for(period, stop)) world.manager.notify("WATCHDOG=1");

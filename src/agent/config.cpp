@@ -120,7 +120,7 @@ class Merger {
     const bool weakens =
         (key.name == "env" && wanted.env == Environment::dev) ||
         (key.name == "cp_attestation_mode" && wanted.cp_attestation_mode != CpAttestationMode::required) ||
-        wanted.allow_emulated_tdx || wanted.allow_inline_deploy;
+        wanted.allow_emulated_tdx;
     if (!weakens) return true;
     if (wanted.allow_emulated_tdx) host_asked_for_emulation = true;
     problems.push_back(fmt::format("{}: {} may be weakened only by the image", name, key.name));

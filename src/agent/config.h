@@ -92,13 +92,11 @@ struct AgentConfig {
   bool poweroff_on_delete = false;
   Seconds disconnect_poweroff{0};
   bool allow_emulated_tdx = false;
-  bool allow_inline_deploy = false;
   std::optional<std::string> ca_file = {};
   std::string tsm_root = "/sys/kernel/config/tsm/report";
   TdxProvider tdx_provider = TdxProvider::configfs;
   ShutdownWorkloads shutdown_workloads = ShutdownWorkloads::keep;
-  std::optional<Secret> dev_token = {};
-  std::optional<std::string> dev_insecure_registry = {};
+  std::optional<Endpoint> dev_insecure_registry = {};  ///< a loopback port that is piped to the host of the VM
   std::optional<std::string> vm_id = {};
   std::optional<std::string> order_id = {};
   ControlPlaneHosting cp = {};

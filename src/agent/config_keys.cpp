@@ -195,6 +195,14 @@ Problem set_listen(AgentConfig& config, const bj::value& value) {
   return std::nullopt;
 }
 
+Problem set_dev_registry(AgentConfig& config, const bj::value& value) {
+  const auto endpoint = value.is_string() ? parse_endpoint(view(value.get_string())) : std::nullopt;
+  if (!endpoint || endpoint->port == 0 || !is_ipv4(endpoint->host) || !is_loopback_address(endpoint->host))
+    return "must be an address of 127.0.0.0/8 and a port";
+  config.dev_insecure_registry = *endpoint;
+  return std::nullopt;
+}
+
 Problem set_workload_address(AgentConfig& config, const bj::value& value) {
   if (!value.is_string() || !is_loopback_address(view(value.get_string())) || !is_ipv4(view(value.get_string())))
     return "must be an address of 127.0.0.0/8";
@@ -264,6 +272,9 @@ std::string show_max_memory(const AgentConfig& config) {
 std::string show_capacity(const AgentConfig& config) {
   return config.capacity ? json::write(*config.capacity) : "null";
 }
+std::string show_dev_registry(const AgentConfig& config) {
+  return config.dev_insecure_registry ? json::quote(config.dev_insecure_registry->str()) : "null";
+}
 std::string show_listen(const AgentConfig& config) { return json::quote(config.listen.str()); }
 std::string show_version(const AgentConfig&) { return "1"; }
 std::string show_signing_keys(const AgentConfig& config) {
@@ -289,8 +300,6 @@ using enum HostRule;
 constexpr std::array kKeys = {
     KeySpec{"allow_emulated_tdx", KeyKind::boolean, forbidden, false, set_bool<&C::allow_emulated_tdx>,
             show_bool<&C::allow_emulated_tdx>},
-    KeySpec{"allow_inline_deploy", KeyKind::boolean, forbidden, true, set_bool<&C::allow_inline_deploy>,
-            show_bool<&C::allow_inline_deploy>},
     KeySpec{"bootstrap_token", KeyKind::text, allowed, false, set_secret<&C::bootstrap_token>,
             show_secret<&C::bootstrap_token>},
     KeySpec{"ca_file", KeyKind::text, allowed, false, set_path<&C::ca_file>, show_text<&C::ca_file>},
@@ -314,9 +323,7 @@ constexpr std::array kKeys = {
     KeySpec{"datacenter", KeyKind::text, allowed, false, set_datacenter, show_text<&C::datacenter>},
     KeySpec{"dcap_pcs_url", KeyKind::text, allowed, false, set_url<&C::dcap_pcs_url, false>,
             show_text<&C::dcap_pcs_url>},
-    KeySpec{"dev_insecure_registry", KeyKind::text, ignored, true, set_text<&C::dev_insecure_registry>,
-            show_text<&C::dev_insecure_registry>},
-    KeySpec{"dev_token", KeyKind::text, ignored, true, set_secret<&C::dev_token>, show_secret<&C::dev_token>},
+    KeySpec{"dev_insecure_registry", KeyKind::text, allowed, true, set_dev_registry, show_dev_registry},
     KeySpec{"direct_url", KeyKind::text, allowed, true, set_url<&C::direct_url, false>, show_text<&C::direct_url>},
     KeySpec{"disconnect_poweroff_seconds", KeyKind::integer, allowed, false,
             set_seconds<&C::disconnect_poweroff, 31536000>, show_seconds<&C::disconnect_poweroff>},

@@ -106,8 +106,7 @@ TEST(AgentConfig, S02_EEA_CFG_003_host_may_not_weaken_what_the_image_says) {
   };
   for (const Row& row : {Row{R"({"env":"dev"})", "env may be weakened"},
                          Row{R"({"cp_attestation_mode":"optional"})", "cp_attestation_mode may be weakened"},
-                         Row{R"({"cp_attestation_mode":"disabled"})", "cp_attestation_mode may be weakened"},
-                         Row{R"({"allow_inline_deploy":true})", "allow_inline_deploy may be weakened"}}) {
+                         Row{R"({"cp_attestation_mode":"disabled"})", "cp_attestation_mode may be weakened"}}) {
     EXPECT_NE(problems(inputs_with({file(image_file()), disk(row.host)})).find(row.problem), std::string::npos)
         << row.host;
     EXPECT_NE(problems(inputs_with({file(image_file()), metadata(row.host)})).find(row.problem), std::string::npos)
@@ -176,9 +175,8 @@ TEST(AgentConfig, S02_EEA_CFG_006_unknown_key_is_an_error_of_the_image_and_a_war
 // covers: S02_EEA_CFG_007
 TEST(AgentConfig, S02_EEA_CFG_007_never_prints_a_secret) {
   const std::string secret = "hush-hush-very-secret";
-  const auto result =
-      load_config(inputs_with({file(image_file(R"(,"env":"dev","bootstrap_token":")" + secret + R"(","ita_api_key":")" +
-                                               secret + R"(","dev_token":")" + secret + R"(")"))}));
+  const auto result = load_config(inputs_with(
+      {file(image_file(R"(,"env":"dev","bootstrap_token":")" + secret + R"(","ita_api_key":")" + secret + R"(")"))}));
 
   ASSERT_TRUE(result);
   const std::string text = describe(*result);
@@ -269,11 +267,29 @@ TEST(AgentConfig, ProductionDefaultsAreStrict) {
 
 TEST(AgentConfig, DevOnlyKeysAreRefusedElsewhere) {
   for (const char* more :
-       {R"(,"direct_url":"http://127.0.0.1:1")", R"(,"dev_token":"x")", R"(,"container_runtime":"fake")",
-        R"(,"listen":"0.0.0.0:8088")", R"(,"workload_address":"127.0.1.1")", R"(,"listen":"127.0.0.1:0")",
-        R"(,"allow_inline_deploy":true)", R"(,"dcap_pcs_url":"http://127.0.0.1:9")",
+       {R"(,"direct_url":"http://127.0.0.1:1")", R"(,"dev_insecure_registry":"127.0.0.1:5000")",
+        R"(,"container_runtime":"fake")", R"(,"listen":"0.0.0.0:8088")", R"(,"workload_address":"127.0.1.1")",
+        R"(,"listen":"127.0.0.1:0")", R"(,"dcap_pcs_url":"http://127.0.0.1:9")",
         R"(,"capacity":{"vcpus":4,"memory_mib":1,"disk_mib":1,"gpu_count":0})"})
     EXPECT_NE(problems(inputs_with({file(image_file(more))})), "accepted") << more;
+}
+
+TEST(AgentConfig, ARegistryOfTheHostIsALoopbackPortInDevelopment) {
+  const std::string dev = R"(,"env":"dev")";
+  const auto given = [&](const std::string& value) {
+    return inputs_with({file(image_file(dev)), disk(R"({"dev_insecure_registry":)" + value + "}")});
+  };
+  EXPECT_EQ(loaded(given(R"("127.0.0.1:5000")")).dev_insecure_registry, (Endpoint{.host = "127.0.0.1", .port = 5000}));
+  for (const char* bad : {R"("10.0.2.2:5000")", R"("127.0.0.1:0")", R"("127.0.0.1")", R"("[::1]:5000")", "5000"})
+    EXPECT_NE(problems(given(bad)), "accepted") << bad;
+  EXPECT_NE(problems(inputs_with({file(image_file()), disk(R"({"dev_insecure_registry":"127.0.0.1:5000"})")})),
+            "accepted")
+      << "not outside development, whoever names it";
+}
+
+TEST(AgentConfig, NothingIsDeployedWithoutAControlPlane) {
+  for (const char* gone : {R"(,"env":"dev","allow_inline_deploy":true)", R"(,"env":"dev","dev_token":"x")"})
+    EXPECT_NE(problems(inputs_with({file(image_file(gone))})).find("unknown key"), std::string::npos) << gone;
 }
 
 // covers: S02_EEA_EMU_001

@@ -24,6 +24,8 @@ enum class AddressPolicy {
   public_only,  ///< another address is HttpFailure::address_refused; see is_public_address
 };
 
+struct HttpClientResponse;
+
 /// One outbound call. Redirects are never followed; TLS is verified against the system roots, or `ca_file`.
 struct HttpClientRequest {
   std::string method = "GET";
@@ -38,6 +40,9 @@ struct HttpClientRequest {
   AddressPolicy addresses = AddressPolicy::any;
   bool own_connection = false;  ///< never a kept one: a request on it that gets no answer is not sent again
   std::stop_token stop = {};    ///< a request aborts the transfer
+  /// Filled when the call fails after the head of an answer came: status, fields and what there was of the body. The
+  /// caller's; null: nobody wants it.
+  HttpClientResponse* broken_off = nullptr;
 };
 
 struct HttpClientResponse {

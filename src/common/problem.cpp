@@ -28,6 +28,11 @@ void append_member(std::string& to, std::string_view name, std::string_view valu
   json::append_quoted(to, value);
 }
 
+void append_own(std::string& to, const ErrorMember& member) {
+  if (member.name != kReasonsMember) return append_member(to, member.name, scrub(member.value));
+  to += ",\"" + member.name + "\":" + member.value;
+}
+
 void append_fields(std::string& to, const std::vector<FieldError>& fields) {
   to += ",\"errors\":[";
   bool first = true;
@@ -56,7 +61,8 @@ std::string problem_json(const Error& error, std::string_view request_id) {
   append_member(out, "code", info.slug);
   append_member(out, "request_id", request_id);
   if (!hidden && !error.fields.empty()) append_fields(out, error.fields);
-  for (const ErrorMember& member : error.members) append_member(out, member.name, member.value);
+  if (info.code != ErrorCode::internal_error)
+    for (const ErrorMember& member : error.members) append_own(out, member);
   out += '}';
   return out;
 }

@@ -47,6 +47,14 @@ TEST(Problem, AddsTheMembersOfItsCode) {
   EXPECT_FALSE(problem({.code = ErrorCode::internal_error, .members = members}).contains("balance"));
 }
 
+TEST(Problem, TellsReasonsAsJson) {
+  const auto counted = problem({.code = ErrorCode::no_capacity, .members = {{"reasons", R"({"agent_unhealthy":3})"}}});
+  EXPECT_EQ(counted.at("reasons").at("agent_unhealthy"), 3);
+  const auto listed =
+      problem({.code = ErrorCode::agent_not_eligible, .members = {{"reasons", R"(["agent_unhealthy"])"}}});
+  EXPECT_EQ(listed.at("reasons").at(0), "agent_unhealthy");
+}
+
 TEST(Problem, ShowsNothingInternalWithAServerError) {
   for (const ErrorInfo& info : error_table()) {
     if (info.http_status < 500) continue;

@@ -112,6 +112,61 @@ TEST_F(DeploymentRacesTest, OneKeyManyTimesAtOnceDeploysOnce) {
   expect_sound();
 }
 
+TEST_F(DeploymentRacesTest, OfTwoReplacementsAtOnceOneIsMade) {
+  for (int i = 0; i < 4; ++i) agents.add().join();
+  const std::string old = deploy_one();
+  start(old);
+  const std::string path = "/api/v1/deployments/" + old;
+  const std::string replace = R"({"env":{"A":"2"},"strategy":"replace"})";
+  const auto two = [&](const std::string& url, const std::string& body, std::vector<HttpHeader> headers = {}) {
+    cp.clock.advance(Seconds(10));
+    std::vector<TestAnswer> answers(2);
+    std::vector<std::function<void()>> calls;
+    for (TestAnswer& answer : answers)
+      calls.emplace_back([&] { answer = as(account.key, "POST", url, body, headers); });
+    at_once(calls);
+    return answers;
+  };
+  const auto outcomes = [](const std::vector<TestAnswer>& answers) {
+    std::vector<std::string> out;
+    for (const TestAnswer& answer : answers) out.push_back(answer.status < 300 ? "made" : answer.code());
+    std::ranges::sort(out);
+    return out;
+  };
+  const auto end_successor = [&] {
+    const auto made = cp.values<std::string>(
+        "SELECT id FROM deployments WHERE replaces_deployment_id=:id AND ended_at IS NULL", {{"id", old}});
+    ASSERT_EQ(made.size(), 1U);
+    ASSERT_EQ(as(account.key, "POST", "/api/v1/deployments/" + made.front() + "/stop", "{}").status, 202);
+    reconcile();
+    ASSERT_EQ(state(made.front()), "stopped");
+  };
+  const std::vector<std::string> one{"made", "update_in_progress"};
+  EXPECT_EQ(outcomes(two(path + "/upgrade", replace)), one);
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM agents WHERE status='undeployed'").front(), 2);
+  // Nor may the old one be changed now: the change would go with it.
+  for (const std::string& body : {replace, std::string(R"({"env":{"A":"3"}})")}) {
+    const TestAnswer refused = as(account.key, "POST", path + "/upgrade", body);
+    EXPECT_EQ(refused.status, 409);
+    EXPECT_EQ(refused.code(), "update_in_progress");
+  }
+  EXPECT_EQ(as(account.key, "POST", path + "/redeploy", "{}").code(), "update_in_progress");
+  EXPECT_EQ(as(account.key, "POST", path + "/rollback", "{}").code(), "update_in_progress");
+  EXPECT_NE(deploy(raw(R"("dry_run":true,"replaces":")" + old + "\"")).body.find("update_in_progress"),
+            std::string::npos);
+  end_successor();
+  EXPECT_EQ(state(old), "running");
+
+  EXPECT_EQ(outcomes(two("/api/v1/deploy", raw(R"("replaces":")" + old + "\""))), one);
+  end_successor();
+
+  const auto repeated = two(path + "/upgrade", replace, {{"Idempotency-Key", "k"}});
+  EXPECT_EQ(outcomes(repeated), (std::vector<std::string>{"made", "made"})) << "the same call, twice";
+  EXPECT_EQ(repeated[0].body, repeated[1].body);
+  end_successor();
+  expect_sound();
+}
+
 // covers: S03_DSP_002
 TEST_F(DeploymentRacesTest, WhatWasNotCommittedNeverWasAndARetryDeploysOnce) {
   for (int i = 0; i < 2; ++i) agents.add().join();

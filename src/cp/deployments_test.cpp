@@ -126,8 +126,11 @@ TEST_F(DeploymentsTest, AStopFreesTheAgentAndEndsBilling) {
 
 // covers: S03_DEP_005
 TEST_F(DeploymentsTest, WithoutCapacityItIsRefusedOrWaits) {
-  EXPECT_EQ(deploy(raw()).code(), "no_capacity");
-  EXPECT_EQ(deploy(raw()).header("Retry-After"), "30");
+  const TestAnswer refused = deploy(raw());
+  EXPECT_EQ(refused.status, 409);
+  EXPECT_EQ(refused.code(), "no_capacity");
+  EXPECT_EQ(refused.header("Retry-After"), "30");
+  EXPECT_TRUE(body_of(refused).at("reasons").as_object().empty()) << "there is no agent at all";
   const std::string waits = deploy_one(R"("wait_for_capacity_seconds":600)");
   EXPECT_EQ(state(waits), "pending");
   run("capacity_waiter");
@@ -191,7 +194,12 @@ TEST_F(DeploymentsTest, APinIsTakenOrToldWhyNot) {
   EXPECT_EQ(deploy(raw(pin)).status, 201);
   const TestAnswer busy = deploy(raw(pin, "other"));
   EXPECT_EQ(busy.code(), "agent_not_eligible");
-  EXPECT_NE(busy.body.find("agent_status_not_deployable"), std::string::npos) << busy.body;
+  EXPECT_EQ(busy.status, 409);
+  EXPECT_EQ(body_of(busy).at("reasons").as_array(), boost::json::array{"agent_status_not_deployable"}) << busy.body;
+  const TestAnswer full = deploy(raw("", "other"));
+  EXPECT_EQ(full.code(), "no_capacity");
+  EXPECT_EQ(body_of(full).at("reasons"), (boost::json::object{{"agent_status_not_deployable", 1}})) << full.body;
+  EXPECT_FALSE(body_of(full).as_object().contains("errors")) << full.body;
   FakeAgent& foreign = agents.add();
   foreign.join();
   cp.execute(

@@ -113,6 +113,29 @@ TEST_F(DispatchTest, AnAgentThatRefusesIsQuarantinedAndAnotherOneTaken) {
   expect_sound();
 }
 
+TEST_F(DispatchTest, WhatMayLieWithTheAgentIsTriedOnOneOther) {
+  for (int i = 0; i < 3; ++i) join();
+  const std::string id = deploy_one();
+  reconcile();
+  FakeAgent& first = agent_of(id);
+  ASSERT_EQ(first.report(Phase::failed, "image_pull_failed").status, 200);
+  EXPECT_EQ(state(id), "assigned");
+  FakeAgent& second = agent_of(id);
+  EXPECT_NE(second.id(), first.id());
+  reconcile();
+  ASSERT_EQ(second.report(Phase::failed, "image_pull_failed").status, 200);
+  reconcile();
+  EXPECT_EQ(state(id), "failed") << "an image that two cannot get is not there";
+  EXPECT_EQ(text(get(id).at("failure"), "code"), "image_pull_failed");
+  EXPECT_EQ(column<std::int64_t>(id, "placement_attempts"), 2);
+  const std::string pinned = deploy_one(R"("agent_name":")" + second.name() + "\"", "pinned");
+  reconcile();
+  ASSERT_EQ(second.report(Phase::failed, "disk_full").status, 200);
+  reconcile();
+  EXPECT_EQ(state(pinned), "failed") << "it was to run there";
+  expect_sound();
+}
+
 // covers: S03_DSP_007
 TEST_F(DispatchTest, AfterARebootItIsSentAgainThreeTimes) {
   FakeAgent& agent = join();

@@ -2,6 +2,7 @@
 #include <zlib.h>
 
 #include <boost/json.hpp>
+#include <condition_variable>
 #include <fstream>
 #include <thread>
 
@@ -9,6 +10,7 @@
 #include "common/log.h"
 #include "cp/deployment_fixture.h"
 #include "cp/service/log_buffer.h"
+#include "cp/service/log_export.h"
 #include "tests/support/raw_client.h"
 
 namespace ee::testing {
@@ -122,9 +124,10 @@ TEST_F(LogExportTest, S03_LOG_006_an_archive_of_everything_in_which_an_agent_die
   for (const std::string& name :
        {std::string("control-plane.ndjson"), std::string("deployments.ndjson"), std::string("agents.ndjson"),
         std::string("jobs.json"), std::string("settings.json"), "containers/" + one + "/web.ndjson",
-        "containers/" + one + "/sidecar.ndjson", std::string("errors.ndjson"), std::string("manifest.json")})
+        "containers/" + one + "/sidecar.ndjson", "containers/" + two + "/web.ndjson", std::string("errors.ndjson"),
+        std::string("manifest.json")})
     EXPECT_TRUE(members.contains(name)) << name;
-  EXPECT_FALSE(members.contains("containers/" + two + "/web.ndjson"));
+  EXPECT_NE(members["containers/" + two + "/web.ndjson"].find("it breaks off here"), std::string::npos);
   const auto error = boost::json::parse(members["errors.ndjson"]);
   EXPECT_EQ(text(error, "deployment_id"), two);
   EXPECT_EQ(text(error, "agent_id"), agent_of(two).id());
@@ -146,6 +149,57 @@ TEST_F(LogExportTest, S03_LOG_006_an_archive_of_everything_in_which_an_agent_die
   EXPECT_EQ(everything.find("51HCOXX"), std::string::npos);
   EXPECT_EQ(everything.find("tunnel_token"), std::string::npos);
   EXPECT_EQ(audited("logs_exported"), 1);
+}
+
+// covers: S03_LOG_006 (agents)
+TEST_F(LogExportTest, S03_LOG_006_agents_are_asked_at_once_and_written_in_order) {
+  constexpr int kAgents = 20;  // more than are asked at once
+  std::vector<std::string> ids;
+  for (int i = 0; i < kAgents; ++i) agents.add().join();
+  for (int i = 0; i < kAgents; ++i) {
+    ids.push_back(deploy_one("", "s" + std::to_string(i)));
+    cp.clock.advance(Seconds(3));
+  }
+  reconcile();
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    agent_of(ids[i]).script.logs = line_of("line of " + std::to_string(i)) + kEnd;
+  // One has more to tell than is taken of all at once.
+  std::string much;
+  while (much.size() < cp::LogExport::kMaxFirstAnswer) much += line_of(std::string(1000, 'x'));
+  agent_of(ids[3]).script.logs = much + line_of("the last of many") + kEnd;
+  std::mutex mutex;
+  std::condition_variable arrived;
+  int inside = 0;
+  int most = 0;
+  bool wait = true;
+  cp.http.set_answer([&](const HttpClientRequest& request) {
+    {
+      std::unique_lock lock(mutex);
+      most = std::max(most, ++inside);
+      arrived.notify_all();
+      // Nobody is answered before sixteen have come; the last four come later.
+      if (wait) arrived.wait_for(lock, std::chrono::seconds(20), [&] { return most >= 16; });
+      wait = false;
+    }
+    auto answer = agents.answer(request);
+    const std::lock_guard lock(mutex);
+    --inside;
+    return answer;
+  });
+  const std::string path = "/api/v1/logs/export?format=ndjson&include=containers&since=7d";
+  const RawResponse first = fetch(path, token);
+  ASSERT_EQ(first.status, 200) << first.body;
+  EXPECT_EQ(most, 16);
+  std::size_t before = 0;
+  for (int i = kAgents; i-- > 0;) {  // the newest deployment first
+    const std::string wanted = i == 3 ? "the last of many" : "line of " + std::to_string(i) + "\"";
+    const std::size_t at = first.body.find(wanted);
+    ASSERT_NE(at, std::string::npos) << wanted;
+    EXPECT_GE(at, before) << wanted;
+    before = at;
+  }
+  EXPECT_EQ(first.body.find("\"kind\":\"errors\""), std::string::npos);
+  EXPECT_EQ(fetch(path, token).body, first.body) << "the same again";
 }
 
 // covers: S03_LOG_006 (ndjson)

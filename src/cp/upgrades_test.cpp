@@ -92,17 +92,110 @@ TEST_F(UpgradesTest, ARollbackGoesToTheLastGoodRevisionOrToANumber) {
   EXPECT_EQ(revisions.size(), 4U);
 }
 
+TEST_F(UpgradesTest, PhasesOfAnUpgradeAreTakenAsTheyCome) {
+  FakeAgent& agent = join();
+  const std::string id = deploy_one();
+  start(id);
+  const std::string path = "/api/v1/deployments/" + id;
+  const auto phases = [&](const std::string& value) {
+    SCOPED_TRACE(value);
+    ASSERT_EQ(as(account.key, "POST", path + "/upgrade", R"({"env":{"A":")" + value + R"("}})").status, 202);
+    EXPECT_TRUE(get(id).at("progress").is_null()) << "the old revision's phase is none of this one";
+    reconcile();
+    for (const auto& [phase, name] : {std::pair(Phase::accepted, "accepted"), std::pair(Phase::pulling, "pulling"),
+                                      std::pair(Phase::starting, "starting"), std::pair(Phase::checking, "checking")}) {
+      const TestAnswer told = agent.report(phase);
+      ASSERT_EQ(told.status, 200) << told.body;
+      EXPECT_EQ(state(id), "updating");
+      EXPECT_EQ(text(get(id).at("progress"), "phase"), name);
+    }
+    EXPECT_EQ(agent.report(Phase::pulling).code(), "invalid_phase") << "back within one revision";
+  };
+  phases("2");
+  ASSERT_EQ(agent.report(Phase::running).status, 200);
+  EXPECT_EQ(state(id), "running");
+  phases("3");
+  ASSERT_EQ(agent.report(Phase::failed, "container_exited").status, 200);
+  reconcile();
+  for (const Phase phase : {Phase::pulling, Phase::checking, Phase::running})
+    ASSERT_EQ(agent.report(phase).status, 200) << "those of the automatic rollback";
+  EXPECT_EQ(state(id), "running");
+  expect_sound();
+}
+
+TEST_F(UpgradesTest, AnAgentThatBeginsAnewInAnUpgradeIsNotRefused) {
+  FakeAgent& agent = join();
+  const std::string id = deploy_one();
+  start(id);
+  const auto begins_anew = [&] {
+    agent.drop();
+    ASSERT_EQ(agent.beat().status, 200);
+    ASSERT_TRUE(agent.pull());
+    for (const Phase phase : {Phase::accepted, Phase::pulling}) {
+      const TestAnswer told = agent.report(phase);
+      EXPECT_EQ(told.status, 200) << told.body;
+    }
+  };
+  ASSERT_EQ(as(account.key, "POST", "/api/v1/deployments/" + id + "/upgrade", R"({"env":{"A":"1"}})").status, 202);
+  reconcile();
+  ASSERT_EQ(agent.report(Phase::checking).status, 200);
+  begins_anew();
+  EXPECT_EQ(state(id), "updating");
+  cp.clock.advance(Seconds(61));
+  reconcile();
+  EXPECT_EQ(state(id), "deploying") << "neither revision runs: it is not billed";
+  EXPECT_EQ(open_segments(id), 0);
+  ASSERT_EQ(agent.report(Phase::checking).status, 200);
+  begins_anew();
+  EXPECT_EQ(text(get(id).at("progress"), "phase"), "pulling");
+  cp.clock.advance(Seconds(61));
+  reconcile();
+  EXPECT_EQ(column<std::int64_t>(id, "reboots"), 1) << "it is being started: that ended the grace";
+  ASSERT_EQ(agent.report(Phase::running).status, 200);
+  EXPECT_EQ(state(id), "running");
+  begins_anew();
+  EXPECT_EQ(state(id), "running") << "left to the grace";
+  ASSERT_EQ(agent.report(Phase::running).status, 200);
+  cp.clock.advance(Seconds(61));
+  reconcile();
+  EXPECT_EQ(state(id), "running");
+  EXPECT_EQ(open_segments(id), 1);
+  expect_sound();
+}
+
+TEST_F(UpgradesTest, WhatStillRunsInAnUpgradeIsRoutedWhileItIsHealthy) {
+  FakeAgent& agent = join();
+  const std::string id = deploy_one();
+  start(id);
+  auto old = *agent.workload(Phase::running);
+  ASSERT_EQ(as(account.key, "POST", "/api/v1/deployments/" + id + "/upgrade", R"({"env":{"A":"1"}})").status, 202);
+  const auto due = column<std::int64_t>(id, "next_action_at");
+  const auto epoch = cp.values<std::int64_t>("SELECT epoch FROM route_epoch").front();
+  old.health = agent_api::WorkloadHealth::unhealthy;
+  ASSERT_EQ(agent.status(old).status, 200);
+  EXPECT_EQ(text(get(id), "health"), "unhealthy");
+  EXPECT_GT(cp.values<std::int64_t>("SELECT epoch FROM route_epoch").front(), epoch);
+  EXPECT_EQ(column<std::int64_t>(id, "next_action_at"), due) << "the push is still due";
+  reconcile();
+  EXPECT_EQ(agent.held()->revision, 2);
+  ASSERT_EQ(agent.report(Phase::pulling).status, 200) << "the old one's phase is not the new one's";
+  ASSERT_EQ(agent.report(Phase::running).status, 200);
+  EXPECT_EQ(text(get(id), "health"), "healthy");
+  expect_sound();
+}
+
 // covers: S03_UPG_003
 TEST_F(UpgradesTest, AReplacementTakesOverWhenItIsHealthy) {
   FakeAgent& first = join();
   FakeAgent& second = join();
-  const std::string old = deploy_one();
+  const std::string old = deploy_one(R"("ttl_seconds":3600)");
   start(old);
   FakeAgent& before = agent_of(old);
   const TestAnswer answer =
       as(account.key, "POST", "/api/v1/deployments/" + old + "/upgrade", R"({"env":{"A":"2"},"strategy":"replace"})");
   ASSERT_EQ(answer.status, 202) << answer.body;
   const std::string made = text(body_of(answer).at("deployments").at(0), "id");
+  EXPECT_LE(std::abs(column<std::int64_t>(made, "expires_at") - column<std::int64_t>(old, "expires_at")), 1000);
   start(made);
   run("replace_finisher");
   EXPECT_EQ(state(old), "running");

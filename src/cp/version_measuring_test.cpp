@@ -220,6 +220,16 @@ TEST_F(ExternalMeasuringTest, S03_MEA_005_AReportNeedsItsOwnToken) {
   cp.clock.advance(Seconds(301));
   EXPECT_EQ(send(second_report, second).code(), "callback_unauthorized") << "over";
   EXPECT_EQ(audited("version_attested"), 1);
+
+  const auto refused = [&](const std::string& where) {
+    return cp
+        .values<std::int64_t>("SELECT COUNT(*) FROM audit_log WHERE action='measurement_callback_refused' AND " + where)
+        .front();
+  };
+  EXPECT_GE(refused("reason_code='callback_unauthorized' AND object_id IS NULL"), 2) << "before and after five minutes";
+  EXPECT_LT(refused("reason_code='callback_unauthorized'"), 6) << "equal ones are folded";
+  EXPECT_EQ(refused("reason_code='callback_unauthorized' AND object_id IS NOT NULL"), 0) << "nobody knows whose it is";
+  EXPECT_GE(refused("reason_code='measurement_superseded' AND object_id IS NOT NULL"), 1);
 }
 
 TEST_F(ExternalMeasuringTest, S03_MEA_006_AReportMustFitItsVersion) {

@@ -152,11 +152,12 @@ std::expected<HttpClientResponse, HttpFailure> CurlHttpClient::send(const HttpCl
   curl_easy_reset(handle.easy.get());  // keeps connections, forgets pointers into this frame
   pool_->give_back(std::move(handle));
 
-  if (transfer.address_refused && code == CURLE_COULDNT_CONNECT) return std::unexpected(HttpFailure::address_refused);
+  transfer.response.status = static_cast<int>(status);
+  if (code != CURLE_OK && status != 0 && request.broken_off != nullptr)
+    *request.broken_off = std::move(transfer.response);
   if (transfer.too_large && code != CURLE_ABORTED_BY_CALLBACK) return std::unexpected(HttpFailure::answer_too_large);
   if (transfer.address_refused && code == CURLE_COULDNT_CONNECT) return std::unexpected(HttpFailure::address_refused);
   if (code != CURLE_OK) return std::unexpected(failure_of(code));
-  transfer.response.status = static_cast<int>(status);
   return std::move(transfer.response);
 }
 

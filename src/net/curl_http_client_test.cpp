@@ -1,6 +1,9 @@
 #include "net/curl_http_client.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -22,6 +25,38 @@ struct ClientTest : ::testing::Test {
     test.app.routes[name] = {.info = {.route_template = name}, .handler = std::move(handler)};
   }
 };
+
+/// Answers the first who asks with these bytes and goes away.
+void answer_once(const Listener& listener, const std::string& bytes) {
+  pollfd ready{.fd = listener.descriptor(), .events = POLLIN, .revents = 0};
+  if (::poll(&ready, 1, 10'000) != 1) return;
+  const int peer = ::accept4(listener.descriptor(), nullptr, nullptr, SOCK_CLOEXEC);
+  ready.fd = peer;
+  char request[4096];
+  // A request that is not read would turn the end into a reset.
+  if (::poll(&ready, 1, 10'000) == 1 && ::recv(peer, request, sizeof request, 0) > 0)
+    EXPECT_EQ(::send(peer, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  ::close(peer);
+}
+
+TEST_F(ClientTest, KeepsWhatCameBeforeAnAnswerBrokeOff) {
+  for (const std::string& framing : {std::string("Content-Length: 100\r\n\r\nhalf of"),
+                                     std::string("Transfer-Encoding: chunked\r\n\r\n7\r\nhalf of\r\n")}) {
+    const auto listener = Listener::open("127.0.0.1:0");
+    ASSERT_TRUE(listener);
+    std::jthread server([&] { answer_once(*listener, "HTTP/1.1 200 OK\r\nX-Seen: yes\r\n" + framing); });
+    HttpClientResponse part;
+    const auto answer =
+        client.send({.url = "http://127.0.0.1:" + std::to_string(listener->port()), .broken_off = &part});
+    ASSERT_FALSE(answer) << "it is no answer";
+    EXPECT_EQ(part.status, 200);
+    EXPECT_EQ(part.body, "half of");
+    EXPECT_EQ(part.header("x-seen"), "yes");
+  }
+  HttpClientResponse nothing;
+  EXPECT_FALSE(client.send({.url = "http://no-such-host.invalid/", .broken_off = &nothing}));
+  EXPECT_EQ(nothing.status, 0);
+}
 
 TEST_F(ClientTest, SendsMethodHeadersAndBodyAndReadsTheAnswer) {
   route("PUT /thing", [](Request&& request) {

@@ -83,9 +83,8 @@ class StormTest : public ::testing::Test {
       }
       EXPECT_EQ(answer.status, 409) << answer.body;
       EXPECT_EQ(text_at(*body, "/code"), "no_capacity") << answer.body;
-      EXPECT_EQ(text_at(*body, "/errors/0/field"), "reasons") << answer.body;
-      EXPECT_EQ(text_at(*body, "/errors/0/code"), "agent_status_not_deployable") << answer.body;
-      EXPECT_EQ(text_at(*body, "/errors/0/detail"), std::to_string(kAgents)) << answer.body;
+      const std::string reasons = R"("reasons":{"agent_status_not_deployable":)" + std::to_string(kAgents) + "}";
+      EXPECT_NE(answer.body.find(reasons), std::string::npos) << answer.body;
     }
     EXPECT_EQ(placed, kAgents);
     EXPECT_EQ(given.size(), kAgents) << "an agent was given twice";

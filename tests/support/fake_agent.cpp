@@ -186,6 +186,11 @@ std::expected<HttpClientResponse, HttpFailure> FakeAgent::answer(const HttpClien
     response.status = 200;
     response.body = script.logs;
     response.headers.push_back({"Content-Type", script.logs_type});
+    if (script.logs_break_off) {
+      if (request.broken_off != nullptr) *request.broken_off = response;
+      return std::unexpected(HttpFailure::protocol);
+    }
+    if (response.body.size() > request.max_response_bytes) return std::unexpected(HttpFailure::answer_too_large);
   } else if (path.starts_with("/.easyenclave/v1/evidence") && !script.evidence.empty()) {
     response.status = script.evidence_status;
     response.body = script.evidence;

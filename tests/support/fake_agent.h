@@ -21,6 +21,7 @@ struct FakeAgentScript {
   bool stops_at_once = true;  ///< DELETE: 204; else 202 and it goes on stopping
   std::string logs = {};      ///< NDJSON that it answers; empty: 404
   std::string logs_type = "application/x-ndjson";
+  bool logs_break_off = false;  ///< the connection breaks after `logs`
   int evidence_status = 200;
   std::string evidence = {};  ///< JSON that it answers; empty: 404
 };

@@ -15,7 +15,6 @@
 namespace ee::cp {
 namespace {
 
-constexpr std::int64_t kEventsAtOnce = 1000;
 constexpr std::size_t kMaxBody = 256UL * 1024;
 constexpr std::size_t kFollowersPerDeployment = 4;
 
@@ -203,15 +202,24 @@ net::Response follow_events(DeploymentRoutes& context, const Call& call, std::in
 }
 
 net::Response get_events(DeploymentRoutes& context, const Call& call) {
-  const auto query = Query::parse(call.request.query, {"after_seq"});
+  const auto query = Query::parse(call.request.query, {"after_seq", "limit", "cursor"});
   if (!query) return error_of(query.error(), call);
-  const auto after = event_number(query->text("after_seq").value_or("0"));
-  if (!after) return error_of(bad_query("after_seq", "bad_format", "a number from 0"), call);
-  const auto rows = context.deployments.events(call.principal, id_of(call), *after, kEventsAtOnce);
+  const auto given = event_number(query->text("after_seq").value_or("0"));
+  if (!given) return error_of(bad_query("after_seq", "bad_format", "a number from 0"), call);
+  const DeploymentId id = id_of(call);
+  const std::string scope = "events " + id.str();  // another deployment's events have the same numbers
+  const auto request =
+      context.cursors.page_request(scope, query->text("limit").value_or(""), query->text("cursor").value_or(""));
+  if (!request) return error_of(request.error(), call);
+  const std::int64_t after = std::max(*given, request->after ? event_number(request->after->id).value_or(0) : 0);
+  auto rows = context.deployments.events(call.principal, id, after, request->limit + 1);
   if (!rows) return error_of(rows.error(), call);
-  if (wants_events(call.request)) return follow_events(context, call, *after);
-  EventPage out{.items = {}, .next_cursor = {}};
-  for (const DeploymentEventRow& row : *rows) out.items.push_back(event_object(row));
+  if (wants_events(call.request)) return follow_events(context, call, after);
+  const auto page = page_of(std::move(*rows), request->limit, [](const DeploymentEventRow& row) {
+    return PagePosition{.at = row.at, .id = std::to_string(row.seq)};
+  });
+  EventPage out{.items = {}, .next_cursor = context.cursors.encode(scope, page.next)};
+  for (const DeploymentEventRow& row : page.items) out.items.push_back(event_object(row));
   return json_answer(200, out);
 }
 
@@ -291,8 +299,10 @@ void add_deployment_routes(std::vector<Route>& table, DeploymentRoutes& context)
       "/api/v1/deployments/{deployment_id}/events", bound(get_events),
       {.summary = "What happened to it, oldest first; as events with `Accept: text/event-stream`, until it is final.",
        .tag = tag,
-       .query = {{"after_seq", R"({"type":"integer","minimum":0,"default":0})", "Those after this number."}},
-       .answers = {{200, "At most 1000.", answer_schema<EventPage>()}}});
+       .query = {{"after_seq", R"({"type":"integer","minimum":0,"default":0})", "Those after this number."},
+                 {"limit", R"({"type":"integer","minimum":1,"maximum":200,"default":50})", "Items of a page."},
+                 {"cursor", R"({"type":"string"})", "`next_cursor` of the page before."}},
+       .answers = {{200, "A page.", answer_schema<EventPage>()}}});
   table.back().also_answers = "text/event-stream";
   add_write("PATCH", "/api/v1/deployments/{deployment_id}", bound(patch_deployment),
             {.summary = "Changes when it ends and what happens when its agent is lost.",

@@ -106,7 +106,13 @@ bj::object problem_schema() {
               {"items",
                {{"type", "object"},
                 {"required", bj::array{"field", "code"}},
-                {"properties", {{"field", text}, {"code", text}, {"detail", text}}}}}}}}}};
+                {"properties", {{"field", text}, {"code", text}, {"detail", text}}}}}}},
+            {"reasons",
+             {{"description",
+               "Why agents cannot be taken. Of `no_capacity`: how many agents each reason applies to; of "
+               "`agent_not_eligible`: the reasons of the one agent."},
+              {"oneOf", bj::array{bj::object{{"type", "object"}, {"additionalProperties", {{"type", "integer"}}}},
+                                  bj::object{{"type", "array"}, {"items", text}}}}}}}}};
 }
 
 bj::object security_schemes() {

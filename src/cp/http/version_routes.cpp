@@ -1,5 +1,6 @@
 // The routes of /api/v1/apps/{name}/versions, and the reports of external measurers.
 #include "cp/domain/agent.h"
+#include "cp/http/admin.h"
 #include "cp/http/answers.h"
 #include "cp/http/catalogue_routes.h"
 #include "cp/http/query.h"
@@ -66,12 +67,18 @@ net::Response post_report(CatalogueRoutes& context, const Call& call) {
   const std::string& request_id = call.request.request_id;
   const auto header = call.request.header("authorization");
   constexpr std::string_view kBearer = "Bearer ee_meas_";
+  const auto refused = [&](const Error& error, const std::string& version_id) {
+    if (error.code == ErrorCode::callback_unauthorized || error.code == ErrorCode::measurement_superseded ||
+        error.code == ErrorCode::measurement_inconsistent)
+      context.measuring.note_refused(error, version_id, actor_of(call));
+    return error_answer(error, request_id);
+  };
   if (!header || !header->starts_with(kBearer) || call.request.header_count("authorization") != 1)
-    return error_answer(Error{.code = ErrorCode::callback_unauthorized}, request_id);
+    return refused(Error{.code = ErrorCode::callback_unauthorized}, {});
   const auto report = json::read<MeasurementReport>(call.request.body);
   if (!report) return error_answer(report.error(), request_id);
-  return answer_of(context.measuring.report(header->substr(7), *report, call.request.body, call.request.stop), 200,
-                   request_id);
+  const auto answer = context.measuring.report(header->substr(7), *report, call.request.body, call.request.stop);
+  return answer ? json_answer(200, *answer) : refused(answer.error(), report->version_id);
 }
 
 Route version_change(const char* pattern, Access access, Handler handle, const char* summary) {

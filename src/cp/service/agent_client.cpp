@@ -81,6 +81,7 @@ struct AgentClient::Call {
   std::vector<HttpHeader> headers = {};
   std::size_t max_answer = kMaxAnswer;
   Milliseconds timeout = kTimeout;
+  bool keep_part = false;
 };
 
 std::optional<std::string> AgentClient::token_for(const AgentId& agent, const Call& call) const {
@@ -115,18 +116,31 @@ Result<HttpClientRequest> AgentClient::request_of(const AgentRow& agent, Call ca
 
 Result<AgentAnswer> AgentClient::send(const AgentRow& agent, Call call, std::stop_token stop, bool* too_long) {
   require(outside_calls_allowed());
+  const bool keep_part = call.keep_part;
   auto request = request_of(agent, std::move(call));
   if (!request) return std::unexpected(std::move(request.error()));
   request->stop = std::move(stop);
+  HttpClientResponse part;
+  if (keep_part) request->broken_off = &part;
   auto response = parts_.http.send(*request);
-  if (too_long != nullptr) *too_long = !response && response.error() == HttpFailure::answer_too_large;
-  if (!response) return fail(failure_of(response.error()));
-  if (!is_from_agent(*response, agent.id)) return bad_response("not this agent");
-  if (response->status < 200 || (response->status >= 300 && response->status < 400))
-    return bad_response("status " + std::to_string(response->status));
-  return AgentAnswer{.status = response->status,
-                     .body = std::move(response->body),
-                     .content_type = std::string(response->header("Content-Type").value_or(""))};
+  const bool was_too_long = !response && response.error() == HttpFailure::answer_too_large;
+  if (too_long != nullptr) *too_long = was_too_long;
+  if (response) return judged(std::move(*response), agent.id);
+  if (part.status == 200 && !part.body.empty() && !was_too_long) {
+    auto answer = judged(std::move(part), agent.id);
+    if (answer) answer->broken_off = true;
+    return answer;
+  }
+  return fail(failure_of(response.error()));
+}
+
+Result<AgentAnswer> AgentClient::judged(HttpClientResponse response, const AgentId& agent) {
+  if (!is_from_agent(response, agent)) return bad_response("not this agent");
+  if (response.status < 200 || (response.status >= 300 && response.status < 400))
+    return bad_response("status " + std::to_string(response.status));
+  std::string content_type(response.header("Content-Type").value_or(""));
+  return AgentAnswer{
+      .status = response.status, .body = std::move(response.body), .content_type = std::move(content_type)};
 }
 
 Result<AgentAnswer> AgentClient::put_deployment(const AgentRow& agent, std::string document,
@@ -166,10 +180,15 @@ Result<AgentAnswer> AgentClient::logs(const AgentRow& agent, const AgentLogQuery
     const auto left = std::chrono::duration_cast<Milliseconds>(end - parts_.clock.steady_now());
     if (left <= Milliseconds(0)) return unreachable("no answer in time");
     bool too_long = false;
-    auto answer =
-        send(agent, {.method = "GET", .target = std::move(target), .max_answer = query.max_answer, .timeout = left},
-             stop, &too_long);
+    auto answer = send(agent,
+                       {.method = "GET",
+                        .target = std::move(target),
+                        .max_answer = query.max_answer,
+                        .timeout = left,
+                        .keep_part = query.keep_part},
+                       stop, &too_long);
     if (answer) answer->shortened = shortened;
+    if (too_long && !query.shorten) return fail(ErrorCode::body_too_large);
     if (!too_long || !tail || *tail <= 1) return answer;
     tail = std::max<std::int64_t>(1, *tail / 8);
   }

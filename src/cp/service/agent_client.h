@@ -20,6 +20,7 @@ struct AgentAnswer {
   std::string body = {};
   std::string content_type = {};  ///< as it was sent
   bool shortened = false;         ///< logs: fewer lines were asked for, since all of them were too long
+  bool broken_off = false;        ///< logs: the agent went away before the end of `body`
 
   bool ok() const { return status >= 200 && status < 300; }
 };
@@ -34,6 +35,8 @@ struct AgentLogQuery {
   std::string stream = {};                ///< `stdout` or `stderr`
   std::string search = {};                ///< a text that lines must hold
   std::size_t max_answer = 1024UL * 1024;
+  bool shorten = true;     ///< an answer that is too long is asked for again with a shorter tail; else body_too_large
+  bool keep_part = false;  ///< what came before the agent went away is an answer, `broken_off`
 };
 
 /// Whether an answer bears `X-EE-Agent`, once, with exactly this agent's id.
@@ -72,7 +75,7 @@ class AgentClient {
   Result<AgentAnswer> get_deployment(const AgentRow& agent, std::stop_token stop = {});
   /// Heartbeat and pull now.
   Result<AgentAnswer> sync(const AgentRow& agent, std::stop_token stop = {});
-  /// NDJSON. An answer that is too long is asked for again with a shorter tail.
+  /// NDJSON. Errors: also body_too_large, if the query is not to be shortened.
   Result<AgentAnswer> logs(const AgentRow& agent, const AgentLogQuery& query, std::stop_token stop = {});
   /// The call of a log that is followed, for HttpStreams; its token counts for the next seconds alone. Errors:
   /// agent_unreachable.
@@ -86,6 +89,7 @@ class AgentClient {
  private:
   struct Call;
   Result<AgentAnswer> send(const AgentRow& agent, Call call, std::stop_token stop, bool* too_long = nullptr);
+  static Result<AgentAnswer> judged(HttpClientResponse response, const AgentId& agent);
   Result<HttpClientRequest> request_of(const AgentRow& agent, Call call) const;
   std::optional<std::string> token_for(const AgentId& agent, const Call& call) const;
 

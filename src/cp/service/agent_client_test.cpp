@@ -157,6 +157,34 @@ TEST_F(AgentClientTest, FailuresHaveOneOfTwoNames) {
   }
 }
 
+TEST_F(AgentClientTest, LinesBeforeAnEndThatDidNotComeAreKeptWhenAskedFor) {
+  const auto breaks_off = [&](HttpClientResponse part, HttpFailure failure) {
+    http_.set_answer(
+        [part, failure](const HttpClientRequest& request) -> std::expected<HttpClientResponse, HttpFailure> {
+          if (request.broken_off != nullptr) *request.broken_off = part;
+          return std::unexpected(failure);
+        });
+  };
+  breaks_off(answer(200, "line\nhal"), HttpFailure::protocol);
+  const auto part = client_.logs(agent_, {.keep_part = true});
+  ASSERT_TRUE(part);
+  EXPECT_TRUE(part->broken_off);
+  EXPECT_EQ(part->body, "line\nhal");
+  EXPECT_FALSE(client_.logs(agent_, {})) << "nobody asked for a part";
+  breaks_off({.status = 200, .headers = {}, .body = "line\n"}, HttpFailure::timeout);
+  EXPECT_EQ(client_.logs(agent_, {.keep_part = true}).error().code, ErrorCode::agent_bad_response) << "whose is it?";
+  breaks_off(answer(502, "line\n"), HttpFailure::protocol);
+  EXPECT_FALSE(client_.logs(agent_, {.keep_part = true}));
+}
+
+TEST_F(AgentClientTest, LinesThatAreTooManyAreAskedForAgainOrNot) {
+  answers(std::unexpected(HttpFailure::answer_too_large));
+  EXPECT_EQ(client_.logs(agent_, {.tail = 64, .shorten = false}).error().code, ErrorCode::body_too_large);
+  EXPECT_EQ(http_.calls().size(), 1U);
+  EXPECT_EQ(client_.logs(agent_, {.tail = 64}).error().code, ErrorCode::agent_bad_response);
+  EXPECT_EQ(http_.calls().size(), 4U) << "64, 8 and 1 lines";
+}
+
 TEST_F(AgentClientTest, WithoutAnAddressNothingIsCalled) {
   agent_.tunnel_state = TunnelState::pending;
   const auto got = client_.stats(agent_);

@@ -49,6 +49,11 @@ Result<AgentLogRecord> parse_agent_record(std::string_view text) {
 
 Result<AgentLogAnswer> parse_agent_answer(std::string_view ndjson) {
   AgentLogAnswer answer;
+  if (auto read = read_agent_answer(ndjson, answer); !read) return std::unexpected(std::move(read.error()));
+  return answer;
+}
+
+Result<void> read_agent_answer(std::string_view ndjson, AgentLogAnswer& answer) {
   while (!ndjson.empty()) {
     const std::size_t end = std::min(ndjson.find('\n'), ndjson.size());
     const std::string_view text = ndjson.substr(0, end);
@@ -64,7 +69,7 @@ Result<AgentLogAnswer> parse_agent_answer(std::string_view ndjson) {
       answer.records.push_back(std::move(*record));
     }
   }
-  return answer;
+  return {};
 }
 
 }  // namespace ee::cp

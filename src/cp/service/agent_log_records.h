@@ -45,5 +45,7 @@ struct AgentLogAnswer {
 };
 /// A whole answer. Errors: `agent_bad_response`, also for records behind the end.
 Result<AgentLogAnswer> parse_agent_answer(std::string_view ndjson);
+/// The same, and what was read before the error stays in `answer`.
+Result<void> read_agent_answer(std::string_view ndjson, AgentLogAnswer& answer);
 
 }  // namespace ee::cp

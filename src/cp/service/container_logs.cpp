@@ -15,19 +15,15 @@ namespace {
 
 bool is_admin(const Principal& principal) { return principal.kind == PrincipalKind::session && principal.is_admin; }
 
-/// What one of the targets gave.
-struct Gathered {
-  std::optional<Result<AgentLogAnswer>> answer = {};
-  bool shortened = false;
-};
-
 /// All refused: the code that says most.
-Error nobody_answered(const std::vector<Gathered>& gathered) {
-  const bool any_bad = std::ranges::any_of(gathered, [](const Gathered& each) {
-    return each.answer && !*each.answer && each.answer->error().code == ErrorCode::agent_bad_response;
+Error nobody_answered(const std::vector<AgentLines>& gathered) {
+  const bool any_bad = std::ranges::any_of(gathered, [](const AgentLines& each) {
+    return each.failure && each.failure->code == ErrorCode::agent_bad_response;
   });
   return {.code = any_bad ? ErrorCode::agent_bad_response : ErrorCode::agent_unreachable};
 }
+
+AgentLines failed(Error error) { return {.answer = {}, .failure = std::move(error)}; }
 
 }  // namespace
 
@@ -134,8 +130,8 @@ Result<LogTargets> ContainerLogs::of_agent(const Principal& principal, const Age
   return out;
 }
 
-Result<AgentLogAnswer> ContainerLogs::ask(const LogTarget& target, const ContainerLogsWanted& wanted,
-                                          std::size_t max_bytes, const std::stop_token& stop, bool& shortened) const {
+AgentLines ContainerLogs::ask(const LogTarget& target, const ContainerLogsWanted& wanted, std::size_t max_bytes,
+                              const std::stop_token& stop) const {
   const auto answer = parts_.client.logs(target.agent,
                                          {.deployment_id = target.deployment_id,
                                           .container = wanted.container,
@@ -144,20 +140,44 @@ Result<AgentLogAnswer> ContainerLogs::ask(const LogTarget& target, const Contain
                                           .tail = wanted.tail,
                                           .stream = wanted.stream,
                                           .search = wanted.search,
-                                          .max_answer = max_bytes},
+                                          .max_answer = max_bytes,
+                                          .shorten = wanted.shorten,
+                                          .keep_part = true},
                                          stop);
-  if (!answer) return std::unexpected(answer.error());
-  if (answer->status == 429 || answer->status == 503) return fail(ErrorCode::agent_unreachable, "the agent is busy");
+  if (!answer) return failed(answer.error());
+  if (answer->status == 429 || answer->status == 503)
+    return failed({.code = ErrorCode::agent_unreachable, .detail = "the agent is busy"});
   if (answer->status != 200 || !is_ndjson(answer->content_type))
-    return fail(ErrorCode::agent_bad_response, "status " + std::to_string(answer->status) + ", or no NDJSON");
-  auto records = parse_agent_answer(answer->body);
-  if (!records) return records;
-  if (!records->ended) return fail(ErrorCode::agent_bad_response, "the answer has no end");
+    return failed({.code = ErrorCode::agent_bad_response,
+                   .detail = "status " + std::to_string(answer->status) + ", or no NDJSON"});
+  AgentLines out{.answer = {}, .failure = {}, .shortened = answer->shortened};
+  std::string_view body = answer->body;
+  if (answer->broken_off) body = body.substr(0, body.rfind('\n') + 1);  // a piece of a line is none
+  if (auto read = read_agent_answer(body, out.answer); !read)
+    out.failure = std::move(read.error());
+  else if (answer->broken_off)
+    out.failure = Error{.code = ErrorCode::agent_unreachable, .detail = "the answer broke off"};
+  else if (!out.answer.ended)
+    out.failure = Error{.code = ErrorCode::agent_bad_response, .detail = "the answer has no end"};
   // An agent that sends what was not asked for.
   if (!target.deployment_id.empty())
-    std::erase_if(records->records, [](const AgentLogRecord& each) { return each.line.container == kAgentLines; });
-  shortened = answer->shortened;
-  return records;
+    std::erase_if(out.answer.records, [](const AgentLogRecord& each) { return each.line.container == kAgentLines; });
+  return out;
+}
+
+std::vector<AgentLines> ContainerLogs::ask_all(const std::vector<LogTarget>& targets, const ContainerLogsWanted& wanted,
+                                               std::size_t max_bytes, const std::stop_token& stop) const {
+  const std::size_t count = targets.size();
+  std::vector<AgentLines> gathered(count);
+  std::atomic<std::size_t> next = 0;
+  std::vector<std::jthread> threads;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < count; i = next++) gathered[i] = ask(targets[i], wanted, max_bytes, stop);
+  };
+  for (std::size_t i = 1; i < std::min(count, kAgentsAtOnce); ++i) threads.emplace_back(work);
+  work();
+  threads.clear();  // joins
+  return gathered;
 }
 
 Result<ContainerLogPage> ContainerLogs::read(const LogTargets& targets, const ContainerLogsWanted& wanted,
@@ -171,17 +191,7 @@ Result<ContainerLogPage> ContainerLogs::read(const LogTargets& targets, const Co
   const std::size_t count = targets.live.size();
   ContainerLogPage page{.items = {}, .truncated = targets.cut, .dropped = 0, .errors = {}};
   if (count == 0) return page;
-  std::vector<Gathered> gathered(count);
-  {
-    std::atomic<std::size_t> next = 0;
-    std::vector<std::jthread> threads;
-    const auto work = [&] {
-      for (std::size_t i = next++; i < count; i = next++)
-        gathered[i].answer = ask(targets.live[i], wanted, kMaxBytes / count, stop, gathered[i].shortened);
-    };
-    for (std::size_t i = 1; i < std::min(count, kAgentsAtOnce); ++i) threads.emplace_back(work);
-    work();
-  }
+  std::vector<AgentLines> gathered = ask_all(targets.live, wanted, kMaxBytes / count, stop);
   struct Found {
     UtcTime at;
     std::size_t target;
@@ -189,17 +199,15 @@ Result<ContainerLogPage> ContainerLogs::read(const LogTargets& targets, const Co
   };
   std::vector<Found> found;
   for (std::size_t i = 0; i < count; ++i) {
-    const auto& answer = *gathered[i].answer;
-    if (!answer) {
+    const AgentLines& lines = gathered[i];
+    if (lines.failure)
       page.errors.push_back(
-          {.agent_id = targets.live[i].agent.id.str(), .code = std::string(slug(answer.error().code))});
-      continue;
-    }
-    page.truncated |= gathered[i].shortened;
-    page.dropped += answer->dropped;
-    for (std::size_t r = 0; r < answer->records.size(); ++r) found.push_back({answer->records[r].at, i, r});
+          {.agent_id = targets.live[i].agent.id.str(), .code = std::string(slug(lines.failure->code))});
+    page.truncated |= lines.shortened;
+    page.dropped += lines.answer.dropped;
+    for (std::size_t r = 0; r < lines.answer.records.size(); ++r) found.push_back({lines.answer.records[r].at, i, r});
   }
-  if (page.errors.size() == count) return fail(nobody_answered(gathered));
+  if (page.errors.size() == count && found.empty()) return fail(nobody_answered(gathered));
   std::ranges::sort(found, {}, [&](const Found& each) {
     return std::tuple(each.at, std::string_view(targets.live[each.target].agent.id.str()), each.record);
   });
@@ -207,7 +215,7 @@ Result<ContainerLogPage> ContainerLogs::read(const LogTargets& targets, const Co
   const std::size_t skipped = found.size() > most ? found.size() - most : 0;
   page.items.reserve(found.size() - skipped);
   for (std::size_t i = skipped; i < found.size(); ++i)
-    page.items.push_back(shown_line(std::move((**gathered[found[i].target].answer).records[found[i].record]),
+    page.items.push_back(shown_line(std::move(gathered[found[i].target].answer.records[found[i].record]),
                                     targets.live[found[i].target]));
   return page;
 }

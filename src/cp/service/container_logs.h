@@ -24,6 +24,7 @@ struct ContainerLogsWanted {
   std::int64_t tail = 200;  ///< the newest
   std::string stream = {};  ///< empty: both
   std::string search = {};
+  bool shorten = true;  ///< fewer of an agent's lines when all are too many; else body_too_large of it
 };
 
 /// Whose lines. Exactly one is set.
@@ -62,7 +63,14 @@ struct ContainerLogLine {
 BOOST_DESCRIBE_STRUCT(ContainerLogLine, (), (at, agent_id, deployment_id, container, stream, line, truncated))
 constexpr std::string_view json_name(json::For<ContainerLogLine> /*type*/) { return "ContainerLogLine"; }
 
-/// An agent that gave nothing.
+/// What one agent gave, judged.
+struct AgentLines {
+  AgentLogAnswer answer = {};         ///< also what came before it failed
+  std::optional<Error> failure = {};  ///< agent_unreachable, agent_bad_response, body_too_large
+  bool shortened = false;             ///< older lines are missing
+};
+
+/// An agent that failed; what it gave before is among the lines.
 struct AgentLogFailure {
   std::string agent_id;
   std::string code;  ///< `agent_unreachable` or `agent_bad_response`
@@ -100,13 +108,16 @@ class ContainerLogs {
   /// Errors: deployment_not_found, service_not_found, agent_not_found (also for whoever operates the agent: these are
   /// its tenant's lines), admin_required (the agent's own lines).
   Result<LogTargets> find(const Principal& principal, const LogSelection& selection, std::string_view container) const;
-  /// The lines of all targets by time and agent. Errors: logs_gone (a final deployment of which nothing was kept);
-  /// agent_unreachable, agent_bad_response when nobody answered.
+  /// The lines of all targets by time and agent, and those that failed. Errors: logs_gone (a final deployment of which
+  /// nothing was kept); agent_unreachable, agent_bad_response when all failed and nothing came.
   Result<ContainerLogPage> read(const LogTargets& targets, const ContainerLogsWanted& wanted,
                                 std::stop_token stop) const;
-  /// One agent's answer, judged. Errors: agent_unreachable, agent_bad_response. `shortened`: older lines are missing.
-  Result<AgentLogAnswer> ask(const LogTarget& target, const ContainerLogsWanted& wanted, std::size_t max_bytes,
-                             const std::stop_token& stop, bool& shortened) const;
+  /// One agent's answer, of at most `max_bytes`.
+  AgentLines ask(const LogTarget& target, const ContainerLogsWanted& wanted, std::size_t max_bytes,
+                 const std::stop_token& stop) const;
+  /// The same of all targets, in their order; kAgentsAtOnce are asked at once.
+  std::vector<AgentLines> ask_all(const std::vector<LogTarget>& targets, const ContainerLogsWanted& wanted,
+                                  std::size_t max_bytes, const std::stop_token& stop) const;
 
  private:
   Result<LogTargets> of_rows(std::vector<DeploymentRow> rows, std::string_view container) const;

@@ -1,11 +1,13 @@
 // Deploying: from a request to claimed agents and rows, in one transaction.
 #include <algorithm>
+#include <set>
+#include <string_view>
+#include <utility>
 
 #include "common/json.h"
 #include "common/node_size.h"
 #include "cp/domain/funds.h"
 #include "cp/service/deploy_order.h"
-#include "cp/store/account_store.h"
 #include "cp/store/assignment_store.h"
 #include "cp/store/audit_log_store.h"
 
@@ -99,11 +101,7 @@ Result<void> Deployments::plan(Order& order) {
   };
   const auto found = parts_.database.read<Found>([&](db::Transaction& tx) -> Result<Found> {
     Found out;
-    const auto account = AccountStore().named(tx, order.account);
-    if (!account) return std::unexpected(account.error());
-    if (account->account_type != AccountType::deployer) return fail(ErrorCode::account_type_not_allowed);
-    if (account->status == AccountStatus::suspended) return fail(ErrorCode::account_suspended);
-    if (account->status == AccountStatus::closed) return fail(ErrorCode::account_not_found);
+    if (auto may = check_account(tx, order.account); !may) return std::unexpected(may.error());
     auto caller = parts_.machine.caller_of(
         tx, {.account_id = order.account, .auth_method = order.auth_method, .auth_context = order.auth_context});
     if (!caller) return std::unexpected(caller.error());
@@ -244,16 +242,6 @@ Result<ServiceRow> Deployments::service_for(db::Transaction& tx, const Order& or
   return row;
 }
 
-Result<void> Deployments::check_replaced(db::Transaction& tx, const Order& order, const ServiceRow& service) const {
-  if (!order.request.replaces) return {};
-  const auto old = rows_.get(tx, DeploymentId(*order.request.replaces));
-  if (!old) return std::unexpected(old.error());
-  if (!*old || (*old)->account_id != order.account || (*old)->service_id != service.id)
-    return fail(ErrorCode::deployment_not_found);
-  if ((*old)->state != DeploymentState::running) return fail(ErrorCode::replace_not_running);
-  return {};
-}
-
 Result<UsdMicros> Deployments::estimate(db::Transaction& tx, const Order& order) const {
   const NodeSize* size = find_node_size(order.sizes.front());
   return parts_.billing.hourly_price(tx, least_of(*size), order.request.sla_class.value_or(SlaClass::adhoc));
@@ -278,9 +266,7 @@ Result<void> Deployments::claim_all(db::Transaction& tx, const Order& order, std
     }
     ++used[one.agent->datacenter];
     one.size = one.agent->node_size;
-    if (!order.workloads.contains(one.size))
-      return fail(Error{.code = ErrorCode::agent_not_eligible,
-                        .fields = {{.field = "agent_name", .code = "agent_node_size_mismatch", .detail = {}}}});
+    if (!order.workloads.contains(one.size)) return fail(not_eligible({PlacementReason::agent_node_size_mismatch}));
     const auto price =
         parts_.billing.hourly_price(tx, priced(*one.agent), order.request.sla_class.value_or(SlaClass::adhoc));
     if (!price) return std::unexpected(price.error());
@@ -292,6 +278,8 @@ Result<void> Deployments::claim_all(db::Transaction& tx, const Order& order, std
 Result<EffectAnswer> Deployments::place_all(db::Transaction& tx, const DeploymentCall& call, Order& order) {
   const UtcTime now = parts_.clock.now();
   order.claimed.clear();
+  // Registries may have been asked since the plan was made: the account may have been suspended or closed meanwhile.
+  if (auto may = check_account(tx, order.account); !may) return std::unexpected(may.error());
   const auto service = service_for(tx, order, call.actor);
   if (!service) return std::unexpected(service.error());
   if (auto good = check_replaced(tx, order, *service); !good) return std::unexpected(good.error());
@@ -322,6 +310,10 @@ Result<EffectAnswer> Deployments::place_all(db::Transaction& tx, const Deploymen
                       .service = {.name = service->name, .url = views_.url_of(service->name)},
                       .deployments = {},
                       .warnings = {}};
+  std::set<std::pair<std::string_view, std::string_view>> told;  // replicas mostly run the same
+  for (const Placed& one : placed)
+    for (const DeployWarning& warning : order.workloads.at(one.size).warnings)
+      if (told.emplace(warning.code, warning.detail).second) answer.warnings.push_back(warning);
   for (Placed& one : placed) {
     one.row.group_id = answer.group_id;
     if (auto done = insert_one(tx, call, order, *service, one); !done) return std::unexpected(done.error());

@@ -97,12 +97,17 @@ struct MeasuredImages {
 BOOST_DESCRIBE_STRUCT(MeasuredImages, (), (items))
 
 /// The catalogue keeps how each image was measured; a revision keeps what runs: service to pinned reference.
-Result<std::string> pinned_images(const std::string& measured) {
+Result<void> take_images(const std::string& measured, PlannedWorkload& out) {
   const auto read = json::read<MeasuredImages>("{\"items\":" + measured + "}");
   if (!read) return fail(ErrorCode::internal_error, "a stored measurement is damaged");
   std::map<std::string, std::string> pinned;
-  for (const auto& [service, image] : read->items) pinned.emplace(service, image.pinned);
-  return json::write(pinned);
+  for (const auto& [service, image] : read->items) {
+    pinned.emplace(service, image.pinned);
+    for (const std::string& code : image.warnings)
+      out.warnings.push_back({.code = code, .detail = "service " + service + ", image " + image.original});
+  }
+  out.revision.images = json::write(pinned);
+  return {};
 }
 
 }  // namespace
@@ -250,8 +255,6 @@ Result<PlannedWorkload> plan_version(const PlannedVersion& version, const Deploy
   if (!checked) return std::unexpected(checked.error());
   if (!variant.resolved_compose || !variant.images || !variant.compose_hash || !variant.workload_hash)
     return fail(ErrorCode::internal_error, "an attested version without its measurement");
-  auto images = pinned_images(*variant.images);
-  if (!images) return std::unexpected(images.error());
   PlannedWorkload out =
       begin_plan(wanted, ingress, wanted.health_path.value_or(variant.health_path.value_or("/health")), *checked);
   out.revision.app_id = version.app.id;
@@ -262,7 +265,7 @@ Result<PlannedWorkload> plan_version(const PlannedVersion& version, const Deploy
   out.revision.resolved_compose = *variant.resolved_compose;
   out.revision.compose_hash = *variant.compose_hash;
   out.revision.workload_hash = *variant.workload_hash;
-  out.revision.images = std::move(*images);
+  if (auto taken = take_images(*variant.images, out); !taken) return std::unexpected(taken.error());
   return out;
 }
 

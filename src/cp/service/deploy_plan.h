@@ -27,6 +27,7 @@ struct PlannedWorkload {
   std::int64_t nano_cpus = 0;
   std::int64_t memory_mib = 0;
   std::int64_t gpu_count = 0;
+  std::vector<DeployWarning> warnings = {};  ///< of a version: what its measurement found and its policy let through
 };
 
 /// What of a request makes the content of a revision: of a deploy, or of an upgrade with what stays filled in.

@@ -1,6 +1,8 @@
 // What a deploy would find, and why there is no capacity; changes nothing.
 #include <algorithm>
 
+#include "common/json.h"
+#include "common/problem.h"
 #include "cp/service/deploy_order.h"
 
 namespace ee::cp {
@@ -14,8 +16,7 @@ Error Deployments::no_capacity(const Order& order) {
   Error error{.code = ErrorCode::no_capacity, .retry_after = kNoCapacityRetry};
   const auto seen = parts_.database.read<PreflightAnswer>([&](db::Transaction& tx) { return look(tx, order, {}, 0); });
   if (!seen) return error;
-  for (const auto& [reason, count] : seen->reasons)
-    error.fields.push_back({.field = "reasons", .code = reason, .detail = std::to_string(count)});
+  error.members.push_back({.name = std::string(kReasonsMember), .value = json::write(seen->reasons)});
   return error;
 }
 

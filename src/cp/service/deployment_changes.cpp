@@ -1,6 +1,7 @@
 // Upgrade, rollback and redeploy: new revisions of a running deployment (03 section 6.6).
 #include <algorithm>
 #include <boost/json.hpp>
+#include <chrono>
 
 #include "common/compose/compose.h"
 #include "common/json.h"
@@ -28,6 +29,15 @@ bool changes_nothing(const UpgradeRequest& request) {
 
 }  // namespace
 
+Result<void> Deployments::may_change(db::Transaction& tx, const DeploymentRow& row) const {
+  if (row.state != DeploymentState::running)
+    return fail(transition_refused(row.state, DeploymentEvent::change_requested));
+  const auto successor = rows_.successor(tx, row.id);
+  if (!successor) return std::unexpected(successor.error());
+  if (*successor) return fail(ErrorCode::update_in_progress, "deployment " + (*successor)->str() + " is to replace it");
+  return {};
+}
+
 /// Runs `make`, which adds the revision that is to run and answers its number, and moves the deployment to `updating`.
 Result<IdempotentAnswer> Deployments::change(
     const DeploymentCall& call, const DeploymentId& id, std::string action,
@@ -38,8 +48,7 @@ Result<IdempotentAnswer> Deployments::change(
   auto answer = idempotency_.run(*key, [&](db::Transaction& tx) -> Result<EffectAnswer> {
     const auto before = owned(tx, call.principal, id);
     if (!before) return std::unexpected(before.error());
-    if (before->state != DeploymentState::running)
-      return fail(transition_refused(before->state, DeploymentEvent::change_requested));
+    if (auto good = may_change(tx, *before); !good) return std::unexpected(good.error());
     if (call.if_match && *call.if_match != before->row_version) return fail(ErrorCode::version_mismatch);
     agent = before->agent_id;
     const auto revision = make(tx, *before);
@@ -120,9 +129,7 @@ Result<PlannedWorkload> Deployments::replan(db::Transaction& tx, const Deploymen
   if (variant->mrtd) {
     const auto agent = AgentStore().get(tx, *row.agent_id);
     if (!agent) return std::unexpected(agent.error());
-    if (!*agent || (*agent)->mrtd != *variant->mrtd)
-      return fail(Error{.code = ErrorCode::agent_not_eligible,
-                        .fields = {{.field = "version", .code = "agent_mrtd_mismatch", .detail = {}}}});
+    if (!*agent || (*agent)->mrtd != *variant->mrtd) return fail(not_eligible({PlacementReason::agent_mrtd_mismatch}));
   }
   return plan_version(version, *variant, row.node_size, wanted, settings);
 }
@@ -161,8 +168,7 @@ Result<IdempotentAnswer> Deployments::upgrade(const DeploymentCall& call, const 
     return parts_.database.read<IdempotentAnswer>([&](db::Transaction& tx) -> Result<IdempotentAnswer> {
       const auto row = owned(tx, call.principal, id);
       if (!row) return std::unexpected(row.error());
-      if (row->state != DeploymentState::running)
-        return fail(transition_refused(row->state, DeploymentEvent::change_requested));
+      if (auto good = may_change(tx, *row); !good) return std::unexpected(good.error());
       const auto current = revision_rows_.get(tx, id, row->current_revision);
       if (!current) return std::unexpected(current.error());
       if (auto planned = replan(tx, *row, **current, request, *pinned); !planned)
@@ -191,7 +197,19 @@ Result<IdempotentAnswer> Deployments::upgrade(const DeploymentCall& call, const 
                 });
 }
 
-/// A deploy with `replaces`: the old one goes on until the new one is healthy.
+Result<void> Deployments::check_replaced(db::Transaction& tx, const Order& order, const ServiceRow& service) const {
+  if (!order.request.replaces) return {};
+  const auto old = rows_.get(tx, DeploymentId(*order.request.replaces));
+  if (!old) return std::unexpected(old.error());
+  if (!*old || (*old)->account_id != order.account || (*old)->service_id != service.id)
+    return fail(ErrorCode::deployment_not_found);
+  if ((*old)->state != DeploymentState::running) return fail(ErrorCode::replace_not_running);
+  return may_change(tx, **old);
+}
+
+/// A deploy with `replaces`: the old one goes on until the new one is healthy. That nothing else is about to replace it
+/// is for the deploy's own transaction to see, behind the idempotency key: of two equal calls at once the second one is
+/// a repetition.
 Result<IdempotentAnswer> Deployments::replace(const DeploymentCall& call, const DeploymentId& id,
                                               const UpgradeRequest& request) {
   const auto key = request_key(call, id);
@@ -235,6 +253,10 @@ Result<IdempotentAnswer> Deployments::replace(const DeploymentCall& call, const 
     wanted.deploy_timeout_seconds = request.deploy_timeout_seconds.value_or(revision.deploy_timeout_seconds);
     wanted.sla_class = row->sla_class;
     wanted.on_agent_lost = row->on_agent_lost;
+    if (row->expires_at) {  // what takes its place ends when it would have ended
+      const auto left = std::chrono::ceil<Seconds>(*row->expires_at - parts_.clock.now());
+      wanted.ttl_seconds = std::max<std::int64_t>(1, left.count());
+    }
     wanted.replaces = id.str();
     wanted.dry_run = request.dry_run;
     if (call.principal.kind == PrincipalKind::session) wanted.account_id = row->account_id.str();

@@ -63,8 +63,10 @@ Result<void> DeploymentMachine::set_times(db::Transaction& tx, Step& step) const
   if (row.state != step.before.state || step.does(F::roll_back)) row.action_attempts = 0;
   if (step.inputs.report) {
     const agent_api::WorkloadReport& report = *step.inputs.report;
-    row.phase = std::string(name_of(report.phase));
-    row.progress = report.progress ? std::optional(json::write(*report.progress)) : std::nullopt;
+    if (step.inputs.of_target) {
+      row.phase = std::string(name_of(report.phase));
+      row.progress = report.progress ? std::optional(json::write(*report.progress)) : std::nullopt;
+    }
     if (report.health) {
       const auto health = enum_of<DeploymentHealth>(name_of(*report.health)).value_or(DeploymentHealth::unknown);
       if (health != row.health) row.health_changed_at = now;
@@ -102,6 +104,7 @@ Result<void> DeploymentMachine::set_times(db::Transaction& tx, Step& step) const
     case S::updating: {
       const bool dispatch =
           step.rule.event == E::workload_gone || step.does(F::begin_update) || step.does(F::roll_back);
+      if (step.rule.event == E::health_reported) break;  // of the old revision: what is due stays due
       row.next_action_at = dispatch ? std::optional(now) : row.state_deadline_at;
       break;
     }

@@ -22,6 +22,11 @@ constexpr std::array kAgentCodes = {"image_pull_failed",   "digest_mismatch", "c
                                     "health_check_failed", "disk_full",       "out_of_memory",  "internal"};
 constexpr std::size_t kMaxFailureDetail = 2048;
 
+/// A workload that failed is not placed again, but for what may lie with the agent; and then once.
+bool may_pass_elsewhere(const std::optional<std::string>& failure_code) {
+  return failure_code == "image_pull_failed" || failure_code == "disk_full";
+}
+
 std::string known_code(const std::optional<std::string>& code) {
   if (code && std::ranges::find(kAgentCodes, *code) != kAgentCodes.end()) return *code;
   return std::string(slug(ErrorCode::agent_error));
@@ -54,7 +59,7 @@ DeploymentFacts DeploymentMachine::facts_of(const DeploymentRow& row, const Even
           .redeploys_on_loss = row.on_agent_lost == OnAgentLost::redeploy,
           .rolling_back = row.is_rolling_back(),
           .reboots_left = reboots < kMostReboots,
-          .retryable_failure = inputs.failure_code == "image_pull_failed" || inputs.failure_code == "disk_full",
+          .retryable_failure = placements <= 1 && may_pass_elsewhere(inputs.failure_code),
           .of_target = inputs.of_target};
 }
 

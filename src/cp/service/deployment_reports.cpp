@@ -36,12 +36,20 @@ bool goes_back(const DeploymentRow& deployment, const agent_api::WorkloadReport&
   return after >= 0 && (after < before || (running && report.phase != Phase::running));
 }
 
+bool is_progress(Phase phase) {
+  return phase == Phase::accepted || phase == Phase::pulling || phase == Phase::starting || phase == Phase::checking;
+}
+
+DeploymentHealth health_of(const DeploymentRow& deployment, const agent_api::WorkloadReport& report) {
+  const auto told = report.health ? enum_of<DeploymentHealth>(name_of(*report.health)) : std::nullopt;
+  return told.value_or(deployment.health);
+}
+
 /// The same as last time: nothing is written.
 bool is_news(const DeploymentRow& deployment, const agent_api::WorkloadReport& report) {
   const auto progress = report.progress ? std::optional(json::write(*report.progress)) : std::nullopt;
-  const auto health = report.health ? enum_of<DeploymentHealth>(name_of(*report.health)) : deployment.health;
   return deployment.phase != std::string(name_of(report.phase)) || deployment.progress != progress ||
-         health != deployment.health || deployment.workload_gone_at.has_value();
+         health_of(deployment, report) != deployment.health || deployment.workload_gone_at.has_value();
 }
 
 std::string digest_of(const std::string& pinned) {
@@ -157,7 +165,10 @@ Result<void> DeploymentReports::hear_own(db::Transaction& tx, const DeploymentRo
     return {};
   }
   if (!inputs.of_target) {
-    // It still runs the old revision: nothing new, unless it has not heard of the target after a while.
+    // It still runs the old revision: nothing new but how that is, unless it has not heard of the target after a while.
+    if (report.revision == deployment.current_revision && report.phase == Phase::running &&
+        health_of(deployment, report) != deployment.health)
+      return only(E::health_reported);
     if (now - deployment.updated_at < Seconds(30)) return {};
     DeploymentRow after = deployment;
     after.next_action_at = now;
@@ -166,7 +177,12 @@ Result<void> DeploymentReports::hear_own(db::Transaction& tx, const DeploymentRo
     return {};
   }
   if (heard.digests_differ) return only(E::digests_differ);
-  if (goes_back(deployment, report)) {
+  // After a report that nothing runs phases begin anew. A start in its grace ends it; what ran and does not run yet is
+  // left to it.
+  const bool began_anew = deployment.workload_gone_at.has_value();
+  const bool ran = deployment.state == S::running || deployment.state == S::updating;
+  if (began_anew && ran && is_progress(report.phase)) return {};
+  if (!began_anew && goes_back(deployment, report)) {
     if (heard.strict) return fail(ErrorCode::invalid_phase);
     return {};
   }

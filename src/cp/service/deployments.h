@@ -91,6 +91,8 @@ class Deployments {
   Result<IdempotentAnswer> try_deploy(const DeploymentCall& call, const DeployRequest& request);
   void audit_refusal(const DeploymentCall& call, const DeployRequest& request, const Error& error);
   Result<AccountId> account_of(const Principal& principal, const std::optional<std::string>& named) const;
+  /// Whether the account is one that may deploy now.
+  static Result<void> check_account(db::Transaction& tx, const AccountId& account);
   Result<Order> order_of(const DeploymentCall& call, const DeployRequest& request);
   Result<void> plan(Order& order);
   Result<EffectAnswer> place_all(db::Transaction& tx, const DeploymentCall& call, Order& order);
@@ -107,8 +109,9 @@ class Deployments {
   bool owns(const Principal& principal, const AccountId& account) const;
   void published(const std::vector<AgentId>& agents);
 
-  /// A change of the running revision.
-  struct Change;
+  /// Whether its revision may be changed, or another deployment made in its place: it runs, and nothing is about to
+  /// replace it, with which the change would be lost. Errors: those of the transition, update_in_progress.
+  Result<void> may_change(db::Transaction& tx, const DeploymentRow& row) const;
   /// The request's idempotency key, of the account whose deployment it is. Errors: deployment_not_found, of the key.
   Result<std::optional<IdempotentRequest>> request_key(const DeploymentCall& call, const DeploymentId& id);
   Result<IdempotentAnswer> change(

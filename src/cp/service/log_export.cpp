@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/json/value.hpp>
 #include <map>
+#include <utility>
 
 #include "common/json.h"
 #include "common/redact.h"
@@ -102,6 +103,27 @@ ExportedDeployment exported(const DeploymentRow& row) {
           .updated_at = row.updated_at,
           .started_at = row.started_at,
           .ended_at = row.ended_at};
+}
+
+/// The lines of one deployment, by container.
+using ContainerLines = std::map<std::string, std::vector<ContainerLogLine>>;
+
+ContainerLines by_container(AgentLogAnswer answer, const LogTarget& target) {
+  ContainerLines lines;
+  for (AgentLogRecord& record : answer.records) {
+    std::string container = record.line.container;
+    lines[std::move(container)].push_back(shown_line(std::move(record), target));
+  }
+  return lines;
+}
+
+ContainerLines by_container(std::optional<ContainerLogPage> kept) {
+  ContainerLines lines;
+  if (!kept) return lines;
+  // The name is a path here, and came from an agent.
+  for (ContainerLogLine& line : kept->items)
+    lines[is_dns_label(line.container) ? line.container : "unnamed"].push_back(std::move(line));
+  return lines;
 }
 
 ExportedEvent exported(const DeploymentEventRow& row) {
@@ -288,44 +310,53 @@ void LogExport::agents(Run& run) const {
   }
 }
 
-/// The lines of one deployment, container by container. False: the export is over.
-bool LogExport::container_lines(Run& run, const DeploymentRow& row) const {
-  const std::string folder = "containers/" + row.id.str() + "/";
-  std::map<std::string, std::vector<ContainerLogLine>> lines;
-  if (is_final(row.state)) {
-    auto kept = row.log_tail ? parse_log_tail(*row.log_tail, row.id.str()) : std::nullopt;
-    if (!kept) return run.going();
-    // The name is a path here, and came from an agent.
-    for (ContainerLogLine& line : kept->items)
-      lines[is_dns_label(line.container) ? line.container : "unnamed"].push_back(std::move(line));
-  } else {
-    if (!row.agent_id || !row.slot_held) return run.going();
-    const auto agent = parts_.database.read<std::optional<AgentRow>>(
-        [&](db::Transaction& tx) { return AgentStore().get(tx, *row.agent_id); });
-    if (!agent || !*agent) {
-      run.error("containers", agent ? Error{.code = ErrorCode::agent_not_found} : agent.error(), row.id.str());
-      return run.going();
-    }
-    const LogTarget target{.deployment_id = row.id.str(), .agent = **agent};
-    const ContainerLogsWanted wanted{.since = to_rfc3339(run.wanted.since),
-                                     .until = run.wanted.until ? to_rfc3339(*run.wanted.until) : "",
-                                     .tail = ContainerLogs::kMaxTail};
-    bool shortened = false;
-    auto answer = parts_.containers.ask(target, wanted, kMaxAgentAnswer, run.stop, shortened);
-    if (!answer) {
-      run.error("containers", answer.error(), row.id.str(), row.agent_id->str());
-      return run.going();
-    }
-    if (shortened) run.error("containers", Error{.code = ErrorCode::body_too_large}, row.id.str(), row.agent_id->str());
-    for (AgentLogRecord& record : answer->records) {
-      std::string container = record.line.container;
-      lines[std::move(container)].push_back(shown_line(std::move(record), target));
-    }
+/// Whom to ask for the lines of a deployment; nothing when nobody has any, or when the database does not say.
+std::optional<LogTarget> LogExport::target_of(Run& run, const DeploymentRow& row) const {
+  if (is_final(row.state) || !row.agent_id || !row.slot_held) return std::nullopt;
+  auto agent = parts_.database.read<std::optional<AgentRow>>(
+      [&](db::Transaction& tx) { return AgentStore().get(tx, *row.agent_id); });
+  if (agent && *agent) return LogTarget{.deployment_id = row.id.str(), .agent = std::move(**agent)};
+  run.error("containers", agent ? Error{.code = ErrorCode::agent_not_found} : agent.error(), row.id.str());
+  return std::nullopt;
+}
+
+/// The lines of these deployments, in their order, each container by container. Their agents are asked at once. False:
+/// the export is over.
+bool LogExport::container_lines(Run& run, const std::vector<DeploymentRow>& rows) const {
+  ContainerLogsWanted wanted{.since = to_rfc3339(run.wanted.since),
+                             .until = run.wanted.until ? to_rfc3339(*run.wanted.until) : "",
+                             .tail = ContainerLogs::kMaxTail,
+                             .shorten = false};
+  std::vector<LogTarget> targets;
+  std::vector<std::optional<std::size_t>> target_at;
+  for (const DeploymentRow& row : rows) {
+    auto target = target_of(run, row);
+    target_at.push_back(target ? std::optional(targets.size()) : std::nullopt);
+    if (target) targets.push_back(std::move(*target));
   }
-  for (const auto& [container, written] : lines)
-    for (const ContainerLogLine& line : written)
-      if (!run.writer.line({.kind = "containers", .path = folder + container + ".ndjson"}, json::write(line)))
-        return false;
+  auto given = parts_.containers.ask_all(targets, wanted, kMaxFirstAnswer, run.stop);
+  wanted.shorten = true;
+  for (std::size_t i = 0; i < rows.size() && run.going(); ++i) {
+    const DeploymentRow& row = rows[i];
+    ContainerLines lines;
+    if (target_at[i]) {
+      const LogTarget& target = targets[*target_at[i]];
+      AgentLines from_agent = std::move(given[*target_at[i]]);
+      if (from_agent.failure && from_agent.failure->code == ErrorCode::body_too_large)
+        from_agent = parts_.containers.ask(target, wanted, kMaxAgentAnswer, run.stop);
+      if (from_agent.failure) run.error("containers", *from_agent.failure, row.id.str(), target.agent.id.str());
+      if (from_agent.shortened)
+        run.error("containers", Error{.code = ErrorCode::body_too_large}, row.id.str(), target.agent.id.str());
+      lines = by_container(std::move(from_agent.answer), target);
+    } else if (is_final(row.state) && row.log_tail) {
+      lines = by_container(parse_log_tail(*row.log_tail, row.id.str()));
+    }
+    const std::string folder = "containers/" + row.id.str() + "/";
+    for (const auto& [container, written] : lines)
+      for (const ContainerLogLine& line : written)
+        if (!run.writer.line({.kind = "containers", .path = folder + container + ".ndjson"}, json::write(line)))
+          return false;
+  }
   return run.going();
 }
 
@@ -334,13 +365,17 @@ void LogExport::containers(Run& run) const {
   filter.states = {DeploymentState::assigned, DeploymentState::deploying, DeploymentState::running,
                    DeploymentState::updating, DeploymentState::stopping};
   std::size_t left = kMaxContainerDeployments;
+  std::vector<DeploymentRow> together;
+  const auto write_out = [&] { return container_lines(run, std::exchange(together, {})); };
   (void)each_deployment(run, filter, [&](const DeploymentRow& row) {
     if (left-- == 0) {
       run.error("containers", Error{.code = ErrorCode::body_too_large});
       return false;
     }
-    return container_lines(run, row);
+    together.push_back(row);
+    return together.size() < ContainerLogs::kAgentsAtOnce || write_out();
   });
+  if (run.going()) (void)write_out();
 }
 
 }  // namespace ee::cp

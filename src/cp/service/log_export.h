@@ -37,13 +37,15 @@ struct ExportWanted {
   std::string json() const;
 };
 
-/// Writes logs and what belongs to them out, piece by piece: nothing but one part of an archive's member, or one
-/// agent's lines, is in memory. Thread-safe; `run` blocks for as long as it takes.
+/// Writes logs and what belongs to them out, piece by piece: nothing but one part of an archive's member, or the lines
+/// of the agents that are asked at once, is in memory. Thread-safe; `run` blocks for as long as it takes.
 class LogExport {
  public:
   static constexpr Seconds kLongest{600};
   static constexpr std::size_t kMaxContainerDeployments = 2'000;
   static constexpr std::size_t kMaxAgentAnswer = 8UL * 1024 * 1024;
+  /// Of each of those that are asked at once; who has more to tell is asked again when its turn comes, alone.
+  static constexpr std::size_t kMaxFirstAnswer = 512UL * 1024;
 
   using Objects = std::function<Result<std::vector<std::string>>()>;
   struct Parts {
@@ -74,7 +76,8 @@ class LogExport {
   bool deployment(Run& run, const DeploymentRow& row) const;
   void agents(Run& run) const;
   void containers(Run& run) const;
-  bool container_lines(Run& run, const DeploymentRow& row) const;
+  bool container_lines(Run& run, const std::vector<DeploymentRow>& rows) const;
+  std::optional<LogTarget> target_of(Run& run, const DeploymentRow& row) const;
   bool each_deployment(Run& run, const DeploymentFilter& filter,
                        const std::function<bool(const DeploymentRow&)>& use) const;
 

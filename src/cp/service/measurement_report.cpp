@@ -1,4 +1,6 @@
 // Reports of external measurers (03 section 7.3).
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -125,6 +127,27 @@ Result<ReportAnswer> VersionMeasuring::report(std::string_view token, const Meas
     return fail(ErrorCode::measurement_inconsistent, inconsistent->detail);
   }
   return ReportAnswer{.status = *status};
+}
+
+void VersionMeasuring::note_refused(const Error& error, const std::string& version_id, const Actor& actor) {
+  const std::string reason(slug(error.code));
+  const auto folded = refusals_.admit(reason + " " + actor.client_address, parts_.clock.steady_now());
+  if (!folded) return;
+  AuditEntry entry{.actor = "anonymous",
+                   .action = "measurement_callback_refused",
+                   .result = AuditResult::refused,
+                   .reason_code = reason,
+                   .request_id = actor.request_id,
+                   .client_address = actor.client_address,
+                   .detail = fmt::format(R"({{"folded":{}}})", *folded)};
+  if (error.code != ErrorCode::callback_unauthorized) {
+    entry.actor = "system:measurer";
+    entry.object_type = "app_version";
+    entry.object_id = version_id;
+  }
+  const auto written = parts_.database.write<std::string>(
+      [&](db::Transaction& tx) { return audit_.append(tx, entry, parts_.clock.now(), parts_.random); });
+  if (!written) log::error("audit", "a refused report could not be audited", {{"code", slug(written.error().code)}});
 }
 
 }  // namespace ee::cp

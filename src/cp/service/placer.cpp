@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "common/json.h"
+#include "common/problem.h"
+
 namespace ee::cp {
 namespace {
 
@@ -11,14 +14,13 @@ bool has_residual(const PlacementQuestion& question, const PlacementVariant* var
          question.wants.gpu_count > 0 || (variant != nullptr && variant->mrtd);
 }
 
+}  // namespace
+
 Error not_eligible(const std::vector<PlacementReason>& reasons) {
-  Error error{.code = ErrorCode::agent_not_eligible, .detail = "the named agent cannot take the deployment"};
-  for (const PlacementReason reason : reasons)
-    error.fields.push_back({.field = "agent_name", .code = std::string(name_of(reason)), .detail = {}});
+  Error error{.code = ErrorCode::agent_not_eligible, .detail = "the agent cannot take the deployment"};
+  error.members.push_back({.name = std::string(kReasonsMember), .value = json::write(reasons)});
   return error;
 }
-
-}  // namespace
 
 Result<std::vector<std::string>> Placer::datacenters(db::Transaction& tx, const PlacementRules& rules,
                                                      const std::string& key, const std::string& size,

@@ -13,6 +13,9 @@ namespace ee::cp {
 /// How often a datacenter was used by the same request: replicas spread where they can.
 using DatacenterUse = std::map<std::string, std::int64_t>;
 
+/// `agent_not_eligible`, with every reason in its member `reasons`.
+Error not_eligible(const std::vector<PlacementReason>& reasons);
+
 /// Finds and claims agents (03 section 5.3). A pure function of the database: own agents before public ones, longest
 /// idle first, ties by id. Thread-safe.
 class Placer {
@@ -29,8 +32,7 @@ class Placer {
   Result<std::optional<AgentRow>> claim(db::Transaction& tx, const PlacementQuestion& question,
                                         const PlacementCaller& caller, const std::vector<std::string>& sizes,
                                         const DeploymentId& deployment, const DatacenterUse& used, UtcTime now) const;
-  /// Claims the agent that the question pins. Errors: `agent_not_found`, `agent_not_eligible` with every reason in
-  /// `fields`.
+  /// Claims the agent that the question pins. Errors: `agent_not_found`, `not_eligible`.
   Result<AgentRow> claim_pinned(db::Transaction& tx, const PlacementQuestion& question, const PlacementCaller& caller,
                                 const DeploymentId& deployment, UtcTime now) const;
   /// The agent that `claim` would take; changes nothing.

@@ -9,11 +9,14 @@
 #include "common/http_client.h"
 #include "common/metrics.h"
 #include "common/random.h"
+#include "cp/service/actor.h"
 #include "cp/service/app_versions.h"
+#include "cp/service/audit_fold.h"
 #include "cp/service/job_summary.h"
 #include "cp/service/measurement.h"
 #include "cp/store/app_store.h"
 #include "cp/store/app_version_store.h"
+#include "cp/store/audit_log_store.h"
 #include "db/database.h"
 
 namespace ee::cp {
@@ -102,6 +105,9 @@ class VersionMeasuring {
   /// measurement_inconsistent.
   Result<ReportAnswer> report(std::string_view token, const MeasurementReport& report, std::string_view body,
                               const std::stop_token& stop);
+  /// The audit row `measurement_callback_refused`; equal ones of an address are folded into one a minute. The version
+  /// is named only when the token was good. The answer stays a refusal whether or not the row can be written.
+  void note_refused(const Error& error, const std::string& version_id, const Actor& actor);
 
  private:
   struct Task {
@@ -132,6 +138,7 @@ class VersionMeasuring {
   AppStore apps_;
   AppVersionStore versions_;
   AuditLogStore audit_;
+  AuditFold refusals_;
   metrics::Family<metrics::Counter> results_;
   metrics::Gauge queue_;
   metrics::Histogram seconds_;

@@ -71,6 +71,8 @@ class DeploymentStore {
   Result<std::vector<DeploymentRow>> migrating(db::Transaction& tx, UtcTime now, std::int64_t limit) const;
   /// Those that were made in the place of this one.
   Result<ReplacementCount> replacements(db::Transaction& tx, const DeploymentId& id) const;
+  /// The one that is about to take the place of this one: not final and not stopping. There is at most one.
+  Result<std::optional<DeploymentId>> successor(db::Transaction& tx, const DeploymentId& id) const;
   /// Of the same group, made in the place of this one, not final and not stopping: what a migration made.
   Result<std::vector<DeploymentId>> migrated_from(db::Transaction& tx, const DeploymentRow& row) const;
   /// Not final and not stopping, newest first.
