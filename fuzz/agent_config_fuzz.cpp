@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       continue;
     }
     const AgentConfig& config = loaded->config;
-    ee::require(config.env != Environment::dev && !config.allow_emulated_tdx && !config.allow_inline_deploy);
+    ee::require(config.env != Environment::dev && !config.allow_emulated_tdx && !config.dev_insecure_registry);
     ee::require(config.cp_attestation_mode == CpAttestationMode::required && config.trusted_cp_mrtds.empty());
     ee::require(config.cloudflared_path == "cloudflared" && config.cp.command == AgentConfig{}.cp.command);
     ee::require(!config.cp.image && !describe(*loaded).empty());
