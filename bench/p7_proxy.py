@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Fills the (new, empty) database of a control plane with services that run at one origin, for bench/p7_proxy.sh.
+"""Adds services that run at one origin to the database of a control plane, for bench/p7_proxy.sh.
 
-Usage: p7_proxy.py DATABASE ORIGIN_URL SERVICES. Each service has an account and an agent of its own: the proxy's limits
-on requests a second are per service and per account.
+Usage: p7_proxy.py DATABASE KIND COUNT public|account ORIGIN_URL. The services are KIND0, KIND1, ... Each has an account
+and an agent of its own: the proxy's limits on requests a second are per service and per account. Prints the accounts.
 """
 import sqlite3
 import sys
@@ -22,14 +22,14 @@ def uuid7():
     return str(uuid.UUID(bytes=bytes(raw)))
 
 
-def add_service(db, number, origin, now):
+def add_service(db, name, access, origin, now):
     account, service, deployment, agent = (uuid7() for _ in range(4))
-    insert(db, "accounts", id=account, name=f"bench-{number}", account_type="deployer", status="active",
+    insert(db, "accounts", id=account, name=f"bench-{name}", account_type="deployer", status="active",
            created_at=now, created_by="bench", updated_at=now)
     insert(db, "account_balances", account_id=account, balance_micros=0, updated_at=now, state_since_at=now)
-    insert(db, "services", id=service, name=f"s{number}", account_id=account, access="public",
+    insert(db, "services", id=service, name=name, account_id=account, access=access,
            settings='{"rps":100000,"burst":200000}', created_at=now, updated_at=now)
-    insert(db, "agents", id=agent, vm_name=f"vm-{number}", status="deployed", health_status="healthy",
+    insert(db, "agents", id=agent, vm_name=f"vm-{name}", status="deployed", health_status="healthy",
            health_changed_at=now, attestation_state="verified", registration_id=uuid7(), boot_id=uuid7(),
            current_deployment_id=deployment, assignment_epoch=1, placement_key="p", placement_scope="public",
            signing_key="A" * 43 + "=", sealing_key="A" * 43 + "=", mrtd="a" * 96,
@@ -44,15 +44,16 @@ def add_service(db, number, origin, now):
     insert(db, "deployment_revisions", deployment_id=deployment, revision=1, compose_sha256="", resolved_compose="",
            compose_hash="", workload_hash="", images="{}", ingress='[{"path_prefix":"/","port":8080}]', env="{}",
            health_path="/", deploy_timeout_seconds=600, created_by="bench", created_at=now, outcome="active")
+    return account
 
 
 def main():
-    path, origin, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    path, kind, count, access, origin = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5]
     db = sqlite3.connect(path)
     now = int(time.time() * 1000)
     with db:
         for number in range(count):
-            add_service(db, number, origin, now)
+            print(add_service(db, f"{kind}{number}", access, origin, now))
         db.execute("UPDATE route_epoch SET epoch=epoch+1 WHERE id=1")
     db.close()
 

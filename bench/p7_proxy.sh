@@ -1,117 +1,95 @@
 #!/bin/bash
-# P7: requests for workloads through ee-cp, one io thread, beside nginx `proxy_pass` with one worker and keep-alive to
-# the backend, both with their request log on: the same origin (nginx), the same client (wrk), the same requests, in the
-# same run. Prints the medians and the ratios (03 section 9.9); fails below 0.8 of nginx's throughput or above 1.3 times
-# its latency. Requests and downloads; uploads, WebSockets and events have no load here yet.
-# Usage: bench/p7_proxy.sh path/to/ee-cp [seconds per run] [runs] [connections]
+# P7, covers: S03_PRX_020. Requests for workloads through ee-cp, one io thread, beside nginx `proxy_pass` with one worker
+# and keep-alive to the backend, both with their request log on: the same origins, the same clients, the same requests,
+# in turns, in the same run. Prints the medians and the ratios beside the goals (03 section 9.9); fails when one is missed.
+# Usage: bench/p7_proxy.sh path/to/ee-cp path/to/proxy_load [seconds per run] [runs]
 set -euo pipefail
 cp_program=${1:?path of ee-cp}
-seconds=${2:-5}
-runs=${3:-3}
-connections=${4:-64}
-services=32  # with limits of their own; together far above what one thread can do
+load_program=${2:?path of proxy_load}
+seconds=${3:-2}
+runs=${4:-3}
+half=$(awk -v s="$seconds" 'BEGIN {print s / 2}')  # for transfers: many GiB all the same
+services=32 private=8  # with limits of their own; together far above what one thread can do
 here=$(dirname "${BASH_SOURCE[0]}")
-for tool in wrk nginx python3; do
-  command -v "$tool" >/dev/null || { echo "skipped: no $tool (apt install $tool)"; exit 0; }
-done
+needed=(python3 curl)
+source "$here/beside_nginx.sh"
 
-dir=$(mktemp -d)
-cp_pid=
-cleanup() {
-  [ -n "$cp_pid" ] && kill -TERM "$cp_pid" 2>/dev/null && wait "$cp_pid" 2>/dev/null || true
-  for name in origin nginx; do [ -f "$dir/$name.pid" ] && kill "$(cat "$dir/$name.pid")" 2>/dev/null || true; done
-  [ -n "${P7_KEEP:-}" ] || rm -rf "$dir"
-}
-trap cleanup EXIT
-
-# Both proxies on the first processor, origin and load on the others, where there are others.
-pin_proxy=() pin_rest=()
-if [ "$(nproc)" -gt 1 ]; then pin_proxy=(taskset -c 0); pin_rest=(taskset -c "1-$(($(nproc) - 1))"); fi
 base=$((20000 + RANDOM % 20000))
-origin=http://127.0.0.1:$base
-nginx_url=http://127.0.0.1:$((base + 1))
-cp_url=http://127.0.0.1:$((base + 2))
+files_port=$base nginx_port=$((base + 1)) cp_port=$((base + 2)) live_port=$((base + 3))
+nginx_url=http://127.0.0.1:$nginx_port
+cp_url=http://127.0.0.1:$cp_port
+password=benchmark-password
+hash=$(printf %s "$password" | "$cp_program" hash-password)
 
-chmod 755 "$dir"  # nginx started by root reads files as nobody
-mkdir "$dir/files"
-head -c 1024 /dev/zero | tr '\0' x >"$dir/files/small"
-head -c 1048576 /dev/zero | tr '\0' x >"$dir/files/large"
-temp_paths="client_body_temp_path $dir/body; proxy_temp_path $dir/proxy; fastcgi_temp_path $dir/fastcgi;
-  uwsgi_temp_path $dir/uwsgi; scgi_temp_path $dir/scgi;"
-cat >"$dir/origin.conf" <<CONF
-pid $dir/origin.pid;
-error_log $dir/error.log;
-worker_processes 1;
-events { worker_connections 4096; }
-http {
-  access_log off;
-  sendfile on;
-  tcp_nopush on;
-  open_file_cache max=10;
-  keepalive_requests 1000000000;
-  $temp_paths
-  server {
-    listen 127.0.0.1:$base;
-    root $dir/files;
-    add_header X-EE-Agent bench always;
-  }
-}
-CONF
-cat >"$dir/nginx.conf" <<CONF
-pid $dir/nginx.pid;
-error_log $dir/error.log;
-worker_processes 1;
-events { worker_connections 4096; }
-http {
-  access_log $dir/access.log;
-  keepalive_requests 1000000000;
-  $temp_paths
-  upstream origin { server 127.0.0.1:$base; keepalive 64; keepalive_requests 1000000000; }
-  server {
-    listen 127.0.0.1:$((base + 1));
-    location /proxy/ {
-      rewrite ^/proxy/[^/]+/(.*)\$ /\$1 break;
-      proxy_pass http://origin;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header X-Forwarded-For \$proxy_add_x_forwarded_for;
-      proxy_set_header X-Forwarded-Proto \$scheme;
-      proxy_set_header X-Forwarded-Host \$host;
-      proxy_set_header X-Real-IP \$remote_addr;
-    }
-  }
-}
-CONF
-# Many senders: the proxy limits each address.
-cat >"$dir/load.lua" <<LUA
-local requests, at = {}, 0
-function init(args)
-  for i = 1, 4096 do
-    requests[i] = wrk.format("GET", "/proxy/s" .. (i % $services) .. "/" .. args[1],
-      {["X-Forwarded-For"] = "10." .. math.floor(i / 256) % 256 .. "." .. i % 256 .. ".1"})
-  end
-end
-function request()
-  at = at % 4096 + 1
-  return requests[at]
-end
-LUA
-
+cp_pid= live_pid=
 start_cp() {
-  env -i PATH="$PATH" EE_ENV=dev EE_CLUSTER_ID=dev EE_ALLOW_EMULATED_TDX=1 EE_BIND="127.0.0.1:$((base + 2))" \
-    EE_PUBLIC_URL="$cp_url" EE_DATABASE_URL="sqlite:$dir/cp.db" EE_TRUSTED_PROXIES=127.0.0.0/8 EE_HTTP_THREADS=1 \
-    EE_RATE_LIMIT_SCALE=1000 EE_PROXY_MAX_SERVICE_RPS=100000 EE_AGENT_DIRECT_URL_CIDRS=127.0.0.0/8 \
-    "${pin_proxy[@]}" "$cp_program" serve >"$dir/cp.log" 2>&1 &
+  env -i PATH="$PATH" EE_ENV=dev EE_CLUSTER_ID=dev EE_BIND="127.0.0.1:$cp_port" EE_PUBLIC_URL="$cp_url" \
+    EE_DATABASE_URL="sqlite:$dir/cp.db" EE_TRUSTED_PROXIES=127.0.0.0/8 EE_HTTP_THREADS=1 EE_RATE_LIMIT_SCALE=1000 \
+    EE_PROXY_MAX_SERVICE_RPS=100000 EE_AGENT_DIRECT_URL_CIDRS=127.0.0.0/8 ADMIN_PASSWORD_HASH="$hash" \
+    "${pin_server[@]}" "$cp_program" serve >"$dir/cp.log" 2>&1 &
   cp_pid=$!
   for _ in $(seq 300); do curl -fsS -o /dev/null "$cp_url/ready" 2>/dev/null && return; sleep 0.1; done
   echo "ee-cp did not start" >&2; tail -n 5 "$dir/cp.log" >&2; exit 1
 }
+stop_cp() { kill -TERM "$cp_pid" && wait "$cp_pid" || true; cp_pid=; }
+stop_server() {
+  [ -z "$cp_pid" ] || stop_cp
+  [ -z "$live_pid" ] || kill "$live_pid"
+}
+
+# --- the origins: files by nginx, what moves by proxy_load; and the two proxies
+mkdir "$dir/files"
+head -c 1024 /dev/zero | tr '\0' x >"$dir/files/small"
+head -c $((100 * 1024 * 1024)) /dev/zero | tr '\0' x >"$dir/files/large"
+start_nginx files "${pin_rest[@]}" <<CONF
+  sendfile on;
+  tcp_nopush on;
+  open_file_cache max=10;
+  server {
+    listen 127.0.0.1:$files_port;
+    root $dir/files;
+    add_header X-EE-Agent bench always;
+  }
+CONF
+"${pin_rest[@]}" "$load_program" origin --port "$live_port" &
+live_pid=$!
+# Streamed as ours: nothing goes to a disk, and events go on at once.
+start_nginx nginx "${pin_server[@]}" <<CONF
+  access_log $dir/access.log;
+  client_max_body_size 0;
+  proxy_http_version 1.1;
+  proxy_request_buffering off;
+  proxy_max_temp_file_size 0;
+  proxy_set_header Connection \$connection_field;
+  proxy_set_header Upgrade \$http_upgrade;
+  proxy_set_header X-Forwarded-For \$proxy_add_x_forwarded_for;
+  proxy_set_header X-Forwarded-Proto \$scheme;
+  proxy_set_header X-Forwarded-Host \$host;
+  proxy_set_header X-Real-IP \$remote_addr;
+  map \$http_upgrade \$connection_field { default upgrade; "" ""; }
+  upstream files { server 127.0.0.1:$files_port; keepalive 64; keepalive_requests 1000000000; }
+  upstream live { server 127.0.0.1:$live_port; keepalive 64; keepalive_requests 1000000000; }
+  server {
+    listen 127.0.0.1:$nginx_port;
+    location /proxy/s { rewrite ^/proxy/[^/]+/(.*)\$ /\$1 break; proxy_pass http://files; }
+    location /proxy/w { rewrite ^/proxy/[^/]+/(.*)\$ /\$1 break; proxy_pass http://live; proxy_buffering off; }
+  }
+CONF
 start_cp  # makes the tables
-kill -TERM "$cp_pid"; wait "$cp_pid" || true
-python3 "$here/p7_proxy.py" "$dir/cp.db" "$origin" "$services"
-"${pin_rest[@]}" nginx -c "$dir/origin.conf" -e "$dir/error.log"
-"${pin_proxy[@]}" nginx -c "$dir/nginx.conf" -e "$dir/error.log"
+stop_cp
+add_services() { python3 "$here/p7_proxy.py" "$dir/cp.db" "$@"; }
+add_services s "$services" public "http://127.0.0.1:$files_port" >/dev/null
+add_services w "$services" public "http://127.0.0.1:$live_port" >/dev/null
+add_services a "$private" account "http://127.0.0.1:$files_port" >"$dir/accounts"
 start_cp
+token=$(curl -fsS "$cp_url/admin/login" -H 'Content-Type: application/json' \
+  -d "{\"password\":\"$password\",\"mode\":\"token\"}" | sed -n 's/.*"token":"\([^"]*\)".*/\1/p')
+while read -r account; do
+  curl -fsS "$cp_url/api/v1/accounts/$account/api-keys" -H "Authorization: Bearer $token" \
+    -H 'Content-Type: application/json' -d '{"name":"bench","reason":"bench"}' |
+    grep -o 'ee_live_[a-z0-9]*_[A-Za-z0-9_-]\+' | head -n 1
+done <"$dir/accounts" >"$dir/keys"
+[ "$(wc -l <"$dir/keys")" = "$private" ] || { echo "no API keys were made" >&2; exit 1; }
 for url in "$cp_url" "$nginx_url"; do
   for name in small large; do
     [ "$(curl -fsS "$url/proxy/s1/$name" | wc -c)" = "$(wc -c <"$dir/files/$name")" ] ||
@@ -119,41 +97,114 @@ for url in "$cp_url" "$nginx_url"; do
   done
 done
 
-cpu_ticks() {  # of ee-cp or nginx's worker
-  local id=$cp_pid
-  [ "$1" = "$cp_url" ] || id=$(cat "/proc/$(cat "$dir/nginx.pid")/task/"*/children)
-  awk '{print $14 + $15}' "/proc/${id// /}/stat"
-}
-measure() {  # measure URL NAME CONNECTIONS: requests/s, p50, p99, CPU of each in microseconds; only 2xx may come
-  local out before
-  before=$(cpu_ticks "$1")
-  out=$("${pin_rest[@]}" wrk -t1 -c"$3" -d"${seconds}s" --latency -s "$dir/load.lua" "$1" -- "$2")
-  if grep -qE 'Non-2xx|Socket errors' <<<"$out"; then echo "$out" >&2; return 1; fi
-  awk -v ticks=$(($(cpu_ticks "$1") - before)) -v hz="$(getconf CLK_TCK)" 'function us(text) { return text * (text ~ /us$/ ? 1 : text ~ /ms$/ ? 1000 : 1000000) }
-    /^ *50%/ {p50 = us($2)} /^ *99%/ {p99 = us($2)} / requests in / {n = $1}
-    /Requests\/sec/ {print $2, p50, p99, ticks / hz * 1e6 / n}' <<<"$out"
-}
-column() { printf '%s\n' "${@:2}" | awk -v c="$1" '{print $c}' | sort -n | sed -n "$((($# - 1 + 1) / 2))p"; }
-memory() { awk '/VmRSS/ {print int($2 / 1024)}' "/proc/$cp_pid/status"; }
+# --- the measurements: each COMMAND PROXY, where PROXY is cp or nginx, prints one line of numbers
+pid_of() { if [ "$1" = cp ]; then echo "$cp_pid"; else nginx_worker nginx; fi; }
+cpu_ticks() { awk '{print $14 + $15}' "/proc/$(pid_of "$1")/stat"; }
+memory() { awk -v name="$2:" '$1 == name {print $2}' "/proc/$(pid_of "$1")/status"; }  # memory PROXY VmRSS|VmHWM: KiB
+port_of() { if [ "$1" = cp ]; then echo "$cp_port"; else echo "$nginx_port"; fi; }
 
-failed=0
-compare() {  # compare LABEL NAME CONNECTIONS
-  local ours=() theirs=()
-  measure "$cp_url" "$2" "$3" >/dev/null
-  measure "$nginx_url" "$2" "$3" >/dev/null
-  for _ in $(seq "$runs"); do
-    ours+=("$(measure "$cp_url" "$2" "$3")")
-    theirs+=("$(measure "$nginx_url" "$2" "$3")")
-  done
-  awk -v label="$1" -v rate="$(column 1 "${ours[@]}")" -v p50="$(column 2 "${ours[@]}")" -v p99="$(column 3 "${ours[@]}")" \
-    -v nrate="$(column 1 "${theirs[@]}")" -v np50="$(column 2 "${theirs[@]}")" -v np99="$(column 3 "${theirs[@]}")" \
-    -v cpu="$(column 4 "${ours[@]}")" -v ncpu="$(column 4 "${theirs[@]}")" -v memory="$(memory)" 'BEGIN {
-      printf "%s: ours %.0f/s p50 %.0f us p99 %.0f us, nginx %.0f/s p50 %.0f us p99 %.0f us, memory %d MiB\n",
-        label, rate, p50, p99, nrate, np50, np99, memory
-      printf "P7 %s: throughput %.2f (target >= 0.80), p50 %.2f, p99 %.2f (targets <= 1.30); CPU each %.0f and %.0f us\n",
-        label, rate / nrate, p50 / np50, p99 / np99, cpu, ncpu
-      exit rate / nrate < 0.8 || p50 / np50 > 1.3 }' || failed=1
+# Many senders: the proxy limits each address. Services of kind `a` take a key.
+cat >"$dir/load.lua" <<'LUA'
+local requests, at = {}, 0
+function init(args)
+  local kind, services, keys = args[1], tonumber(args[2]), {}
+  if kind == "a" then for key in io.lines(args[3]) do keys[#keys + 1] = key end end
+  for i = 1, 4096 do
+    local n = i % services
+    local fields = {["X-Forwarded-For"] = "10." .. math.floor(i / 256) % 256 .. "." .. i % 256 .. ".1"}
+    if keys[n + 1] then fields["Authorization"] = "Bearer " .. keys[n + 1] end
+    requests[i] = wrk.format("GET", "/proxy/" .. kind .. n .. "/small", fields)
+  end
+end
+function request()
+  at = at % 4096 + 1
+  return requests[at]
+end
+LUA
+requests() {  # requests KIND SERVICES PROXY: requests/s, p50 and p99 in us, CPU of each in us
+  local before
+  before=$(cpu_ticks "$3")
+  run_wrk -c64 -d"${seconds}s" --latency -s "$dir/load.lua" "http://127.0.0.1:$(port_of "$3")" -- "$1" "$2" "$dir/keys" \
+    >"$dir/wrk.out"
+  awk -v ticks=$(($(cpu_ticks "$3") - before)) -v hz="$(getconf CLK_TCK)" '
+    function us(text) { return text * (text ~ /us$/ ? 1 : text ~ /ms$/ ? 1000 : 1000000) }
+    /^ *50%/ {p50 = us($2)} /^ *99%/ {p99 = us($2)} / requests in / {n = $1}
+    /Requests\/sec/ {print $2, p50, p99, ticks / hz * 1e6 / n}' "$dir/wrk.out"
 }
-compare "1 KiB, $connections connections" small "$connections"
-compare "1 MiB, 8 connections" large 8
+load() { "${pin_rest[@]}" "$load_program" "$1" --port "$(port_of "${*: -1}")" "${@:2:$#-2}"; }  # load NAME [OPTION]... PROXY
+transfer() {  # transfer upload|download PROXY: bytes/s, by how many KiB the memory grew at most
+  local before
+  echo 5 2>/dev/null >"/proc/$(pid_of "$2")/clear_refs" || true  # the peak counts anew
+  before=$(memory "$2" VmRSS)
+  echo "$(load "$1" --connections 8 --seconds "$half" "$2") $(($(memory "$2" VmHWM) - before))"
+}
+websockets() { load websockets --seconds "$seconds" --idle 1000 --connections 64 --pid "$(pid_of "$1")" "$1"; }
+events() { load events --seconds "$seconds" --connections 200 "$1"; }
+
+in_turns() {  # in_turns COMMAND...: runs it for both proxies, `runs` times, into ours and theirs
+  ours=() theirs=()
+  for _ in $(seq "$runs"); do
+    ours+=("$("$@" cp)")
+    theirs+=("$("$@" nginx)")
+  done
+}
+mine() { median "$1" "${ours[@]}"; }
+its() { median "$1" "${theirs[@]}"; }
+failed=0
+verdict() { awk "$@" || failed=1; }
+
+requests s "$services" cp >/dev/null  # warm
+requests s "$services" nginx >/dev/null
+in_turns requests s "$services"
+verdict -v rate="$(mine 1)" -v p50="$(mine 2)" -v p99="$(mine 3)" -v cpu="$(mine 4)" \
+  -v nrate="$(its 1)" -v np50="$(its 2)" -v np99="$(its 3)" -v ncpu="$(its 4)" 'BEGIN {
+    printf "1 KiB GET, 64 connections: ours %.0f/s p50 %.0f us p99 %.0f us, nginx %.0f/s p50 %.0f us p99 %.0f us\n",
+      rate, p50, p99, nrate, np50, np99
+    printf "P7 1 KiB GET: throughput %.2f (target >= 0.80), p50 %.2f, p99 %.2f (targets <= 1.30); CPU each %.0f and %.0f us\n",
+      rate / nrate, p50 / np50, p99 / np99, cpu, ncpu
+    exit rate / nrate < 0.8 || p50 / np50 > 1.3 || p99 / np99 > 1.3 }'
+
+public=() private_ones=()
+requests a "$private" cp >/dev/null  # the credentials into the cache
+for _ in $(seq "$runs"); do
+  public+=("$(requests s "$private" cp)")
+  private_ones+=("$(requests a "$private" cp)")
+done
+verdict -v rate="$(median 1 "${public[@]}")" -v p50="$(median 2 "${public[@]}")" -v cpu="$(median 4 "${public[@]}")" \
+  -v arate="$(median 1 "${private_ones[@]}")" -v ap50="$(median 2 "${private_ones[@]}")" \
+  -v acpu="$(median 4 "${private_ones[@]}")" 'BEGIN {
+    printf "access account, cached key: %.0f/s p50 %.0f us, public %.0f/s p50 %.0f us\n", arate, ap50, rate, p50
+    printf "P7 account access: time of each %.2f, p50 %.2f of public (targets <= 1.10); CPU each %.0f and %.0f us\n",
+      rate / arate, ap50 / p50, acpu, cpu
+    exit rate / arate > 1.1 || ap50 / p50 > 1.1 }'
+
+for way in download upload; do
+  in_turns transfer "$way"
+  growth=$(printf '%s\n' "${ours[@]}" | awk '{print $2}' | sort -n | tail -n 1)
+  verdict -v way="$way" -v rate="$(mine 1)" -v nrate="$(its 1)" -v growth="$growth" 'BEGIN {
+    printf "100 MiB %s, 8 connections: ours %.0f MiB/s, nginx %.0f MiB/s\n", way, rate / 1048576, nrate / 1048576
+    printf "P7 100 MiB %s: throughput %.2f (target >= 0.80), memory grew by %.1f MiB at most (target < 64)\n",
+      way, rate / nrate, growth / 1024
+    exit rate / nrate < 0.8 || growth >= 65536 }'
+done
+
+stop_cp
+start_cp  # what the loads before have left free would hide what a WebSocket takes
+in_turns websockets
+each=$(printf '%s\n' "${ours[@]}" | awk '{print $4}' | sort -n | tail -n 1)
+neach=$(printf '%s\n' "${theirs[@]}" | awk '{print $4}' | sort -n | tail -n 1)
+verdict -v rate="$(mine 1)" -v p99="$(mine 3)" -v each="$each" -v nrate="$(its 1)" -v np99="$(its 3)" -v neach="$neach" 'BEGIN {
+    printf "1,000 idle WebSockets, 64 echo: ours %.0f/s p99 %.0f us %.1f KiB each, nginx %.0f/s p99 %.0f us %.1f KiB each\n",
+      rate, p99, each, nrate, np99, neach
+    printf "P7 WebSockets: p99 of an echo %.2f (target <= 1.30), %.1f KiB for each (target <= 40)\n", p99 / np99, each
+    exit p99 / np99 > 1.3 || each > 40 }'
+
+in_turns events
+verdict -v rate="$(mine 1)" -v p50="$(mine 2)" -v p99="$(mine 3)" -v longest="$(mine 4)" \
+  -v nrate="$(its 1)" -v np50="$(its 2)" -v np99="$(its 3)" -v nlongest="$(its 4)" 'BEGIN {
+    printf "events to 200 clients, held: ours p50 %.0f us p99 %.0f us longest %.0f us (%.0f/s), nginx %.0f, %.0f, %.0f us (%.0f/s)\n",
+      p50, p99, longest, rate, np50, np99, nlongest, nrate
+    printf "P7 events: the longest held %.1f ms more than through nginx, p99 %.1f ms more (target <= 5)\n",
+      (longest - nlongest) / 1000, (p99 - np99) / 1000
+    exit longest - nlongest > 5000 }'
 exit $failed

@@ -129,6 +129,14 @@ TEST(JsonRead, KeepsTheDefaultOfAMemberThatMayBeAbsent) {
   EXPECT_FALSE(read<Optionals>(R"({"limit":null})"));
 }
 
+TEST(JsonRead, ReplacesTheDefaultOfAListAndOfAMap) {
+  EXPECT_EQ(read<Chosen>("{}")->names, (std::vector<std::string>{"a", "b"}));
+  const auto chosen = read<Chosen>(R"({"names":["c"],"labels":{"z":"1"}})");
+  ASSERT_TRUE(chosen);
+  EXPECT_EQ(chosen->names, std::vector<std::string>{"c"});
+  EXPECT_EQ(chosen->labels, (std::map<std::string, std::string>{{"z", "1"}}));
+}
+
 TEST(JsonRead, ReadsASecretAndNeverWritesOne) {
   const auto login = read<Login>(R"({"password":"p"})");
   ASSERT_TRUE(login);

@@ -29,6 +29,14 @@ struct Check {
 };
 BOOST_DESCRIBE_STRUCT(Check, (), (name, status))
 
+/// With a list and a map that have defaults.
+struct Chosen {
+  std::vector<std::string> names = {"a", "b"};
+  std::map<std::string, std::string> labels = {{"a", "b"}};
+};
+BOOST_DESCRIBE_STRUCT(Chosen, (), (names, labels))
+constexpr auto json_rules(For<Chosen>) { return std::array{field("names").defaulted(), field("labels").defaulted()}; }
+
 struct Sample {
   std::string vm_name;
   AgentId id;

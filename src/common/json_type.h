@@ -157,6 +157,7 @@ struct Type {
   std::string_view (*get_text)(const void*) = nullptr;
   std::span<const EnumName> names = {};
   TypeOf element = nullptr;                                // optional, list, map
+  void (*clear)(void*) = nullptr;                          // list, map: of what its default held
   void* (*emplace)(void*) = nullptr;                       // optional: engages; list: appends
   void* (*insert)(void*, std::string_view key) = nullptr;  // map
   const void* (*get)(const void*) = nullptr;               // optional: nullptr when empty
@@ -274,6 +275,7 @@ constexpr Type list_type() {
   static_assert(!std::is_same_v<Element, bool>, "std::vector<bool> has no elements to point at");
   Type type{.kind = Kind::list};
   type.element = &type_of<Element>;
+  type.clear = [](void* to) { static_cast<T*>(to)->clear(); };
   type.emplace = [](void* to) -> void* { return &static_cast<T*>(to)->emplace_back(); };
   type.each = [](const void* from, void* context, void (*visit)(void*, std::string_view, const void*)) {
     for (const Element& element : *static_cast<const T*>(from)) visit(context, {}, &element);
@@ -285,6 +287,7 @@ template <class T>
 constexpr Type map_type() {
   Type type{.kind = Kind::map};
   type.element = &type_of<typename T::mapped_type>;
+  type.clear = [](void* to) { static_cast<T*>(to)->clear(); };
   type.insert = [](void* to, std::string_view key) -> void* { return &(*static_cast<T*>(to))[std::string(key)]; };
   type.each = [](const void* from, void* context, void (*visit)(void*, std::string_view, const void*)) {
     for (const auto& [key, element] : *static_cast<const T*>(from)) visit(context, key, &element);

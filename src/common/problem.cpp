@@ -29,7 +29,7 @@ void append_member(std::string& to, std::string_view name, std::string_view valu
 }
 
 void append_own(std::string& to, const ErrorMember& member) {
-  if (member.name != kReasonsMember) return append_member(to, member.name, member.value);
+  if (member.name != kReasonsMember) return append_member(to, member.name, scrub(member.value));
   to += ",\"" + member.name + "\":" + member.value;
 }
 

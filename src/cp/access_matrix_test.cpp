@@ -188,7 +188,7 @@ class AccessMatrixTest : public AccountFixture {
           if (jwt != kJwt) return fail(ErrorCode::invalid_credential);
           return cp::Principal{.kind = cp::PrincipalKind::oidc,
                                .account_id = AccountId(workflow_account_),
-                               .account_type = AccountType::deployer,
+                               .account_type = workflow_type_,
                                .oidc_claims = std::make_shared<cp::OidcClaims>()};
         });
     api_ = std::make_unique<cp::Api>(std::move(table), authenticator_, limits_, cp::ApiHooks{});
@@ -238,6 +238,7 @@ class AccessMatrixTest : public AccountFixture {
   }
 
   std::string workflow_account_;
+  AccountType workflow_type_ = AccountType::deployer;
   metrics::Registry metrics_;
   std::unique_ptr<CredentialCache> cache_ = CredentialCache::create(1024, Milliseconds(5000), cp.random);
   cp::Authenticator authenticator_{cp.app().database(), *cache_, cp.clock,
@@ -271,7 +272,6 @@ TEST_F(AccessMatrixTest, EveryRouteForEveryPrincipal) {
   std::string other_credential;
   const std::string agent = register_one("tdx-agent-001", agent_credential);
   register_one("tdx-agent-002", other_credential);
-  workflow_account_ = deployer.id;
 
   std::size_t checked = 0;
   for (const cp::Route& route : cp.app().routes()) {
@@ -344,10 +344,15 @@ TEST_F(AccessMatrixTest, EveryRouteForEveryPrincipal) {
       default: expect_no(agent_credential, "an agent");
     }
 
-    if (may(5) == 'y') {
-      EXPECT_EQ(try_as(kJwt, deployer.id), "ok") << name;
-    } else {
-      expect_no(kJwt, "a workflow");
+    for (const auto& [type, account] : accounts) {
+      workflow_account_ = account.id;
+      workflow_type_ = type;
+      if (may(5) != 'y') {
+        expect_no(kJwt, "a workflow");
+        continue;
+      }
+      const bool may_do = may(0) == 'y' || cp::scopes_of(type).has(row->scope);
+      EXPECT_EQ(try_as(kJwt, deployer.id), may_do ? "ok" : "account_type_not_allowed") << name << " for " << account.id;
     }
   }
   EXPECT_GE(checked, cp.app().routes().size() * 9);

@@ -321,6 +321,8 @@ TEST_F(AccountsTest, ListsAllForAdministratorsAndTheLinkedOnesForPeople) {
   EXPECT_EQ(names(page), "aa-one aa-two bb-one ");
   EXPECT_EQ(names(cp.admin("GET", "/api/v1/accounts?limit=3&cursor=" + text(body_of(page), "next_cursor"))), "nodes ");
   EXPECT_EQ(names(as(sign_in(7, "Ada"), "GET", "/api/v1/accounts")), "nodes ");
+  EXPECT_EQ(names(as(sign_in(7, "Ada"), "GET", "/api/v1/accounts?github_login=ADA")), "nodes ");
+  EXPECT_EQ(names(as(sign_in(7, "Ada"), "GET", "/api/v1/accounts?github_login=bob")), "");
   EXPECT_EQ(names(as(sign_in(8, "bob"), "GET", "/api/v1/accounts")), "");
   EXPECT_EQ(as(nodes.key, "GET", "/api/v1/accounts").status, 403);
 }

@@ -219,6 +219,21 @@ TEST_F(ApiKeysTest, ManyBadKeysOfOneAddressAreThrottled) {
   EXPECT_EQ(status(account.key), 200) << "other addresses are not concerned";
 }
 
+TEST_F(ApiKeysTest, OneCleanUpTakesAllThatHasEnded) {
+  const UtcTime now = cp.clock.now();
+  const std::string numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<2500) ";
+  cp.execute(numbers + "INSERT INTO oidc_token_uses (jti, uses, expires_at) SELECT 'jti-' || i, 1, :now FROM n",
+             {{"now", now}});
+  cp.execute(numbers +
+                 "INSERT INTO admin_sessions (id, lookup, secret_hash, auth_method, identity, ip, user_agent, "
+                 "created_at, expires_at, last_used_at) SELECT 's-' || i, 'l-' || i, 'h', 'password', 'password', '', "
+                 "'', 1, :now, 1 FROM n",
+             {{"now", now}});
+  ASSERT_TRUE(cp.app().run_job("session_cleanup"));
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM oidc_token_uses").front(), 0);
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM admin_sessions WHERE id LIKE 's-%'").front(), 0);
+}
+
 TEST_F(ApiKeysTest, EndedKeysAreRemovedAfterFourHundredDays) {
   const Made second = new_key(account, account.key, R"({"name":"second"})");
   ASSERT_EQ(as(account.key, "DELETE", account.keys() + "/" + second.key_id).status, 204);

@@ -91,6 +91,12 @@ HealthSources health_sources(App::Parts& parts) {
           .ledger_ok = [&parts] { return !parts.ledger_alarm->raised(); },
           .billing_in_time = [&parts] { return parts.billing_metrics->in_time(); },
           .sweep_held = [&parts] { return parts.sweeper->held() > 0; },
+          .policy_valid =
+              [&parts] {
+                const auto settings = views::policy(parts.snapshot()->resolved().values, parts.config);
+                return attestation::freeze_policy(settings).has_value();
+              },
+          .clock_agrees = [&parts] { return parts.outbound.clock_agrees(); },
           .attestation_on = [&parts] { return parts.own_attestation->available(); },
           .attestation_fresh =
               [&parts] {
@@ -199,6 +205,10 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
       parts.database->read<std::optional<UtcTime>>([](db::Transaction& tx) { return MetaStore().restored_at(tx); });
   if (!restored) return refuse(kExitDatabase, restored.error().detail);
   parts.restored_at = *restored;
+  const auto began =
+      parts.database->read<std::optional<UtcTime>>([](db::Transaction& tx) { return MetaStore().began_at(tx); });
+  if (!began) return refuse(kExitDatabase, began.error().detail);
+  parts.database_began_at = *began;
   parts.restore_hold = std::make_unique<RestoreHold>(*parts.database, world.clock, world.random);
   if (auto loaded = parts.restore_hold->load(); !loaded) return refuse(kExitDatabase, loaded.error().detail);
   parts.maintenance = std::make_unique<Maintenance>(*parts.database, world.clock, world.random);

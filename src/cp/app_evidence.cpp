@@ -42,6 +42,12 @@ std::unique_ptr<att::QuoteSource> own_quotes(App::Parts& parts) {
   return nullptr;
 }
 
+/// Of this boot; an emulator has none.
+std::optional<std::string> own_event_log(const App::Parts& parts) {
+  if (dynamic_cast<const att::ConfigfsTsm*>(parts.quotes.get()) == nullptr) return std::nullopt;
+  return event_log_of("/sys/firmware/acpi/tables/data/CCEL");
+}
+
 att::TrustStore environment_trust(const App::Parts& parts) {
   att::TrustStore trust = parts.config.trust;
 #ifdef EE_EMULATOR
@@ -86,7 +92,20 @@ Result<att::PolicySnapshot> policy_in_force(App::Parts& parts) {
       parts.database->read<std::int64_t>([](db::Transaction& tx) { return TrustStore().version(tx); });
   if (!trust_version) return std::unexpected(trust_version.error());
   settings.trusted_mrtd_version = *trust_version;
+  parts.trust_version_seen = *trust_version;
   return att::freeze_policy(settings);
+}
+
+/// Without the database: on an io thread nothing may wait for it.
+std::optional<att::PolicySnapshot> policy_in_memory(App::Parts& parts) {
+  const std::int64_t trust_version = parts.trust_version_seen.load();
+  if (trust_version < 0) return std::nullopt;
+  const auto snapshot = parts.snapshot();
+  att::PolicySettings settings = views::policy(snapshot->resolved().values, parts.config);
+  settings.settings_version = snapshot->version();
+  settings.trusted_mrtd_version = trust_version;
+  auto policy = att::freeze_policy(settings);
+  return policy ? std::optional(std::move(*policy)) : std::nullopt;
 }
 
 }  // namespace
@@ -94,9 +113,9 @@ Result<att::PolicySnapshot> policy_in_force(App::Parts& parts) {
 void build_evidence(App::Parts& parts) {
   AppWorld& world = parts.world;
   parts.quotes = own_quotes(parts);
-  parts.own_attestation = std::make_unique<ControlPlaneAttestation>(parts.quotes.get(), parts.keys->signing,
-                                                                    std::string(to_string(parts.config.stage)),
-                                                                    parts.config.public_url, world.clock, world.random);
+  parts.own_attestation = std::make_unique<ControlPlaneAttestation>(
+      parts.quotes.get(), parts.keys->signing, std::string(to_string(parts.config.stage)), parts.config.public_url,
+      world.clock, world.random, own_event_log(parts));
   parts.trust =
       std::make_unique<TrustService>(*parts.database, environment_trust(parts), world.clock, world.random,
                                      [line = parts.wake_line] { JobWaker::wake(line, "attestation_sweeper"); });
@@ -130,8 +149,10 @@ void build_evidence(App::Parts& parts) {
       .collateral = *parts.collateral,
       .token = [&parts](const TokenRequest& asked) { return token_verdict(parts, asked); },
       .policy = parts.attestation_policy,
+      .known_policy = [&parts] { return policy_in_memory(parts); },
       .limits = [&parts] { return views::verification(parts.snapshot()->resolved().values); },
       .restored_at = [&parts] { return parts.restored_at; },
+      .forgotten_before = [&parts] { return parts.database_began_at; },
       .clock = world.clock,
       .before_step = world.before_verification_step,
       .observe_nonce = [&parts](std::optional<ErrorCode> refused) { parts.counters->nonce_used(refused); }});

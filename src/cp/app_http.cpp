@@ -58,7 +58,8 @@ void make_contexts(App::Parts& parts) {
       .cursors = *parts.cursors,
       .stale_after = [&parts] { return Seconds(3600 * parts.snapshot()->integer(Setting::agents_stale_hours)); },
       .restore_hold = [&parts] { return parts.restore_hold->active(); },
-      .plan_required = parts.config.stage == Stage::production});
+      .plan_required = parts.config.stage == Stage::production,
+      .single_process = parts.sqlite != nullptr});
   parts.cleanup_routes =
       std::make_unique<CleanupRoutes>(CleanupRoutes{.cleanup = *parts.cleanup, .cursors = *parts.cursors});
   parts.cloudflare_routes =

@@ -141,6 +141,8 @@ struct App::Parts {
   std::optional<IdentityKeys> keys;
   std::atomic<std::int64_t> signing_keys_version = 0;
   std::optional<UtcTime> restored_at;
+  std::optional<UtcTime> database_began_at;
+  std::atomic<std::int64_t> trust_version_seen = -1;  ///< as last read; -1: not yet
   std::unique_ptr<RestoreHold> restore_hold;
   std::unique_ptr<Maintenance> maintenance;
   std::unique_ptr<CursorCodec> cursors;

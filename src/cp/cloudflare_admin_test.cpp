@@ -66,10 +66,26 @@ TEST_F(CloudflareAdminTest, AListIsKeptForHalfAMinuteAndPaged) {
   ASSERT_EQ(cp.admin("GET", kTunnels).status, 200);
   EXPECT_GT(fake.calls(), calls);
   const int then = fake.calls();
+  cp.clock.advance(Seconds(1));
   ASSERT_EQ(cp.admin("GET", std::string(kTunnels) + "?refresh=true").status, 200);
   EXPECT_GT(fake.calls(), then);
   EXPECT_EQ(cp.admin("GET", std::string(kTunnels) + "?orphaned=perhaps").code(), "invalid_request");
   EXPECT_EQ(cp.admin("GET", std::string(kTunnels) + "?cursor=abc").code(), "invalid_cursor");
+}
+
+TEST_F(CloudflareAdminTest, WhatIsRemovedIsNotListedAnyMore) {
+  const std::string tunnel = add_orphan();
+  const std::string record = add_orphaned_record(tunnel);
+  // Somebody asks for the list while the removal is under way.
+  direct.before_each = [&](const HttpClientRequest& request) {
+    if (request.method == "DELETE") {
+      EXPECT_EQ(cp.admin("GET", kTunnels).status, 200);
+    }
+  };
+  ASSERT_EQ(remove(kRecords, record).status, 200);
+  EXPECT_EQ(body(cp.admin("GET", kRecords)).at("totals").at("all").as_int64(), 0);
+  ASSERT_EQ(remove(kTunnels, tunnel).status, 200);
+  EXPECT_EQ(body(cp.admin("GET", kTunnels)).at("totals").at("all").as_int64(), 0);
 }
 
 // covers: S05_ADM_02

@@ -34,6 +34,7 @@ class CredentialRotationTest : public ::testing::Test {
   }
   /// Rotates and takes the answer.
   std::string fresh(const std::string& credential) {
+    cp_.clock.advance(Milliseconds(1));  // no two requests have one time
     const UtcTime signed_at = cp_.clock.now();
     const TestAnswer answer = rotate(credential, signed_at, agent_.agent());
     EXPECT_EQ(answer.status, 200) << answer.body;
@@ -118,7 +119,25 @@ TEST_F(CredentialRotationTest, S02_AGT_CRED_003_a_stolen_bearer_alone_cannot_rot
   }
   EXPECT_EQ(states(), std::vector<std::string>{"active"}) << "nothing has changed";
   EXPECT_EQ(works(stolen), 200);
-  EXPECT_EQ(audited("agent_credential_rotated"), 0);
+  EXPECT_EQ(cp_.values<std::string>(
+                "SELECT result || ' ' || reason_code FROM audit_log WHERE action='agent_credential_rotated'"),
+            std::vector<std::string>{"refused pop_signature_invalid"})
+      << "told, but not each time";
+}
+
+/// Whoever captured a request and the token could void the credential that the answer brought, and with it the agent's
+/// proof of being itself.
+TEST_F(CredentialRotationTest, ARequestThatWasUsedBringsNoSecondCredential) {
+  const std::string before = agent_.credential();
+  const UtcTime signed_at = cp_.clock.now();
+  const TestAnswer first = rotate(before, signed_at, agent_.agent());
+  ASSERT_EQ(first.status, 200) << first.body;
+  const std::string rotated = opened(first, signed_at);
+  EXPECT_EQ(works(before), 200) << "for ten minutes more";
+  EXPECT_EQ(rotate(before, signed_at, agent_.agent()).code(), "pop_signature_invalid");
+  EXPECT_EQ(works(rotated), 200);
+  EXPECT_EQ(rotate(rotated, signed_at, agent_.agent()).code(), "pop_signature_invalid");
+  EXPECT_EQ(works(fresh(rotated)), 200) << "the agent itself rotates again";
 }
 
 // covers: S02_AGT_CRED_004

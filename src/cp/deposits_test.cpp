@@ -1,4 +1,5 @@
 // Deposits from the request to the end, through the whole control plane and the Stripe stand-in.
+#include "cp/store/ledger_store.h"
 #include "tests/support/stripe_fixture.h"
 
 namespace ee::cp {
@@ -123,6 +124,38 @@ TEST_F(DepositRoutesTest, ALostWebhookIsMadeUpForByTheJob) {
   EXPECT_EQ(balance(), 25 * kUsd);
   EXPECT_EQ(groups(), 1);
   EXPECT_EQ(reconcile()->value("checked"), 0) << "nothing more to look for";
+}
+
+TEST_F(DepositRoutesTest, OneThatCannotBeSettledDoesNotKeepTheOthersFromTheirMoney) {
+  const Deposit stuck = deposit();
+  advance(Seconds(1));
+  const Deposit paid = deposit("30.00", kOtherAccount);
+  move(stuck, "succeed");
+  move(paid, "succeed");
+  // Somebody has posted other lines under the first one's key.
+  ASSERT_TRUE(cp().app().database().run_write([&](db::Transaction& tx) -> Result<void> {
+    const auto posted = LedgerStore(cp().random)
+                            .post(tx,
+                                  {.kind = LedgerKind::deposit,
+                                   .idempotency_key = "stripe:pi:" + stuck.intent,
+                                   .lines = {{AccountId(kAccount), 1, TransactionType::deposit},
+                                             {kStripeAccount, -1, TransactionType::deposit}},
+                                   .actor = "system:test"},
+                                  cp().clock.now());
+    if (!posted) return std::unexpected(posted.error());
+    return {};
+  }));
+  advance(Seconds(31 * 60));
+  const auto first = reconcile();
+  ASSERT_FALSE(first) << "the job says that something is wrong";
+  EXPECT_EQ(first.error().code, ErrorCode::ledger_key_conflict);
+  EXPECT_EQ(status(paid), "succeeded");
+  EXPECT_EQ(balance(kOtherAccount), 30 * kUsd);
+  EXPECT_EQ(status(stuck), "requires_payment");
+  EXPECT_EQ(balance(), 1);
+  EXPECT_EQ(reconcile()->value("checked"), 0) << "not before some minutes";
+  advance(Seconds(301));
+  EXPECT_FALSE(reconcile());
 }
 
 // covers: S04_STR_DEP_006

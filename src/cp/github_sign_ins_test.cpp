@@ -66,6 +66,29 @@ TEST(GithubSignIns, LetsInWhoIsListed) {
   }
 }
 
+// covers: S04_AUTH_LOCK_003
+TEST(GithubSignIns, GoOnWhilePasswordsAreLockedForEverybody) {
+  GithubCase test(TestControlPlane::Environment{{"ADMIN_GITHUB_IDS", "77"}});
+  const auto login = [&](int address) {
+    return test.cp->call("POST", "/admin/login", R"({"password":"wrong wrong wrong","mode":"token"})", {},
+                         "198.51.100." + std::to_string(address));
+  };
+  // As fifty failures from everywhere leave it (AdminSessionsTest): of no address in particular, and of this one.
+  const UtcTime now = test.cp->clock.now();
+  for (const char* bucket : {"global", "ip:192.0.2.9"})
+    test.cp->execute(
+        "INSERT INTO login_throttle (bucket, failures, window_start_at, locks, lock_ends_at) VALUES (:bucket, 50, "
+        ":now, 1, :end)",
+        {{"bucket", std::string(bucket)}, {"now", now}, {"end", now + Seconds(300)}});
+  EXPECT_EQ(login(1).code(), "login_throttled");
+  test.github.sign_in_as({.id = 77, .login = "Mona"});
+  Browser browser(test, true);
+  browser.address = "192.0.2.9";
+  const TestAnswer answer = browser.sign_in();
+  ASSERT_EQ(answer.status, 200) << answer.body;
+  EXPECT_EQ(json::parse(answer.body)->at("role").as_string(), "admin");
+}
+
 TEST(GithubSignIns, AnAdministratorComesInWhileMembershipsAreDown) {
   GithubCase test(TestControlPlane::Environment{{"ADMIN_GITHUB_IDS", "77"}});
   test.github.sign_in_as({.id = 77, .login = "Mona", .organizations = {{.id = 9001, .login = "octo-org"}}});

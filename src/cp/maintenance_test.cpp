@@ -82,6 +82,17 @@ TEST(MaintenanceMode, AnotherProcessSeesItWithinSeconds) {
   EXPECT_EQ(cp.call("POST", "/api/v1/accounts", "{}").code(), "maintenance");
 }
 
+TEST(MaintenanceMode, EndsAlsoWhenTheClockWasPutBack) {
+  TestControlPlane cp;
+  ASSERT_EQ(cp.admin("POST", kPath, R"({"read_only":true})").status, 200);
+  cp.clock.set_utc(cp.clock.now() - Seconds(3600));
+  ASSERT_EQ(cp.admin("POST", kPath, R"({"read_only":false})").status, 200);
+  EXPECT_NE(cp.call("POST", "/api/v1/accounts", "{}").code(), "maintenance");
+  ASSERT_TRUE(cp.app().run_job("write_probe"));
+  EXPECT_NE(cp.call("POST", "/api/v1/accounts", "{}").code(), "maintenance");
+  EXPECT_NE(cp.admin("GET", kPath).body.find(R"("read_only":false)"), std::string::npos);
+}
+
 TEST(MaintenanceMode, TakesPlainTextFromAdministratorsOnly) {
   TestControlPlane cp;
   EXPECT_EQ(cp.call("POST", kPath, R"({"read_only":true})").status, 401);

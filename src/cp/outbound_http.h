@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <atomic>
 #include <memory>
 #include <string_view>
 
@@ -24,9 +25,18 @@ class OutboundHttp {
   /// One of kOutboundServices; any other name stops the process.
   HttpClient& of(std::string_view service);
 
+  /// False while the last answer of Intel Trust Authority or of the collateral service was dated more than
+  /// `kClockTolerance` from this machine's time: one of them is wrong, and tokens and collateral will be refused.
+  bool clock_agrees() const;
+  static constexpr Milliseconds kClockTolerance{60'000};
+
  private:
   class Measured;
+  class Dated;
   std::array<std::unique_ptr<Measured>, kOutboundServices.size()> clients_;
+  /// Those whose time is looked at, in front of their measured client.
+  std::unique_ptr<Dated> intel_ta_;
+  std::unique_ptr<Dated> pcs_;
 };
 
 }  // namespace ee::cp

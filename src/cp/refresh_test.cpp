@@ -137,6 +137,34 @@ TEST_F(RefreshTest, WhatSaysNothingAboutTheTdChangesNothing) {
   EXPECT_NE(agent.column(cp_, "attested_at"), attested_at);
 }
 
+/// The emulator's keys are published, so a quote of it is all that a thief needs to be refused with a reason about the
+/// TD, and such a quote is refused before the request's signature is looked at.
+TEST_F(RefreshTest, AThiefOfTheCredentialCannotEndTheTrustByAnEmulatedQuote) {
+  const TempDir dir;
+  const std::string url = "sqlite:" + (dir / "cp.db").string();
+  std::optional<TestControlPlane> trusting(std::in_place,
+                                           TestControlPlane::Options{.environment = {{"EE_DATABASE_URL", url}}});
+  const RegisteredAgent agent(*trusting, "tdx-agent-001");
+  const std::string attested_at = agent.column(*trusting, "attested_at");
+  const auto stolen = agent.prepare_refresh(*trusting);
+  trusting->stop();
+  trusting.reset();
+  TestControlPlane cp(
+      {.environment = {
+           {"EE_DATABASE_URL", url}, {"EE_ALLOW_EMULATED_TDX", "0"}, {"EE_ATTESTATION_VERIFIER_MODE", "dcap"}}});
+  auto headers = agent.bearer();
+  headers.push_back({"X-EE-Agent-Signature", to_base64(ByteVector(64, 7))});
+  const TestAnswer answer = cp.call("POST", agent.path("/attestation"), json::write(stolen.request), headers);
+  EXPECT_EQ(answer.status, 403);
+  EXPECT_EQ(answer.code(), "quote_emulated_refused");
+  EXPECT_EQ(agent.column(cp, "status"), "undeployed");
+  EXPECT_EQ(agent.column(cp, "attestation_state"), "verified");
+  EXPECT_EQ(agent.column(cp, "attested_at"), attested_at);
+  EXPECT_EQ(
+      cp.values<std::string>("SELECT reason_code FROM attestation_audit WHERE event='refresh_attestation_rejected'"),
+      std::vector<std::string>{"quote_emulated_refused"});
+}
+
 // covers: S01_RAT_004
 TEST_F(RefreshTest, WhatCannotBeJudgedChangesNothing) {
   struct Source final : attestation::CollateralSource {

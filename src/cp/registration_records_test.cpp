@@ -82,6 +82,34 @@ TEST(RegistrationRecords, EveryDecisionHasItsSnapshotAndOneRow) {
   }
 }
 
+TEST(RegistrationRecords, RefusedRegistrationsAreSampledInTheAuditLog) {
+  TestControlPlane cp;
+  const EmulatedAgent agent("tdx-agent-001", cp.random);
+  attestation::EmulatedQuoteSpec debug;
+  debug.td_attributes |= attestation::kTdDebug;
+  const auto rows = [&] {
+    return cp.values<std::string>(
+        "SELECT reason_code || ' ' || detail FROM audit_log WHERE action='agent_registration_rejected' ORDER BY at, "
+        "id");
+  };
+  const auto refuse = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      EXPECT_EQ(cp.send(agent, cp.prepare(agent, debug), "192.0.2.7").code(), "td_debug_enabled");
+      cp.clock.advance(Seconds(2));
+    }
+  };
+  refuse(13);
+  EXPECT_EQ(rows(), std::vector<std::string>(10, R"(td_debug_enabled {"vm_name":"tdx-agent-001","folded":0})"));
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM attestation_audit").front(), 13) << "each has its decision";
+  cp.clock.advance(Seconds(60));
+  auto garbage = cp.prepare(agent);
+  garbage.request.evidence.quote = to_base64(ByteVector(2000, 7));
+  EXPECT_EQ(cp.send(agent, garbage, "192.0.2.7").code(), "quote_version_unsupported");
+  EXPECT_EQ(rows().back(), R"(quote_version_unsupported {"vm_name":"tdx-agent-001","folded":3})");
+  EXPECT_EQ(cp.register_agent(agent).status, 201);
+  EXPECT_EQ(rows().size(), 11U);
+}
+
 // covers: S01_NON_001, S01_NON_008
 TEST(RegistrationRecords, ANonceIsGivenUsedOnceAndStoredAsItsHashOnly) {
   CaptureLogs logs;

@@ -30,8 +30,9 @@ class RevenueSharesTest : public CatalogueFixture {
   /// `account bps` of what charging would pay at a time.
   std::vector<std::string> paid(const char* time) {
     cp::RevenueShares source({.database = cp.app().database(), .clock = cp.clock, .random = cp.random});
-    const auto found = cp.app().database().read<std::map<std::string, cp::ShareSet>>(
-        [&](db::Transaction& tx) { return source.shares_at(tx, {"other", app_id}, at(time)); });
+    const auto found = cp.app().database().read<std::map<std::string, cp::ShareSet>>([&](db::Transaction& tx) {
+      return source.shares_at(tx, {"other", app_id}, at(time));
+    });
     std::vector<std::string> out;
     if (const auto set = found->find(app_id); set != found->end())
       for (const cp::Share& one : set->second)
@@ -174,6 +175,10 @@ TEST_F(RevenueSharesTest, AnAccountWithASharesStaysOpen) {
   ASSERT_EQ(put("", 1).status, 200);
   EXPECT_EQ(as(alice.key, "DELETE", alice.path()).code(), "account_in_shares") << "until the next hour";
   cp.clock.set_utc(at("2026-01-01T12:00:00Z"));
+  cp.execute("INSERT INTO billing_meta (id, next_hour_at) VALUES (1, :hour)", {{"hour", at("2026-01-01T11:00:00Z")}});
+  EXPECT_EQ(as(alice.key, "DELETE", alice.path()).code(), "account_in_shares")
+      << "its last hour is still to be charged";
+  cp.execute("UPDATE billing_meta SET next_hour_at=:hour", {{"hour", at("2026-01-01T12:00:00Z")}});
   const TestAnswer closed = as(alice.key, "DELETE", alice.path());
   EXPECT_EQ(closed.status, 204) << closed.body;
 }

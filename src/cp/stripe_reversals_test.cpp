@@ -194,7 +194,10 @@ TEST_F(StripeReversals, ALostDisputeKeepsItsHoldUntilAnAdministratorLiftsIt) {
   EXPECT_EQ(deliver_last("charge.dispute.closed"), 200);
   EXPECT_EQ(hold(), 1) << "the lost one still holds";
 
-  cp().execute("UPDATE account_balances SET dispute_hold=0 WHERE account_id=:id", {{"id", kAccount}});
+  const std::string resume = "/api/v1/accounts/" + kAccount + "/resume";
+  ASSERT_EQ(cp().admin("POST", resume, R"({"reason":"settled with the customer"})").status, 200);
+  EXPECT_EQ(hold(), 0);
+  EXPECT_EQ(audits("account_resumed"), 1);
   const std::string later = dispute(made, 500);
   EXPECT_EQ(deliver_last("charge.dispute.created"), 200);
   EXPECT_EQ(hold(), 1);

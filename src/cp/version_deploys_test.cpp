@@ -21,6 +21,7 @@ class VersionDeploysTest : public DeploymentFixture {
   }
   std::expected<HttpClientResponse, HttpFailure> answer(const HttpClientRequest& request) {
     if (request.url.starts_with(kRegistry)) {
+      if (at_registry_) at_registry_();
       const std::string target = request.url.substr(kRegistry.size());
       net::Request to;
       to.method = request.method;
@@ -66,6 +67,7 @@ class VersionDeploysTest : public DeploymentFixture {
     return standins::Registry::digest_of(standins::Registry::manifest_text(content));
   }
 
+  std::function<void()> at_registry_;  ///< runs before each answer of the registry
   standins::Registry registry_;
 };
 
@@ -204,6 +206,25 @@ TEST_F(VersionDeploysTest, AnAppInUseIsNotArchived) {
   ASSERT_EQ(state(id), "stopped");
   EXPECT_EQ(as(account.key, "DELETE", "/api/v1/apps/shop").status, 200);
   EXPECT_EQ(deploy_version("1.0").code(), "app_not_found");
+}
+
+TEST_F(VersionDeploysTest, AnAccountThatIsSuspendedWhileRegistriesAreAskedDeploysNothing) {
+  join();
+  ASSERT_EQ(cp.admin("PUT", "/api/v1/admin/settings/deploy.raw_compose_policy", R"({"value":"allow"})").status, 200);
+  const std::string body =
+      R"({"service":"raw","compose":)" +
+      json::quote("services:\n  web:\n    image: registry.test/app/web:1.0\n    ports: ['8080:8080']\n") + "}";
+  for (const auto& [status, code] :
+       {std::pair<std::string, std::string>{"suspended", "account_suspended"}, {"closed", "account_not_found"}}) {
+    at_registry_ = [&, status = status] {
+      cp.execute("UPDATE accounts SET status=:status WHERE id=:id", {{"status", status}, {"id", account.id}});
+    };
+    EXPECT_EQ(deploy(body).code(), code);
+    at_registry_ = nullptr;
+    cp.execute("UPDATE accounts SET status='active' WHERE id=:id", {{"id", account.id}});
+  }
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM deployments").front(), 0);
+  EXPECT_EQ(deploy(body).status, 201);
 }
 
 TEST_F(VersionDeploysTest, TagsOfARawFileAreResolvedOnlyWhenThePolicyLetsThem) {

@@ -63,6 +63,28 @@ class ReplicasTest : public SharedDatabase, public DeploymentFixture {
   std::unique_ptr<TestControlPlane> second_;
 };
 
+// covers: S01_CON_001, S01_NON_003
+TEST_F(ReplicasTest, S01_CON_001_OfAHundredUsesOfOneNonceAtTwoReplicasOneIsAdmitted) {
+  const EmulatedAgent agent("one-nonce", cp.random);
+  const auto registration = cp.prepare(agent);
+  TestControlPlane& other = second();
+  std::vector<TestAnswer> answers(100);
+  std::vector<std::function<void()>> calls;
+  for (std::size_t i = 0; i < answers.size(); ++i)
+    calls.emplace_back(
+        [&, i] { answers[i] = (i % 2 == 0 ? cp : other).send(agent, registration, "10.200.0." + std::to_string(i)); });
+  at_once(calls);
+  EXPECT_EQ(std::ranges::count(answers, 201, &TestAnswer::status), 1);
+  for (const TestAnswer& answer : answers)
+    if (answer.status != 201) {
+      EXPECT_TRUE(answer.code() == "nonce_replayed" || answer.code() == "verifier_busy") << answer.body;
+    }
+  EXPECT_EQ(number("SELECT COUNT(*) FROM attestation_nonces"), 1);
+  EXPECT_EQ(number("SELECT COUNT(*) FROM agents WHERE vm_name='one-nonce'"), 1);
+  EXPECT_EQ(cp.send(agent, registration).code(), "nonce_replayed");
+  EXPECT_EQ(other.send(agent, registration).code(), "nonce_replayed");
+}
+
 TEST_F(ReplicasTest, S03_ASG_002_TwoHundredDeploysShareHundredAgents) {
   for (int i = 0; i < 100; ++i) agents.add().join();
   std::vector<Made> accounts;

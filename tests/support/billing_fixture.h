@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ class FakeDeployments final : public cp::BillableDeployments {
   }
   Result<void> request_stop(const DeploymentId& deployment, std::string_view reason, std::string_view actor) override {
     if (stops_until_crash == 0) return fail(ErrorCode::internal_error, "crash");
+    if (stuck == deployment) return fail(ErrorCode::internal_error, "stuck");
     if (stops_until_crash > 0) --stops_until_crash;
     asked.push_back(deployment);
     why.push_back(std::string(reason) + " " + std::string(actor));
@@ -47,6 +49,7 @@ class FakeDeployments final : public cp::BillableDeployments {
   std::vector<DeploymentId> asked;
   std::vector<std::string> why;
   int stops_until_crash = -1;
+  std::optional<DeploymentId> stuck;  ///< one that cannot be stopped
 };
 
 /// Shares by app, from a time on.

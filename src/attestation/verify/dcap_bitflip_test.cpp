@@ -19,7 +19,7 @@ using testing::to_pem;
 
 const UtcTime kInside = at("2025-07-01T00:00:00Z");
 
-/// Every bit of 2,594 bytes of certificates takes too long for every run; 11 has no factor in common with 8.
+/// Of the chain's text, whose certificates are flipped bit by bit below; 11 has no factor in common with 8.
 constexpr std::size_t kStride = 11;
 
 /// The quote's canonical bytes with its collateral, and a verifier that knows both.
@@ -130,7 +130,7 @@ TEST_F(BitFlips, InEachCertificate) {
   ASSERT_TRUE(verify_pck_chain(to_pem(*ders), intel_anchor(), kInside));
   for (std::size_t which = 0; which < ders->size(); ++which) {
     const std::size_t bits = (*ders)[which].size() * 8;
-    for (std::size_t bit = which; bit < bits; bit += kStride) {
+    for (std::size_t bit = 0; bit < bits; ++bit) {
       auto changed = *ders;
       changed[which][bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
       const auto chain = verify_pck_chain(to_pem(changed), intel_anchor(), kInside);

@@ -29,6 +29,7 @@ struct AttestationAttempt {
   std::optional<std::string> vm_name = {};
   std::optional<std::string> agent_id = {};
   std::string node_size = {};
+  bool request_signed = false;  ///< the request is signed by the instance's key: it comes from the TD itself
   bool quote_verified = false;  ///< a verifier found the quote genuine
   std::optional<std::string> nonce_id = {};
   std::optional<std::string> quote_sha256 = {};

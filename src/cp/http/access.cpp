@@ -68,6 +68,14 @@ Result<void> check_linked(const AccessRule& rule, const Principal& session, std:
   return check_status(rule, account->status);
 }
 
+/// A workflow may do no more for its account than a key of the account's type.
+Result<void> check_workflow(const AccessRule& rule, const Principal& workflow) {
+  if (!workflow.account_type) return fail(ErrorCode::account_type_not_allowed);
+  if (auto scoped = check_scope(rule, *workflow.account_type, scopes_of(*workflow.account_type)); !scoped)
+    return scoped;
+  return check_status(rule, workflow.account_status);
+}
+
 bool has_parameter(std::string_view pattern, std::string_view name) {
   return pattern.find(fmt::format("{{{}}}", name)) != std::string_view::npos;
 }
@@ -89,7 +97,7 @@ Result<void> check_access(const AccessRule& rule, const Principal& principal, co
       if (grant == Grant::own && (!principal.agent_id || principal.agent_id->str() != ids.agent_id))
         return fail(ErrorCode::agent_mismatch);
       return {};
-    case PrincipalKind::oidc: return check_status(rule, principal.account_status);
+    case PrincipalKind::oidc: return check_workflow(rule, principal);
   }
   std::abort();
 }

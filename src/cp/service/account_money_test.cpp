@@ -3,9 +3,19 @@
 #include <gmock/gmock.h>
 
 #include "cp/service/ledger_fixture.h"
+#include "cp/store/segment_store.h"
 
 namespace ee::cp {
 namespace {
+
+/// A row of SQLite's EXPLAIN QUERY PLAN.
+struct PlanRow {
+  std::int64_t id = 0;
+  std::int64_t parent = 0;
+  std::int64_t notused = 0;
+  std::string detail;
+};
+BOOST_DESCRIBE_STRUCT(PlanRow, (), (id, parent, notused, detail))
 
 UtcTime at(const char* text) { return parse_rfc3339(text).value(); }
 
@@ -78,6 +88,20 @@ TEST_F(AccountMoneyTest, TheBalanceCountsWhatIsUsedButNotCharged) {
   EXPECT_EQ(view->runway_hours, 3);
   EXPECT_EQ(view->billing_state, "ok");
   EXPECT_EQ(view->computed_at, now);
+}
+
+TEST_F(AccountMoneyTest, ABalanceLooksAtNoSegmentThatWasChargedLongAgo) {
+  EE_SKIP_ON_POSTGRES("it is SQLite's plan");
+  int seeks = 0;
+  for (const PlanRow& step : db.values<PlanRow>("EXPLAIN QUERY PLAN " + SegmentStore::use_sql(),
+                                                {{"account", account}, {"now", clock.now()}})) {
+    if (step.detail.find("deployment_segments") == std::string::npos) continue;
+    ++seeks;
+    const bool by_account = step.detail.find("deployment_segments_live (account_id=?)") != std::string::npos;
+    const bool of_the_few_aside = step.detail.find("deployment_segments_failed") != std::string::npos;
+    EXPECT_TRUE(by_account || of_the_few_aside) << step.detail;
+  }
+  EXPECT_EQ(seeks, 2);
 }
 
 TEST_F(AccountMoneyTest, WithoutWorkThereIsNoRunwayAndWithoutMoneyItIsZero) {

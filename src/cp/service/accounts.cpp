@@ -10,6 +10,7 @@
 #include "cp/domain/agent.h"
 #include "cp/service/address_key.h"
 #include "cp/service/api_keys.h"
+#include "cp/store/charge_store.h"
 #include "cp/store/share_store.h"
 
 namespace ee::cp {
@@ -162,6 +163,9 @@ Result<Page<AccountObject>> Accounts::list(const Principal& principal, const Acc
         if (!row) return std::unexpected(std::move(row.error()));
         const auto position = [](const AccountRow& account) { return std::pair(account.created_at, account.id.str()); };
         if (!*row || !fits(**row, filter)) continue;
+        const auto named = has_login(tx, linked.id, filter);
+        if (!named) return std::unexpected(named.error());
+        if (!*named) continue;
         if (page.after && position(**row) <= std::pair(page.after->at, page.after->id)) continue;
         rows.items.push_back(std::move(**row));
       }
@@ -178,6 +182,13 @@ Result<Page<AccountObject>> Accounts::list(const Principal& principal, const Acc
     }
     return out;
   });
+}
+
+Result<bool> Accounts::has_login(db::Transaction& tx, const AccountId& account, const AccountFilter& filter) const {
+  if (!filter.github_login) return true;
+  const auto identities = accounts_.identities(tx, account);
+  if (!identities) return std::unexpected(identities.error());
+  return std::ranges::find(*identities, *filter.github_login, &IdentityRow::login_norm) != identities->end();
 }
 
 Result<AccountObject> Accounts::get(const AccountId& account) {
@@ -334,8 +345,12 @@ Result<void> Accounts::check_closable(db::Transaction& tx, const AccountId& acco
     return free;
   if (auto free = refuse_if(uses_.has_agents(tx, account), ErrorCode::account_has_agents); !free) return free;
   if (auto free = refuse_if(parts_.holds.has_shares(tx, account), ErrorCode::account_in_shares); !free) return free;
-  if (auto free = refuse_if(ShareStore().names_account(tx, account, parts_.clock.now()), ErrorCode::account_in_shares);
-      !free)
+  // A list that was in force in an hour that has not been charged yet still pays.
+  const auto billing = ChargeStore().meta(tx);
+  if (!billing) return std::unexpected(billing.error());
+  UtcTime from = parts_.clock.now();
+  if (*billing) from = std::min(from, (*billing)->next_hour_at);
+  if (auto free = refuse_if(ShareStore().names_account(tx, account, from), ErrorCode::account_in_shares); !free)
     return free;
   const auto money = accounts_.money(tx, account);
   if (!money) return std::unexpected(money.error());

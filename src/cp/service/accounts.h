@@ -86,6 +86,8 @@ class Accounts {
   Result<EffectAnswer> make(db::Transaction& tx, const AccountCall& call, const AccountWanted& wanted,
                             AccountType type);
   Result<void> apply(db::Transaction& tx, const AccountCall& call, const AccountPatch& patch, AccountRow& row) const;
+  /// Whether one of the account's identities has the login that is filtered by; yes without one.
+  Result<bool> has_login(db::Transaction& tx, const AccountId& account, const AccountFilter& filter) const;
   Result<void> check_closable(db::Transaction& tx, const AccountId& account) const;
   Result<AccountObject> set_status(const AccountCall& call, AccountStatus status, const std::string& reason,
                                    bool stop_deployments);

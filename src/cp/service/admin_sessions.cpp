@@ -194,10 +194,11 @@ Result<NewSession> AdminSessions::begin(const Start& start, const AuthSettings& 
       if (!revoked) return revoked;
       all = std::move(*revoked);
     }
-    if (auto inserted = sessions_.insert(tx, row); !inserted) return std::unexpected(inserted.error());
-    auto oldest = sessions_.revoke_oldest(tx, row.identity, SessionStore::kMaxLive, now);
+    // Before the new one is there: of sessions of one instant it would be an oldest as well.
+    auto oldest = sessions_.revoke_oldest(tx, row.identity, SessionStore::kMaxLive - 1, now);
     if (!oldest) return oldest;
     all.insert(all.end(), oldest->begin(), oldest->end());
+    if (auto inserted = sessions_.insert(tx, row); !inserted) return std::unexpected(inserted.error());
     if (start.also)
       if (auto done = start.also(tx, row); !done) return std::unexpected(done.error());
     if (auto noted = note_begin(tx, start, row, all.size(), in_force); !noted) return std::unexpected(noted.error());

@@ -146,6 +146,10 @@ TEST_F(AdminSessionsTest, TheEleventhSessionEndsTheOldest) {
   for (std::size_t i = 1; i < all.size(); ++i) EXPECT_EQ(state_of(all[i]), "ok") << i;
 }
 
+TEST_F(AdminSessionsTest, TheNewestOfManySessionsOfOneInstantIsKept) {
+  for (int i = 0; i < 40; ++i) EXPECT_EQ(state_of(login().value()), "ok") << i;
+}
+
 TEST_F(AdminSessionsTest, ALoginEndsTheSessionThatCameAlong) {
   const auto first = login().value();
   EXPECT_EQ(state_of(first), "ok");

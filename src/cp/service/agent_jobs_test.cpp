@@ -1,6 +1,7 @@
 #include "cp/service/agent_cleanup_jobs.h"
 #include "cp/service/attestation_ages.h"
 #include "cp/service/heartbeat.h"
+#include "cp/service/live_flusher.h"
 #include "tests/support/agent_fixture.h"
 
 namespace ee::cp {
@@ -12,6 +13,18 @@ class AgentJobsTest : public AgentFixture {
  protected:
   AttestationAges make_ages() {
     return AttestationAges(database_, directory_, live_, service_, clock_, [] { return AgentSettings{}; });
+  }
+  /// Passes as the job runner makes them, until `time` is over. How many agents failed.
+  std::int64_t passes(AttestationAges& ages, Milliseconds time, const std::function<void()>& between = [] {}) {
+    std::int64_t failed = 0;
+    while (time.count() > 0) {
+      const Milliseconds step = std::min<Milliseconds>(time, Seconds(30));
+      clock_.advance(step);
+      time -= step;
+      between();
+      failed += ages.run({})->value("failed");
+    }
+    return failed;
   }
   std::int64_t count(const std::string& where) {
     return database_.value<std::int64_t>("SELECT COUNT(*) FROM agents WHERE " + where);
@@ -96,20 +109,91 @@ TEST_F(AgentJobsTest, AnAgentThatDoesNotRefreshFailsNineHundredSecondsAfterItWas
   clock_.advance(Seconds(14401));  // the control plane was away for longer than the limit
   EXPECT_EQ(ages.run({})->value("failed"), 0);
   beat(row, true);  // told now, for the first time
-  clock_.advance(Milliseconds(899'999));
-  EXPECT_EQ(ages.run({})->value("failed"), 0);
+  EXPECT_EQ(passes(ages, Milliseconds(899'999)), 0);
   EXPECT_EQ(get(row.id).attestation_state, AttestationState::stale);
-  clock_.advance(Milliseconds(1));
-  EXPECT_EQ(ages.run({})->value("failed"), 1);
+  EXPECT_EQ(passes(ages, Milliseconds(1)), 1);
   const AgentRow failed = get(row.id);
   EXPECT_EQ(failed.status, AgentStatus::quarantined);
   EXPECT_EQ(failed.attestation_error, "attestation_expired");
   EXPECT_EQ(ages.run({})->value("failed"), 0);
 }
 
+/// A suspended machine, or a database that was away: the process lived on, and with it what it remembers.
+TEST_F(AgentJobsTest, WhatWasToldBeforeAnOutageDoesNotCountAfterIt) {
+  auto ages = make_ages();
+  AgentRow row = make_agent(1, clock_.now());
+  row.status = AgentStatus::deployed;
+  row.current_deployment_id = DeploymentId("d");
+  add(row);
+  for (int i = 2; i <= 20; ++i) add(i);  // one of many: the mass guard has nothing to say
+  clock_.advance(Seconds(3600));
+  ASSERT_EQ(ages.run({})->value("asked"), 1);
+  beat(row, true);
+  clock_.advance(Seconds(5 * 3600));
+  EXPECT_EQ(ages.run({})->value("failed"), 0);
+  EXPECT_EQ(get(row.id).status, AgentStatus::deployed);
+  EXPECT_EQ(get(row.id).attestation_state, AttestationState::stale);
+  clock_.advance(Seconds(20));
+  beat(row, true);
+  EXPECT_EQ(passes(ages, Seconds(899)), 0) << "it has the whole time again";
+  EXPECT_EQ(passes(ages, Seconds(31)), 1);
+}
+
+TEST_F(AgentJobsTest, AnAgentThatCallsInAtAnotherReplicaFailsByItsAge) {
+  auto ages = make_ages();
+  const AgentRow row = add(1);
+  clock_.advance(Seconds(14401));
+  LiveMap elsewhere(database_);
+  LiveFlusher flusher(database_, elsewhere, clock_);
+  std::int64_t seq = 0;
+  const std::optional<agent_api::WorkloadReport> nothing;
+  const auto beat_there = [&] {
+    elsewhere.merge(key_of(row.id),
+                    {.registration_id = key_of(std::string_view(row.registration_id.str())),
+                     .registered_at = row.registered_at,
+                     .status = row.health_status,
+                     .seq = ++seq,
+                     .good = true,
+                     .workload = &nothing},
+                    {}, clock_.now());
+    ASSERT_TRUE(flusher.flush({}));
+  };
+  EXPECT_EQ(passes(ages, Seconds(2000)), 0) << "it does not call in: that is for others to judge";
+  EXPECT_EQ(passes(ages, Seconds(900), beat_there), 0);
+  EXPECT_EQ(passes(ages, Seconds(60), beat_there), 1);
+  EXPECT_EQ(get(row.id).attestation_error, "attestation_expired");
+}
+
+TEST_F(AgentJobsTest, AMarkOfAnEarlierTimeDoesNotCount) {
+  auto ages = make_ages();
+  const AgentRow row = add(1);
+  clock_.advance(Seconds(3600));
+  ASSERT_EQ(ages.run({})->value("asked"), 1);
+  beat(row, true);
+  // It refreshed at another replica and stays there: nothing here takes the mark away.
+  const AgentRow before = get(row.id);
+  AgentRow after = before;
+  clock_.advance(Seconds(10));
+  after.attested_at = clock_.now();
+  after.attestation_due_at = clock_.now() + Seconds(3600);
+  after.attest_requested_at.reset();
+  ASSERT_TRUE(
+      database_->write<bool>([&](db::Transaction& tx) { return agents_.update(tx, before, after, clock_.now()); }));
+  directory_.put(after);
+  EXPECT_EQ(passes(ages, Seconds(15000)), 0);
+  EXPECT_EQ(get(row.id).attestation_state, AttestationState::stale);
+}
+
 // covers: S02_AGT_ATT_005
-TEST_F(AgentJobsTest, AnOutageOfTheControlPlaneFailsNobody) {
-  for (int i = 1; i <= 50; ++i) add(i);
+TEST_F(AgentJobsTest, AnOutageOfTheControlPlaneFailsNobodyAndLosesNoDeployment) {
+  for (int i = 1; i <= 50; ++i) {
+    AgentRow row = make_agent(i, clock_.now());
+    if (i % 2 == 0) {
+      row.status = AgentStatus::deployed;
+      row.current_deployment_id = DeploymentId("d" + std::to_string(i));
+    }
+    add(row);
+  }
   clock_.advance(Seconds(10 * 3600));
   auto ages = make_ages();
   for (int pass = 0; pass < 60; ++pass) {
@@ -135,6 +219,7 @@ TEST_F(AgentJobsTest, AnOutageOfTheControlPlaneFailsNobody) {
   }
   EXPECT_EQ(count("attestation_state='verified'"), 50);
   EXPECT_EQ(count("status='quarantined'"), 0);
+  EXPECT_EQ(count("status='deployed' AND current_deployment_id IS NOT NULL"), 25);
 }
 
 // covers: S02_AGT_ATT_004
@@ -151,8 +236,10 @@ TEST_F(AgentJobsTest, AMassExpiryNeedsASecondLook) {
   std::vector<AgentRow> rows;
   for (int i = 1; i <= 10; ++i) rows.push_back(add(i));
   clock_.advance(Seconds(14401));
+  ASSERT_TRUE(ages.run({}));
   for (const AgentRow& row : rows) beat(row, true);
-  clock_.advance(Seconds(900));
+  EXPECT_EQ(passes(ages, Seconds(870)), 0);
+  clock_.advance(Seconds(30));
   EXPECT_EQ(ages.run({})->notes, std::vector<std::string>{"mass_expiry"});
   EXPECT_EQ(count("status='quarantined'"), 0);
   clock_.advance(Seconds(60));

@@ -5,13 +5,18 @@
 namespace ee::cp {
 namespace {
 constexpr std::size_t kWriteChunk = 500;
+
+bool is_too_old(const DirectoryRow& row, UtcTime now, const AgentSettings& settings) {
+  return row.attestation_state != AttestationState::failed && now - row.attested_at > settings.attestation_max_age;
 }
+}  // namespace
 
 Result<JobSummary> AttestationAges::run(const std::stop_token& stop) {
   JobSummary summary;
   const UtcTime now = clock_.now();
   // Evidence does not age at all (dev).
   if (settings_().attestation_refresh <= Seconds(0)) return summary;
+  forget_if_away(now);
   auto planned = plan(now, stop);
   if (!planned) return std::unexpected(planned.error());
 
@@ -37,24 +42,65 @@ Result<JobSummary> AttestationAges::run(const std::stop_token& stop) {
   summary.count("stale", *stale);
   summary.count("failed", *failed);
   summary.stopped = stop.stop_requested();
+  last_pass_at_ = clock_.now();
   return summary;
 }
 
+void AttestationAges::forget_if_away(UtcTime now) {
+  if (last_pass_at_ && now - *last_pass_at_ <= kAway) return;
+  live_.forget_reattest_told();
+  told_elsewhere_.clear();
+  guard_ = MassGuard();
+}
+
 Result<AttestationAges::Plan> AttestationAges::plan(UtcTime now, const std::stop_token& stop) {
-  const AgentSettings settings = settings_();
   Plan plan;
+  ToldElsewhere told;
   UtcTime after_due = UtcTime::min();
   AgentId after_id;
   while (!stop.stop_requested()) {
     const auto rows = database_.read<std::vector<DirectoryRow>>(
         [&](db::Transaction& tx) { return agents_.attestation_due(tx, now, after_due, after_id, kChunk); });
     if (!rows) return std::unexpected(rows.error());
-    for (const DirectoryRow& row : *rows) judge(row, now, settings, plan);
+    if (auto judged = judge_page(*rows, now, told, plan); !judged) return std::unexpected(judged.error());
     if (static_cast<std::int64_t>(rows->size()) < kChunk) break;
     after_due = rows->back().attestation_due_at;
     after_id = rows->back().id;
   }
+  told_elsewhere_ = std::move(told);
   return plan;
+}
+
+Result<void> AttestationAges::judge_page(const std::vector<DirectoryRow>& rows, UtcTime now, ToldElsewhere& told,
+                                         Plan& plan) {
+  const AgentSettings settings = settings_();
+  for (const DirectoryRow& row : rows) judge(row, now, settings, plan);
+  return database_.run_read([&](db::Transaction& tx) -> Result<void> {
+    for (const DirectoryRow& row : rows) {
+      if (!is_too_old(row, now, settings)) continue;
+      const auto at = told_at(tx, row, now, told);
+      if (!at) return std::unexpected(at.error());
+      if (*at && now - **at >= kTimeToRefresh) plan.fail.push_back(row.id);
+    }
+    return {};
+  });
+}
+
+/// When the agent was first told to refresh since it last did. `told` gets those that this process did not tell.
+Result<std::optional<UtcTime>> AttestationAges::told_at(db::Transaction& tx, const DirectoryRow& row, UtcTime now,
+                                                        ToldElsewhere& told) const {
+  const AgentKey key = key_of(row.id);
+  // A mark of an earlier time stays here when the agent went on to another replica.
+  if (const auto here = live_.reattest_told_at(key); here && *here > row.attested_at) return here;
+  const auto known = told_elsewhere_.find(key);
+  if (known != told_elsewhere_.end() && known->second > row.attested_at) return told[key] = known->second;
+  if (!row.attest_requested_at) return std::optional<UtcTime>{};
+  const auto heard = live_.last_heartbeat_at(tx, row.id);
+  if (!heard) return std::unexpected(heard.error());
+  const bool calls_in =
+      *heard && now - **heard <= kAway && **heard >= *row.attest_requested_at + Milliseconds(kAskedEverywhere);
+  if (!calls_in) return std::optional<UtcTime>{};
+  return told[key] = now;
 }
 
 void AttestationAges::judge(const DirectoryRow& row, UtcTime now, const AgentSettings& settings, Plan& plan) const {
@@ -63,8 +109,6 @@ void AttestationAges::judge(const DirectoryRow& row, UtcTime now, const AgentSet
   if (!row.attest_requested_at) plan.ask.push_back(row.id);
   if (row.attestation_state == AttestationState::verified && age > 2 * settings.attestation_refresh)
     plan.stale.push_back(row.id);
-  const auto told = live_.reattest_told_at(key_of(row.id));
-  if (age > settings.attestation_max_age && told && now - *told >= kTimeToRefresh) plan.fail.push_back(row.id);
 }
 
 Result<std::int64_t> AttestationAges::mark(const std::vector<AgentId>& ids, const std::stop_token& stop,

@@ -173,7 +173,10 @@ void AttestationRefresh::refuse(const AgentRow& agent, const AttestationAttempt&
                                 const EvidenceTransport& transport, ErrorCode reason, Milliseconds took) {
   const AttestationTrail::Refusal refusal{
       .attempt = attempt, .event = AttestationEvent::refresh_attestation_rejected, .reason = reason, .took = took};
-  if (att::decision_class(reason) != att::DecisionClass::refused) return trail_.record(refusal);
+  // Before the signature was checked anybody with the bearer token may have sent it: that must not end the agent's
+  // trust.
+  if (!attempt.request_signed || att::decision_class(reason) != att::DecisionClass::refused)
+    return trail_.record(refusal);
   for (int attempted = 1;; ++attempted) {
     const auto row =
         parts_.database.write<std::optional<AgentRow>>([&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {

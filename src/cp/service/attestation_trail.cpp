@@ -2,9 +2,11 @@
 
 #include "common/crypto.h"
 #include "common/id.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "cp/service/attestation_records.h"
 #include "cp/service/verification.h"
+#include "cp/store/audit_log_store.h"
 
 namespace ee::cp {
 namespace {
@@ -33,8 +35,27 @@ Result<void> AttestationTrail::append(db::Transaction& tx, const Refusal& refusa
   row.duration_ms = refusal.took.count();
   if (!refusal.actor.empty()) row.actor = refusal.actor;
   if (auto done = rows_.append(tx, row); !done) return fail(ErrorCode::audit_unavailable, done.error().detail);
+  if (refusal.folded)
+    if (auto done = note_rejected_registration(tx, refusal, now); !done) return done;
   if (!refusal.attempt.quote_verified || !is_unknown_measurement(refusal.reason)) return {};
   return observe(tx, refusal, now);
+}
+
+Result<void> AttestationTrail::note_rejected_registration(db::Transaction& tx, const Refusal& refusal,
+                                                          UtcTime now) const {
+  const AttestationAttempt& attempt = refusal.attempt;
+  const AuditEntry entry{.actor = "anonymous",
+                         .action = "agent_registration_rejected",
+                         .object_type = "agent",
+                         .result = AuditResult::refused,
+                         .reason_code = std::string(slug(refusal.reason)),
+                         .request_id = attempt.request_id,
+                         .client_address = attempt.source_ip,
+                         .detail = R"({"vm_name":)" + json::quote(attempt.vm_name.value_or("")) + R"(,"folded":)" +
+                                   std::to_string(*refusal.folded) + "}"};
+  if (auto done = AuditLogStore().append(tx, entry, now, parts_.random); !done)
+    return fail(ErrorCode::audit_unavailable, done.error().detail);
+  return {};
 }
 
 Result<void> AttestationTrail::observe(db::Transaction& tx, const Refusal& refusal, UtcTime now) const {

@@ -35,6 +35,8 @@ class AttestationTrail {
     Milliseconds took{};
     std::string actor = {};          ///< empty: nobody but the sender
     std::optional<UtcTime> at = {};  ///< nothing: now
+    /// Of a registration: written to `audit_log` too, with so many before it that were not.
+    std::optional<std::int64_t> folded = {};
   };
   /// The refusal's row, in the caller's transaction. A machine whose quote is genuine and whose measurements are not
   /// trusted is counted in `observed_measurements` too. Errors: audit_unavailable, those of the database.
@@ -45,6 +47,7 @@ class AttestationTrail {
   void lost(const Refusal& refusal, const Error& why) const;
 
  private:
+  Result<void> note_rejected_registration(db::Transaction& tx, const Refusal& refusal, UtcTime now) const;
   Result<void> observe(db::Transaction& tx, const Refusal& refusal, UtcTime now) const;
 
   Parts parts_;

@@ -22,6 +22,10 @@ std::optional<std::int64_t> AuditFold::admit(const std::string& key, SteadyTime 
   }
   Entry& entry = found->second;
   if (now - entry.written_at < kPeriod) {
+    if (entry.rows < rows_per_period_) {
+      ++entry.rows;
+      return 0;
+    }
     ++entry.folded;
     return std::nullopt;
   }

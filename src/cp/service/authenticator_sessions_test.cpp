@@ -120,6 +120,40 @@ TEST_F(AuthenticatorSessions, AKeyIsNotKeptOverARevocationOrABrokenDatabase) {
   EXPECT_EQ(bearer(key), "auth_unavailable");
 }
 
+// covers: S04_AUTH_CACHE_002, S04_AUTH_CACHE_003, S04_AUTH_CACHE_004 (keys, another replica)
+TEST_F(AuthenticatorSessions, WhatHappensToAKeyReachesTheOtherReplicaWithinTheTtl) {
+  const auto cache = CredentialCache::create(1024, Milliseconds(5000), random_);
+  Authenticator other(
+      database_, *cache, clock_, [this] { return settings_; }, metrics_);
+  const std::string key = store_key();
+  const std::string field = "Bearer " + key;
+  const auto status_at = [&](Authenticator& replica) {
+    const auto principal = replica.authenticate(bearer_field(field));
+    if (!principal) return std::string(slug(principal.error().code));
+    return std::string(principal->account_status == AccountStatus::active ? "active" : "suspended");
+  };
+  const auto seen_by = [&] { return status_at(authenticator_) + " " + status_at(other); };
+  ASSERT_EQ(seen_by(), "active active");
+
+  plain_.execute("UPDATE accounts SET status='suspended' WHERE account_type<>'system'");
+  authenticator_.forget(AccountId(kAccount));
+  EXPECT_EQ(status_at(authenticator_), "suspended") << "at once where it was suspended";
+  pass(Seconds(5));
+  EXPECT_EQ(seen_by(), "suspended suspended") << "5 s later everywhere";
+
+  plain_.execute("UPDATE api_keys SET revoked_at=1");
+  authenticator_.forget_key(kKey);
+  EXPECT_EQ(status_at(authenticator_), "invalid_credential");
+  pass(Seconds(5));
+  EXPECT_EQ(seen_by(), "invalid_credential invalid_credential");
+
+  plain_.execute("UPDATE api_keys SET revoked_at=NULL, expires_at=" +
+                 std::to_string(unix_ms(clock_.now() + Seconds(2))));
+  ASSERT_EQ(seen_by(), "suspended suspended");
+  pass(Seconds(2));
+  EXPECT_EQ(seen_by(), "invalid_credential invalid_credential") << "an end that is known is kept to by all";
+}
+
 TEST_F(AuthenticatorSessions, AKeyOfAClosedAccountOrWithUnusableRowIsRefused) {
   const std::string key = store_key();
   plain_.execute("UPDATE api_keys SET scopes='[\"root\"]'");

@@ -112,16 +112,21 @@ Result<CloudflareAdmin::ListPtr> CloudflareAdmin::list(bool refresh, const CallC
   // Whoever waited for somebody else's list takes that one.
   if (ListPtr known = made(refresh ? asked_at : asked_at - kListLife)) return known;
   const SteadyTime begun_at = parts_.clock.steady_now();
+  const std::uint64_t removals = [&] {
+    const std::lock_guard lock(mutex_);
+    return removals_;
+  }();
   auto resources = parts_.tunnels.orphans().list(context);
   if (!resources) return fail(cloudflare_problem(resources.error()));
   auto list = std::make_shared<const ResourceList>(std::move(*resources));
   const std::lock_guard lock(mutex_);
-  listed_ = Listed{.list = list, .at = begun_at};
+  if (removals == removals_) listed_ = Listed{.list = list, .at = begun_at};
   return list;
 }
 
 void CloudflareAdmin::forget() {
   const std::lock_guard lock(mutex_);
+  ++removals_;
   listed_.reset();
 }
 
@@ -174,9 +179,9 @@ Result<bool> CloudflareAdmin::belongs_to_live(const AgentId& id) {
 
 Result<void> CloudflareAdmin::replace(const AgentId& agent, const Actor& actor, std::string_view action,
                                       const std::string& id, const CallContext& context) {
-  if (auto done = parts_.tunnels.replace(agent, actor, action, id, context); !done) return done;
-  forget();
-  return {};
+  auto done = parts_.tunnels.replace(agent, actor, action, id, context);
+  forget();  // also when it failed: part of it may have been done
+  return done;
 }
 
 Result<void> CloudflareAdmin::audit(std::string_view action, std::string_view type, const std::string& id,
@@ -220,10 +225,10 @@ Result<TunnelDeleted> CloudflareAdmin::delete_tunnel(const std::string& id, bool
   const std::string detail =
       fmt::format(R"({{"name":{},"agent_id":{}}})", json::quote(tunnel->name), json::quote(owner->str()));
   if (auto noted = audit("tunnel_deleted", "tunnel", id, actor, detail); !noted) return std::unexpected(noted.error());
+  auto removed = gone_is_done(api.drop_connections(id, context));
+  if (removed) removed = gone_is_done(api.delete_tunnel(id, context));
   forget();
-  for (const auto& step :
-       {&cloudflare::CloudflareClient::drop_connections, &cloudflare::CloudflareClient::delete_tunnel})
-    if (auto done = gone_is_done((api.*step)(id, context)); !done) return fail(cloudflare_problem(done.error()));
+  if (!removed) return fail(cloudflare_problem(removed.error()));
   return TunnelDeleted{.deleted = true, .tunnel_id = id};
 }
 
@@ -248,8 +253,9 @@ Result<RecordDeleted> CloudflareAdmin::delete_record(const std::string& id, bool
   const std::string detail =
       fmt::format(R"({{"name":{},"agent_id":{}}})", json::quote(record->name), json::quote(owner->str()));
   if (auto noted = audit("dns_deleted", "dns_record", id, actor, detail); !noted) return std::unexpected(noted.error());
+  const auto removed = gone_is_done(api.delete_record(id, context));
   forget();
-  if (auto done = gone_is_done(api.delete_record(id, context)); !done) return fail(cloudflare_problem(done.error()));
+  if (!removed) return fail(cloudflare_problem(removed.error()));
   return RecordDeleted{.deleted = true, .record_id = id};
 }
 

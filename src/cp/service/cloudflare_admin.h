@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -74,6 +75,7 @@ class CloudflareAdmin {
   std::mutex list_mutex_;  ///< held while a list is made: at most one at a time
   std::mutex mutex_;       ///< guards the last one
   std::optional<Listed> listed_;
+  std::uint64_t removals_ = 0;  ///< a list that was begun before one is not kept
 };
 
 /// What a caller hears of a call to Cloudflare that failed.

@@ -1,6 +1,9 @@
 #include "cp/service/control_plane_attestation.h"
 
+#include <fstream>
+
 #include "attestation/binding.h"
+#include "attestation/event_log.h"
 #include "attestation/quote/quote.h"
 #include "common/crypto.h"
 
@@ -70,10 +73,21 @@ Result<agent_api::ControlPlaneAttestation> ControlPlaneAttestation::make(const B
       .mrtd = to_hex(quote->mrtd()),
       .rtmrs = {},
       .report_data = to_hex(quote->report_data()),
-      .event_log = {},
+      .event_log = event_log_,
       .generated_at = clock_.now()};
   for (std::size_t i = 0; i < 4; ++i) out.rtmrs.push_back(to_hex(quote->rtmr(i)));
   return out;
+}
+
+std::optional<std::string> event_log_of(const std::string& ccel_path) {
+  std::ifstream file(ccel_path, std::ios::binary);
+  ByteVector area(att::kEventLogMaxBytes);
+  if (!file.read(reinterpret_cast<char*>(area.data()), static_cast<std::streamsize>(area.size())) && !file.eof())
+    return std::nullopt;
+  area.resize(static_cast<std::size_t>(file.gcount()));
+  const auto log = att::replay_ccel(area);
+  if (area.empty() || !log || log->size > agent_api::kMaxEventLogBytes) return std::nullopt;
+  return to_base64(Bytes(area).first(log->size));
 }
 
 }  // namespace ee::cp

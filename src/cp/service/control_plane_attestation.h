@@ -20,15 +20,18 @@ class ControlPlaneAttestation {
   /// Live quotes in the making at once; further callers are told to come back.
   static constexpr int kMaxLive = 4;
 
-  /// `source` null: this machine has no TDX, every answer is `cp_attestation_unavailable`.
+  /// `source` null: this machine has no TDX, every answer is `cp_attestation_unavailable`. `event_log`: base64 of the
+  /// firmware's log of this boot, as `event_log_of` gives it.
   ControlPlaneAttestation(attestation::QuoteSource* source, const SigningKeys& signing_keys, std::string environment,
-                          std::string audience, Clock& clock, Random& random)
+                          std::string audience, Clock& clock, Random& random,
+                          std::optional<std::string> event_log = std::nullopt)
       : source_(source),
         signing_keys_(signing_keys),
         environment_(std::move(environment)),
         audience_(std::move(audience)),
         clock_(clock),
-        random_(random) {}
+        random_(random),
+        event_log_(std::move(event_log)) {}
 
   /// The cached quote; not older than twice `refresh`. Error: cp_attestation_unavailable.
   Result<agent_api::ControlPlaneAttestation> cached(Seconds refresh);
@@ -50,9 +53,14 @@ class ControlPlaneAttestation {
   std::string audience_;
   Clock& clock_;
   Random& random_;
+  const std::optional<std::string> event_log_;
   std::atomic<int> live_ = 0;
   mutable std::mutex mutex_;
   std::shared_ptr<const agent_api::ControlPlaneAttestation> cached_;
 };
+
+/// Base64 of the log at the beginning of the firmware's area (ACPI table CCEL), up to its end mark. Nothing when there
+/// is none, it is not sound or it is too long to be sent.
+std::optional<std::string> event_log_of(const std::string& ccel_path);
 
 }  // namespace ee::cp

@@ -4,10 +4,14 @@
 
 #include "common/argon2.h"
 #include "common/credential.h"
+#include "common/crypto.h"
 #include "common/ed25519.h"
+#include "common/id.h"
 #include "common/json.h"
+#include "common/log.h"
 #include "common/sealed_box.h"
 #include "common/signatures.h"
+#include "cp/domain/agent_deleted.h"
 #include "cp/service/verification_inputs.h"
 
 namespace ee::cp {
@@ -20,6 +24,18 @@ Result<ByteArray<32>> stored_key(const std::string& text) {
   ByteArray<32> key{};
   std::ranges::copy(*raw, key.begin());
   return key;
+}
+
+/// The id of the credential that this request brings: a UUIDv7 that the request alone decides, so that it brings one.
+std::string credential_id_of(const AgentId& agent, UtcTime signed_at) {
+  const auto digest = sha256(bytes_of("ee-rotation-v1 " + agent.str() + " " + to_rfc3339(signed_at)));
+  ByteArray<16> id{};
+  std::copy_n(digest.begin(), id.size(), id.begin());
+  const auto time = static_cast<std::uint64_t>(unix_ms(signed_at));
+  for (std::size_t i = 0; i < 6; ++i) id[i] = static_cast<std::uint8_t>(time >> (8 * (5 - i)));
+  id[6] = static_cast<std::uint8_t>((id[6] & 0x0fU) | 0x70U);
+  id[8] = static_cast<std::uint8_t>((id[8] & 0x3fU) | 0x80U);
+  return uuid_text(id);
 }
 
 }  // namespace
@@ -61,6 +77,28 @@ Result<void> CredentialRotation::store(db::Transaction& tx, const AgentRow& row,
   return {};
 }
 
+/// Somebody has the bearer token and not the key: worth a row, once a minute.
+void CredentialRotation::audit_refused(const AgentId& agent, const EvidenceTransport& transport) {
+  const auto folded = refused_.admit(agent.str(), parts_.clock.steady_now());
+  if (!folded) return;
+  const auto written = parts_.database.write<std::string>([&](db::Transaction& tx) {
+    return audit_.append(tx,
+                         {.actor = "agent:" + agent.str(),
+                          .action = "agent_credential_rotated",
+                          .object_type = "agent",
+                          .object_id = agent.str(),
+                          .result = AuditResult::refused,
+                          .reason_code = std::string(slug(ErrorCode::pop_signature_invalid)),
+                          .request_id = transport.request_id,
+                          .client_address = transport.source_ip,
+                          .detail = R"({"folded":)" + std::to_string(*folded) + "}"},
+                         parts_.clock.now(), parts_.random);
+  });
+  if (!written)
+    log::error("audit", "a refused rotation could not be audited",
+               {{"agent_id", agent.str()}, {"source_ip", transport.source_ip}, {"error", written.error().code}});
+}
+
 Result<SignedBody> CredentialRotation::rotate(const AgentId& agent, const agent_api::RotateRequest& request,
                                               const EvidenceTransport& transport) {
   if (const auto admitted = admit_agent(parts_.directory, agent); !admitted) return std::unexpected(admitted.error());
@@ -69,9 +107,7 @@ Result<SignedBody> CredentialRotation::rotate(const AgentId& agent, const agent_
   const auto hash = hash_token(credential->text, parts_.random);
   if (!hash) return std::unexpected(hash.error());
   const UtcTime now = parts_.clock.now();
-  const auto id = new_uuid_v7(now, parts_.random);
-  if (!id) return fail(ErrorCode::internal_error, "the CSPRNG failed");
-  const CredentialRow fresh{.id = *id,
+  const CredentialRow fresh{.id = credential_id_of(agent, request.signed_at),
                             .agent_id = agent,
                             .lookup = credential->lookup,
                             .secret_hash = *hash,
@@ -82,11 +118,21 @@ Result<SignedBody> CredentialRotation::rotate(const AgentId& agent, const agent_
     const auto read = agents_.get(tx, agent);
     if (!read) return std::unexpected(read.error());
     if (!*read) return fail(ErrorCode::agent_not_found);
+    // The directory may be a moment behind: a deleted or failed agent gets nothing that works.
+    if ((*read)->status == AgentStatus::deleting || (*read)->status == AgentStatus::deleted)
+      return fail(agent_deleted_error((*read)->delete_reason));
+    if ((*read)->attestation_state == AttestationState::failed) return fail(ErrorCode::agent_attestation_failed);
     if (auto good = check_signature(**read, request, transport); !good) return std::unexpected(good.error());
+    const auto used = rows_.exists(tx, fresh.id);
+    if (!used) return std::unexpected(used.error());
+    if (*used) return fail(ErrorCode::pop_signature_invalid, "the request was used before");
     if (auto stored = store(tx, **read, fresh, transport, now); !stored) return std::unexpected(stored.error());
     return **read;
   });
-  if (!row) return std::unexpected(row.error());
+  if (!row) {
+    if (row.error().code == ErrorCode::pop_signature_invalid) audit_refused(agent, transport);
+    return std::unexpected(row.error());
+  }
   if (const auto key = uuid_bytes(agent.str())) parts_.credentials.remove_subject(*key);
 
   const auto sealing_key = stored_key(row->sealing_key);

@@ -4,6 +4,7 @@
 #include "common/credential_cache.h"
 #include "common/random.h"
 #include "cp/service/agent_channel.h"
+#include "cp/service/audit_fold.h"
 #include "cp/service/directory.h"
 #include "cp/service/signing_keys.h"
 #include "cp/service/verification.h"
@@ -34,13 +35,15 @@ class CredentialRotation {
   explicit CredentialRotation(const Parts& parts) : parts_(parts) {}
 
   /// The answer, signed (kind `credential`). Errors: invalid_request (no signature, or signed at another time),
-  /// pop_signature_invalid, those of `admit_agent`, those of the database.
+  /// pop_signature_invalid (also of a request that was used before: whoever captured one could void the credential that
+  /// its answer brought), those of `admit_agent`, those of the database.
   Result<SignedBody> rotate(const AgentId& agent, const agent_api::RotateRequest& request,
                             const EvidenceTransport& transport);
 
  private:
   Result<void> check_signature(const AgentRow& row, const agent_api::RotateRequest& request,
                                const EvidenceTransport& transport) const;
+  void audit_refused(const AgentId& agent, const EvidenceTransport& transport);
   Result<void> store(db::Transaction& tx, const AgentRow& row, const CredentialRow& fresh,
                      const EvidenceTransport& transport, UtcTime now) const;
 
@@ -48,6 +51,7 @@ class CredentialRotation {
   AgentStore agents_;
   CredentialStore rows_;
   AuditLogStore audit_;
+  AuditFold refused_;
 };
 
 }  // namespace ee::cp

@@ -8,7 +8,6 @@
 #include "common/node_size.h"
 #include "cp/domain/funds.h"
 #include "cp/service/deploy_order.h"
-#include "cp/store/account_store.h"
 #include "cp/store/assignment_store.h"
 #include "cp/store/audit_log_store.h"
 
@@ -102,11 +101,7 @@ Result<void> Deployments::plan(Order& order) {
   };
   const auto found = parts_.database.read<Found>([&](db::Transaction& tx) -> Result<Found> {
     Found out;
-    const auto account = AccountStore().named(tx, order.account);
-    if (!account) return std::unexpected(account.error());
-    if (account->account_type != AccountType::deployer) return fail(ErrorCode::account_type_not_allowed);
-    if (account->status == AccountStatus::suspended) return fail(ErrorCode::account_suspended);
-    if (account->status == AccountStatus::closed) return fail(ErrorCode::account_not_found);
+    if (auto may = check_account(tx, order.account); !may) return std::unexpected(may.error());
     auto caller = parts_.machine.caller_of(
         tx, {.account_id = order.account, .auth_method = order.auth_method, .auth_context = order.auth_context});
     if (!caller) return std::unexpected(caller.error());
@@ -283,6 +278,8 @@ Result<void> Deployments::claim_all(db::Transaction& tx, const Order& order, std
 Result<EffectAnswer> Deployments::place_all(db::Transaction& tx, const DeploymentCall& call, Order& order) {
   const UtcTime now = parts_.clock.now();
   order.claimed.clear();
+  // Registries may have been asked since the plan was made: the account may have been suspended or closed meanwhile.
+  if (auto may = check_account(tx, order.account); !may) return std::unexpected(may.error());
   const auto service = service_for(tx, order, call.actor);
   if (!service) return std::unexpected(service.error());
   if (auto good = check_replaced(tx, order, *service); !good) return std::unexpected(good.error());

@@ -1,6 +1,7 @@
 // A request to deploy from outside: for whom; counted, and audited when it is refused.
 #include "common/log.h"
 #include "cp/service/deployments.h"
+#include "cp/store/account_store.h"
 #include "cp/store/audit_log_store.h"
 
 namespace ee::cp {
@@ -28,6 +29,15 @@ Result<AccountId> Deployments::account_of(const Principal& principal, const std:
     if (linked->status == AccountStatus::suspended) return fail(ErrorCode::account_suspended);
   }
   return AccountId(*named);
+}
+
+Result<void> Deployments::check_account(db::Transaction& tx, const AccountId& account) {
+  const auto row = AccountStore().named(tx, account);
+  if (!row) return std::unexpected(row.error());
+  if (row->account_type != AccountType::deployer) return fail(ErrorCode::account_type_not_allowed);
+  if (row->status == AccountStatus::suspended) return fail(ErrorCode::account_suspended);
+  if (row->status == AccountStatus::closed) return fail(ErrorCode::account_not_found);
+  return {};
 }
 
 Result<IdempotentAnswer> Deployments::deploy(const DeploymentCall& call, const DeployRequest& request) {

@@ -91,6 +91,8 @@ class Deployments {
   Result<IdempotentAnswer> try_deploy(const DeploymentCall& call, const DeployRequest& request);
   void audit_refusal(const DeploymentCall& call, const DeployRequest& request, const Error& error);
   Result<AccountId> account_of(const Principal& principal, const std::optional<std::string>& named) const;
+  /// Whether the account is one that may deploy now.
+  static Result<void> check_account(db::Transaction& tx, const AccountId& account);
   Result<Order> order_of(const DeploymentCall& call, const DeployRequest& request);
   Result<void> plan(Order& order);
   Result<EffectAnswer> place_all(db::Transaction& tx, const DeploymentCall& call, Order& order);

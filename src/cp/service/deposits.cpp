@@ -322,14 +322,22 @@ Result<JobSummary> Deposits::reconcile(const std::stop_token& stop, SteadyTime d
   std::int64_t checked = 0;
   std::int64_t settled = 0;
   int unavailable = 0;
+  std::optional<Error> failed;
   for (const DepositRow& row : *rows) {
     if (stop.stop_requested() || deadline - parts_.clock.steady_now() < kItemTime) {
       summary.stopped = true;
       break;
     }
     const auto outcome = check(row, {.stop = stop, .deadline = deadline});
-    if (!outcome) return std::unexpected(outcome.error());
     ++checked;
+    if (!outcome) {
+      // One that cannot be settled must not keep those behind it from their money.
+      log::error("stripe", "a deposit could not be reconciled",
+                 {{"deposit_id", row.id}, {"error", outcome.error().code}, {"detail", outcome.error().detail}});
+      if (auto done = look_again(row.id, kUnavailableRetryAfter); !done) return std::unexpected(done.error());
+      failed = outcome.error();
+      continue;
+    }
     if (*outcome == Checked::settled) ++settled;
     unavailable = *outcome == Checked::unavailable ? unavailable + 1 : 0;
     if (unavailable == kUnavailableInARow) {  // Stripe is away: the others stay due
@@ -337,6 +345,7 @@ Result<JobSummary> Deposits::reconcile(const std::stop_token& stop, SteadyTime d
       break;
     }
   }
+  if (failed) return std::unexpected(std::move(*failed));
   summary.count("checked", checked);
   summary.count("settled", settled);
   return summary;

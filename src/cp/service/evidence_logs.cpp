@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "attestation/workload_log.h"
+#include "common/crypto.h"
+#include "common/id.h"
 #include "common/json.h"
 #include "cp/store/agent_store.h"
 
@@ -14,6 +16,8 @@ namespace att = attestation;
 constexpr std::size_t kEventLogMaxBytes = 131072;
 constexpr std::size_t kChangedEvents = 5;
 constexpr std::size_t kEventTextMax = 128;
+/// A name may have had so many agents in the thirty days that tombstones are kept; more are not looked at.
+constexpr std::int64_t kMaxAgentsOfAName = 16;
 
 /// What an event says about itself, if it is plain text; nothing vouches for it.
 std::optional<std::string> text_of_event(const att::LogEvent& event) {
@@ -32,12 +36,55 @@ struct ChangedEvent {
 };
 BOOST_DESCRIBE_STRUCT(ChangedEvent, (), (rtmr, type, digest, text))
 
-Result<std::optional<AgentId>> owner_of(db::Transaction& tx, const WorkloadLogOwner& owner) {
-  if (!owner.agent_id.empty()) return std::optional(AgentId(owner.agent_id));
-  const auto row = AgentStore().find_by_vm_name(tx, owner.vm_name);
-  if (!row) return std::unexpected(row.error());
-  return *row ? std::optional((*row)->id) : std::nullopt;
+/// How many entries at the front lead to this register; 0 when none do.
+std::size_t leading_to(const std::vector<std::string_view>& payloads, const std::string& rtmr3) {
+  att::Measurement value{};
+  for (std::size_t count = 1; count <= payloads.size(); ++count) {
+    ByteVector extended(value.begin(), value.end());
+    append(extended, att::workload_digest(payloads[count - 1]));
+    value = sha384(extended);
+    if (to_hex(value) == rtmr3) return count;
+  }
+  return 0;
 }
+
+/// Judges entries one by one; counts those that the database may have forgotten.
+class WorkloadLogJudge {
+ public:
+  WorkloadLogJudge(db::Transaction& tx, const AgentAssignments& assignments, const WorkloadLogContext& context)
+      : tx_(tx), assignments_(assignments), context_(context) {}
+
+  Result<void> find_agents() {
+    auto found = AgentStore().ids_by_vm_name(tx_, context_.vm_name, kMaxAgentsOfAName);
+    if (!found) return std::unexpected(std::move(found.error()));
+    agents_ = std::move(*found);
+    return {};
+  }
+
+  Result<void> judge(const agent_api::WorkloadLogEntry& entry) {
+    const auto event = att::read_workload_payload(entry.payload);
+    if (!event || boost::describe::enum_to_string(event->op, "") != entry.op) return fail(ErrorCode::workload_unknown);
+    for (const AgentId& agent : agents_) {
+      const auto known = assignments_.was_assigned(tx_, agent, event->deployment_id, event->compose_sha256);
+      if (!known) return std::unexpected(known.error());
+      if (*known) return {};
+    }
+    const auto made_at = uuid_v7_time(event->deployment_id);
+    if (!made_at || !context_.forgotten_before || *made_at >= *context_.forgotten_before)
+      return fail(ErrorCode::workload_unknown);
+    ++forgotten_;
+    return {};
+  }
+
+  std::size_t forgotten() const { return forgotten_; }
+
+ private:
+  db::Transaction& tx_;
+  const AgentAssignments& assignments_;
+  const WorkloadLogContext& context_;
+  std::vector<AgentId> agents_;
+  std::size_t forgotten_ = 0;
+};
 
 }  // namespace
 
@@ -70,31 +117,24 @@ Result<std::optional<std::string>> changed_events_json(db::Transaction& tx, cons
   return std::optional(json::write(changed));
 }
 
-Result<void> check_workload_log(db::Database& database, const AgentAssignments& assignments,
-                                const std::optional<std::vector<agent_api::WorkloadLogEntry>>& log,
-                                const WorkloadLogOwner& owner, const att::Quote& quote) {
-  if (!log) return {};
+Result<std::size_t> check_workload_log(db::Database& database, const AgentAssignments& assignments,
+                                       const std::optional<std::vector<agent_api::WorkloadLogEntry>>& log,
+                                       const WorkloadLogContext& context, const att::Quote& quote) {
+  if (!log) return 0;
   std::vector<std::string_view> payloads;
   payloads.reserve(log->size());
   for (const agent_api::WorkloadLogEntry& entry : *log) payloads.emplace_back(entry.payload);
   if (!std::ranges::equal(att::replay_workload_log(payloads), quote.rtmr(3)))
     return fail(ErrorCode::workload_log_mismatch);
-  if (log->empty()) return {};
-  const auto assigned = database.read<bool>([&](db::Transaction& tx) -> Result<bool> {
-    const auto agent = owner_of(tx, owner);
-    if (!agent) return std::unexpected(agent.error());
-    if (!*agent) return false;
-    for (const agent_api::WorkloadLogEntry& entry : *log) {
-      const auto event = att::read_workload_payload(entry.payload);
-      if (!event || boost::describe::enum_to_string(event->op, "") != entry.op) return false;
-      auto known = assignments.was_assigned(tx, **agent, event->deployment_id, event->compose_sha256);
-      if (!known || !*known) return known;
-    }
-    return true;
+  const std::size_t judged = context.accepted_rtmr3 ? leading_to(payloads, *context.accepted_rtmr3) : 0;
+  if (judged == log->size()) return 0;
+  return database.read<std::size_t>([&](db::Transaction& tx) -> Result<std::size_t> {
+    WorkloadLogJudge judge(tx, assignments, context);
+    if (auto found = judge.find_agents(); !found) return std::unexpected(std::move(found.error()));
+    for (const agent_api::WorkloadLogEntry& entry : std::span(*log).subspan(judged))
+      if (auto good = judge.judge(entry); !good) return std::unexpected(std::move(good.error()));
+    return judge.forgotten();
   });
-  if (!assigned) return std::unexpected(assigned.error());
-  if (!*assigned) return fail(ErrorCode::workload_unknown);
-  return {};
 }
 
 Result<void> check_unchanged(const att::Quote& quote, Bytes binding, bool has_workload_log,

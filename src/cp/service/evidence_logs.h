@@ -30,16 +30,21 @@ Result<std::optional<attestation::EventLog>> replay_sent_log(const std::optional
 Result<std::optional<std::string>> changed_events_json(db::Transaction& tx, const attestation::EventLog& log,
                                                        const std::string& profile_id);
 
-/// Which agent a workload log is said to be of: its id, or (a registration) its name.
-struct WorkloadLogOwner {
-  std::string agent_id;  ///< empty: look for the name
-  std::string vm_name;
+/// What is known of the agent that a workload log is said to be of.
+struct WorkloadLogContext {
+  std::string vm_name = {};
+  /// Of a refresh: RTMR3 (96 hex) of the evidence that was accepted last. What led to it was judged then.
+  std::optional<std::string> accepted_rtmr3 = {};
+  /// Of a registration: this database was made or put back then, and knows nothing of some deployments from before.
+  std::optional<UtcTime> forgotten_before = {};
 };
-/// The workload log leads to RTMR3, and every deployment in it is one that was assigned to this agent. An absent log
-/// says nothing. Errors: workload_log_mismatch, workload_unknown, those of the database.
-Result<void> check_workload_log(db::Database& database, const AgentAssignments& assignments,
-                                const std::optional<std::vector<agent_api::WorkloadLogEntry>>& log,
-                                const WorkloadLogOwner& owner, const attestation::Quote& quote);
+/// The workload log leads to RTMR3, and every deployment in it is one that was assigned to this agent, or to an earlier
+/// one of its name: a VM that was deleted for its silence comes back with the log of its boot. An absent log says
+/// nothing. Answers how many entries could not be judged, since the database may have forgotten them. Errors:
+/// workload_log_mismatch, workload_unknown, those of the database.
+Result<std::size_t> check_workload_log(db::Database& database, const AgentAssignments& assignments,
+                                       const std::optional<std::vector<agent_api::WorkloadLogEntry>>& log,
+                                       const WorkloadLogContext& context, const attestation::Quote& quote);
 
 /// The TD is the one that was measured before: MRTD, RTMR0 to 2 and binding are equal, and without a workload log RTMR3
 /// too. Errors: measurement_changed.

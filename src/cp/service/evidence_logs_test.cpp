@@ -6,6 +6,7 @@
 
 #include "attestation/tsm/emulated_quote.h"
 #include "attestation/workload_log.h"
+#include "common/id.h"
 #include "tests/support/agent_fixture.h"
 #include "tests/support/emulator.h"
 
@@ -47,10 +48,11 @@ class WorkloadLogCheck : public AgentFixture {
     return att::parse_quote(testing::emulated_quote(spec), att::TrailingPolicy::zeros).value();
   }
   /// `ok`, or the code of the refusal.
-  std::string checked(const std::optional<Log>& sent, const Log& truth, bool by_name = false) {
-    const WorkloadLogOwner owner{.agent_id = by_name ? "" : agent_.id.str(), .vm_name = agent_.vm_name};
-    const auto done = check_workload_log(database_, assignments_, sent, owner, measured(truth));
-    return done ? "ok" : std::string(slug(done.error().code));
+  std::string checked(const std::optional<Log>& sent, const Log& truth, WorkloadLogContext context = {}) {
+    if (context.vm_name.empty()) context.vm_name = agent_.vm_name;
+    const auto done = check_workload_log(database_, assignments_, sent, context, measured(truth));
+    if (!done) return std::string(slug(done.error().code));
+    return *done == 0 ? "ok" : std::to_string(*done) + " forgotten";
   }
 
   static constexpr const char* kFirst = "0190a000-0000-7000-8000-0000000000d1";
@@ -64,7 +66,6 @@ class WorkloadLogCheck : public AgentFixture {
 // covers: S01_ELOG_005
 TEST_F(WorkloadLogCheck, ALogOfAssignedDeploymentsThatLeadsToTheRegisterIsGood) {
   EXPECT_EQ(checked(good_, good_), "ok");
-  EXPECT_EQ(checked(good_, good_, true), "ok") << "a registration names its VM only";
   EXPECT_EQ(checked(Log{}, {}), "ok");
   EXPECT_EQ(checked(std::nullopt, good_), "ok") << "no log says nothing";
 }
@@ -93,15 +94,47 @@ TEST_F(WorkloadLogCheck, WhatWasNotAssignedIsUnknown) {
   agent_api::WorkloadLogEntry lying = good_[1];
   lying.op = "deploy";
   EXPECT_EQ(measured_and_sent(lying), "workload_unknown") << "op and payload disagree";
-  EXPECT_EQ(check_workload_log(database_, assignments_, good_, {.agent_id = {}, .vm_name = "stranger"}, measured(good_))
-                .error()
-                .code,
-            ErrorCode::workload_unknown);
-  EXPECT_EQ(check_workload_log(database_, NoAssignments(), good_, {.agent_id = agent_.id.str(), .vm_name = {}},
-                               measured(good_))
-                .error()
-                .code,
-            ErrorCode::workload_unknown);
+  EXPECT_EQ(checked(good_, good_, {.vm_name = "stranger"}), "workload_unknown");
+  EXPECT_EQ(
+      check_workload_log(database_, NoAssignments(), good_, {.vm_name = agent_.vm_name}, measured(good_)).error().code,
+      ErrorCode::workload_unknown);
+}
+
+TEST_F(WorkloadLogCheck, ADeletedAgentsLogIsThatOfItsNamesNextOne) {
+  ASSERT_TRUE(service_.remove(AgentScope::everything(), agent_.id, true, DeleteReason::stale, {.name = "system:x"}));
+  EXPECT_EQ(checked(good_, good_), "ok") << "being deleted";
+  ASSERT_TRUE(tunnels_.run_worker({}));
+  ASSERT_EQ(get(agent_.id).status, AgentStatus::deleted);
+  EXPECT_EQ(checked(good_, good_), "ok") << "the VM registers as new";
+  AgentRow next = testing::make_agent(2, clock_.now());
+  next.vm_name = agent_.vm_name;
+  add(next);
+  EXPECT_EQ(checked(good_, good_), "ok") << "and is asked again with every refresh";
+}
+
+TEST_F(WorkloadLogCheck, WhatTheDatabaseMayHaveForgottenIsNoReason) {
+  const UtcTime made_at = uuid_v7_time(kFirst).value();
+  const Log log = {good_[0], entry("0190a000-0000-7000-8000-0000000000d9", 'a', att::WorkloadOp::deploy),
+                   entry(kFirst, 'c', att::WorkloadOp::deploy)};
+  EXPECT_EQ(checked(log, log, {.forgotten_before = made_at + Milliseconds(1)}), "2 forgotten");
+  EXPECT_EQ(checked(log, log, {.forgotten_before = made_at}), "workload_unknown") << "made since then";
+  EXPECT_EQ(checked(log, log), "workload_unknown");
+  const Log odd = {{.op = "deploy", .payload = "anything"}};
+  EXPECT_EQ(checked(odd, odd, {.forgotten_before = made_at + Milliseconds(1)}), "workload_unknown");
+  const Log not_by_time = {entry("5b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed", 'a', att::WorkloadOp::deploy)};
+  EXPECT_EQ(checked(not_by_time, not_by_time, {.forgotten_before = clock_.now()}), "workload_unknown");
+}
+
+TEST_F(WorkloadLogCheck, WhatWasAcceptedBeforeIsNotJudgedAgain) {
+  const Log before = {entry("0190a000-0000-7000-8000-0000000000d9", 'a', att::WorkloadOp::deploy), good_[0]};
+  const std::string accepted = to_hex(measured(before).rtmr(3));
+  EXPECT_EQ(checked(before, before, {.accepted_rtmr3 = accepted}), "ok");
+  Log more = before;
+  more.push_back(good_[2]);
+  EXPECT_EQ(checked(more, more, {.accepted_rtmr3 = accepted}), "ok");
+  more.push_back(entry("0190a000-0000-7000-8000-0000000000d8", 'a', att::WorkloadOp::deploy));
+  EXPECT_EQ(checked(more, more, {.accepted_rtmr3 = accepted}), "workload_unknown");
+  EXPECT_EQ(checked(before, before, {.accepted_rtmr3 = std::string(96, '0')}), "workload_unknown");
 }
 
 }  // namespace

@@ -28,6 +28,11 @@ std::int64_t available_of(const FundsOfAccount& funds) {
   return saturated_sum(funds.balance_micros.value, funds.credit_limit_micros.value - funds.accrued.value);
 }
 
+bool is_of_database(ErrorCode code) {
+  return code == ErrorCode::database_unavailable || code == ErrorCode::database_timeout ||
+         code == ErrorCode::overloaded;
+}
+
 }  // namespace
 
 struct FundsWatch::Pass {
@@ -135,11 +140,20 @@ Result<void> FundsWatch::stop_all(Pass& pass, const AccountId& account) {
   const auto running = parts_.database.read<std::vector<DeploymentId>>(
       [&](db::Transaction& tx) { return parts_.deployments.running(tx, account, kStopsAtOnce); });
   if (!running) return std::unexpected(running.error());
+  std::optional<Error> failed;
   for (const DeploymentId& deployment : *running) {
     if (pass.stop.stop_requested()) break;
-    if (auto asked = parts_.deployments.request_stop(deployment, kReason, kActor); !asked) return asked;
+    if (auto asked = parts_.deployments.request_stop(deployment, kReason, kActor); !asked) {
+      // One that cannot be stopped does not let the others run on for nothing; without a database all would fail.
+      failed = std::move(asked.error());
+      if (is_of_database(failed->code)) break;
+      log::error("billing", "a deployment that nobody pays for could not be stopped",
+                 {{"deployment_id", deployment.str()}, {"code", slug(failed->code)}, {"detail", failed->detail}});
+      continue;
+    }
     ++pass.stops;
   }
+  if (failed) return std::unexpected(std::move(*failed));
   return {};
 }
 

@@ -148,6 +148,19 @@ TEST_F(FundsWatchTest, OneAccountsTroubleDoesNotHinderTheOthers) {
   EXPECT_EQ(state(second), "grace");
 }
 
+TEST_F(FundsWatchTest, OneDeploymentThatCannotBeStoppedDoesNotKeepTheOthersRunning) {
+  const AccountId payer = add_account(1, -100 * kUsd);
+  for (int n = 1; n <= 3; ++n) {
+    open(deployment(n, payer));
+    deployments_.live[payer].push_back(deployment_id(n));
+  }
+  deployments_.stuck = deployment_id(3);  // the newest, so the first to be asked
+  EXPECT_FALSE(watch_.run({})) << "the job says that something is wrong";
+  EXPECT_THAT(deployments_.asked, ElementsAre(deployment_id(2), deployment_id(1)));
+  deployments_.stuck.reset();
+  EXPECT_EQ(watch().value("stops"), 1);
+}
+
 TEST_F(FundsWatchTest, AsksForTwoHundredStopsOfAnAccountAtOnce) {
   const AccountId payer = add_account(1, -100 * kUsd);
   open(deployment(1, payer));

@@ -20,6 +20,8 @@ HealthView Health::health() const {
   const bool ledger = sources_.ledger_ok();
   const bool billing = sources_.billing_in_time();
   const bool attestation = !sources_.attestation_on() || sources_.attestation_fresh();
+  const bool policy = sources_.policy_valid();
+  const bool time = sources_.clock_agrees();
   const bool held = sources_.sweep_held();
   const auto word = [](bool good) { return std::string(good ? "ok" : "degraded"); };
   HealthView view{.status = "ok",
@@ -35,8 +37,11 @@ HealthView Health::health() const {
                              {"ledger", word(ledger)},
                              {"billing", word(billing)},
                              {"attestation", sources_.attestation_on() ? word(attestation) : "off"},
-                             {"attestation_sweep", word(!held)}}};
-  if (!(!held && database && settings && jobs && ledger && billing && attestation && alive())) view.status = "degraded";
+                             {"attestation_policy", word(policy)},
+                             {"attestation_sweep", word(!held)},
+                             {"clock", word(time)}}};
+  if (!(!held && policy && time && database && settings && jobs && ledger && billing && attestation && alive()))
+    view.status = "degraded";
   if (draining_) view.status = "draining";
   return view;
 }
@@ -59,6 +64,8 @@ ReadyView Health::ready() const {
   // Said, but no reason to be taken out of service: every agent would lose its control plane, which is what the held
   // sweep is there to prevent.
   because(sources_.sweep_held(), "attestation_sweep_held");
+  because(!sources_.policy_valid(), "policy_invalid");
+  because(!sources_.clock_agrees(), "clock_differs");
   return view;
 }
 

@@ -26,7 +26,8 @@ BOOST_DESCRIBE_STRUCT(HealthView, (), (status, version, git_sha, env, boot_id, u
 /// `GET /ready`.
 struct ReadyView {
   bool ready = false;
-  std::vector<std::string> reasons;  ///< `attestation_sweep_held` also when it is ready
+  /// `attestation_sweep_held`, `policy_invalid` and `clock_differs` also when it is ready.
+  std::vector<std::string> reasons;
 };
 BOOST_DESCRIBE_STRUCT(ReadyView, (), (ready, reasons))
 
@@ -42,6 +43,10 @@ struct HealthSources {
   std::function<bool()> billing_in_time = [] { return true; };
   /// A sweep of the fleet's evidence waits for an administrator.
   std::function<bool()> sweep_held = [] { return false; };
+  /// The settings of attestation fit together: with those that do not every evidence is refused.
+  std::function<bool()> policy_valid = [] { return true; };
+  /// The services that attestation asks say the same time as this machine.
+  std::function<bool()> clock_agrees = [] { return true; };
   std::function<bool()> attestation_on;                          ///< this machine makes quotes
   std::function<bool()> attestation_fresh;                       ///< own quote not older than 3 refreshes
   std::function<Milliseconds()> loop_lag;                        ///< of the HTTP server's io threads

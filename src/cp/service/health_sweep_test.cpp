@@ -113,6 +113,29 @@ TEST_F(HealthSweepTest, ManySilentAtOnceAreBelievedOnlyWhenStillSoAMinuteLater) 
   EXPECT_EQ(unhealthy(), 40);
 }
 
+TEST_F(HealthSweepTest, AFewOfAFewAreAMassTooButOneIsNot) {
+  add(10);
+  clock_.advance(Seconds(600));
+  for (int i = 1; i <= 10; ++i) beat(i);
+  clock_.advance(Seconds(91));
+  for (int i = 5; i <= 10; ++i) beat(i);
+  EXPECT_EQ(run().notes, std::vector<std::string>{"mass_silence"}) << "4 of 10";
+  EXPECT_EQ(unhealthy(), 0);
+  for (int i = 2; i <= 4; ++i) beat(i);
+  EXPECT_EQ(run().value("marked"), 1) << "they are back, one is not";
+}
+
+TEST_F(HealthSweepTest, AMassSilenceOfLongAgoConfirmsNothing) {
+  add(100);
+  clock_.advance(Seconds(691));
+  EXPECT_EQ(run().notes.size(), 1U);
+  clock_.advance(Seconds(3600));  // another replica swept
+  EXPECT_EQ(run().notes.size(), 1U);
+  EXPECT_EQ(unhealthy(), 0);
+  clock_.advance(Seconds(60));
+  EXPECT_EQ(run().value("marked"), 100);
+}
+
 TEST_F(HealthSweepTest, AMassSilenceThatEndedIsForgotten) {
   add(100);
   clock_.advance(Seconds(691));
@@ -139,8 +162,9 @@ TEST_F(HealthSweepTest, WhatAnotherReplicaHeardCounts) {
 
 // covers: S02_JOB_001
 TEST_F(HealthSweepTest, AStoppedSweepGoesOnWithTheNext) {
-  add(5);
+  add(20);
   clock_.advance(Seconds(700));
+  for (int i = 6; i <= 20; ++i) beat(i);
   std::stop_source stop;
   stop.request_stop();
   EXPECT_EQ(sweep_.run(stop.get_token())->value("marked"), 0);

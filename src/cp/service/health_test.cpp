@@ -65,6 +65,38 @@ TEST(Health, ReadyNamesEveryReason) {
   EXPECT_EQ(health.health().status, "draining");
 }
 
+TEST(Health, AnInvalidPolicyAndAnotherClockAreToldWithoutTakingItOutOfService) {
+  FakeClock clock;
+  Facts facts;
+  bool valid = true;
+  bool agrees = true;
+  Health health({.version = "1", .git_sha = "abc", .env = "dev", .boot_id = "b"},
+                {.writer_alive = [&] { return facts.writer_alive; },
+                 .since_write_probe = [&] { return facts.since_write_probe; },
+                 .settings_stale_for = [&] { return facts.settings_stale_for; },
+                 .jobs_ok = [&] { return facts.jobs_ok; },
+                 .policy_valid = [&] { return valid; },
+                 .clock_agrees = [&] { return agrees; },
+                 .attestation_on = [&] { return facts.attestation_on; },
+                 .attestation_fresh = [&] { return facts.attestation_fresh; },
+                 .loop_lag = [&] { return facts.loop_lag; },
+                 .shedding_for = [&] { return facts.shedding_for; },
+                 .disk_free_bytes = [&] { return facts.disk_free_bytes; }},
+                clock);
+  health.set_started();
+  EXPECT_EQ(health.health().status, "ok");
+  valid = false;
+  EXPECT_TRUE(health.ready().ready);
+  EXPECT_EQ(health.ready().reasons, Reasons{"policy_invalid"});
+  EXPECT_EQ(health.health().checks.at("attestation_policy"), "degraded");
+  EXPECT_EQ(health.health().status, "degraded");
+  valid = true;
+  agrees = false;
+  EXPECT_TRUE(health.ready().ready);
+  EXPECT_EQ(health.ready().reasons, Reasons{"clock_differs"});
+  EXPECT_EQ(health.health().checks.at("clock"), "degraded");
+}
+
 TEST(Health, IsDeadOnlyWhenTheLoopStandsStillOrTheWriterDied) {
   FakeClock clock;
   Facts facts;

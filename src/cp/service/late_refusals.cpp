@@ -16,7 +16,8 @@ AttestationTrail::Refusal refusal_of(const LateRefusals::Item& item) {
           .reason = item.reason,
           .took = item.took,
           .actor = {},
-          .at = item.at};
+          .at = item.at,
+          .folded = item.folded};
 }
 
 }  // namespace

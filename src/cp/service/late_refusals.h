@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -32,6 +33,7 @@ class LateRefusals {
     ErrorCode reason;
     Milliseconds took{};
     UtcTime at = {};
+    std::optional<std::int64_t> folded = {};  ///< as AttestationTrail::Refusal has it
   };
   /// False when too many wait: the caller records it itself, and waits for that.
   bool add(Item item);

@@ -113,6 +113,13 @@ std::optional<UtcTime> LiveMap::reattest_told_at(const AgentKey& id) const {
   return it == shard.slots.end() ? std::nullopt : it->second.reattest_told_at;
 }
 
+void LiveMap::forget_reattest_told() {
+  for (Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    for (auto& [id, slot] : shard.slots) slot.reattest_told_at.reset();
+  }
+}
+
 std::optional<LiveMap::Seen> LiveMap::seen(const AgentKey& id) const {
   const Shard& shard = shards_[shard_of(id)];
   const std::lock_guard lock(shard.mutex);

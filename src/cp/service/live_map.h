@@ -51,6 +51,8 @@ class LiveMap {
   void note_answer(const AgentKey& id, Seconds interval, bool reattest_now, UtcTime now);
   /// An answer told it to refresh since `attested_at`: when the first one did.
   std::optional<UtcTime> reattest_told_at(const AgentKey& id) const;
+  /// The next answers that ask for it are the first ones again.
+  void forget_reattest_told();
 
   struct Seen {
     UtcTime last_heartbeat_at = {};

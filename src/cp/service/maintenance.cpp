@@ -30,9 +30,13 @@ Result<MaintenanceView> Maintenance::set(const MaintenanceRequest& wanted, const
   if (std::ranges::any_of(wanted.message, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }))
     return fail(Error{.code = ErrorCode::invalid_request,
                       .fields = {{"message", "bad_format", "plain text without control characters"}}});
-  const MaintenanceView now{.read_only = wanted.read_only, .message = wanted.message, .changed_at = clock_.now()};
+  MaintenanceView made{.read_only = wanted.read_only, .message = wanted.message};
   const auto written = database_.run_write([&](db::Transaction& tx) -> Result<void> {
-    if (auto set = MetaStore().set(tx, kKey, json::write(now)); !set) return set;
+    const auto before = stored(tx);
+    if (!before) return std::unexpected(before.error());
+    // Changes are told apart by their time, so it moves on even when the clock was put back.
+    made.changed_at = std::max(clock_.now(), before->changed_at.value_or(UtcTime{}) + Milliseconds(1));
+    if (auto set = MetaStore().set(tx, kKey, json::write(made)); !set) return set;
     const auto audited = AuditLogStore().append(tx,
                                                 {.actor = actor.name,
                                                  .action = "maintenance_changed",
@@ -40,13 +44,13 @@ Result<MaintenanceView> Maintenance::set(const MaintenanceRequest& wanted, const
                                                  .request_id = actor.request_id,
                                                  .client_address = actor.client_address,
                                                  .detail = json::write(wanted)},
-                                                *now.changed_at, random_);
+                                                clock_.now(), random_);
     if (!audited) return std::unexpected(audited.error());
     return {};
   });
   if (!written) return std::unexpected(written.error());
-  take(now);
-  return now;
+  take(made);
+  return made;
 }
 
 void Maintenance::take(MaintenanceView view) {

@@ -90,10 +90,16 @@ std::optional<Error> RegistrationService::refuse_form(const agent_api::RegisterR
                                      .event = AttestationEvent::registration_attestation_rejected,
                                      .reason = refused->code,
                                      .took = now - started,
-                                     .at = now}))
+                                     .at = now,
+                                     .folded = fold_of_refusal(transport)}))
     return std::nullopt;
   if (parts_.observe) parts_.observe(refused->code, attempt, now - started);
   return refused;
+}
+
+/// Ten rows per minute and address beside the attempts' own, which are bounded by the rate of attempts.
+std::optional<std::int64_t> RegistrationService::fold_of_refusal(const EvidenceTransport& transport) {
+  return refused_registrations_.admit(address_key(transport.source_ip), parts_.clock.steady_now());
 }
 
 Result<SignedAnswer> RegistrationService::register_agent(const agent_api::RegisterRequest& request,
@@ -109,7 +115,8 @@ Result<SignedAnswer> RegistrationService::register_agent(const agent_api::Regist
     trail_.record({.attempt = attempt,
                    .event = AttestationEvent::registration_attestation_rejected,
                    .reason = answered.error().code,
-                   .took = took});
+                   .took = took,
+                   .folded = fold_of_refusal(transport)});
   if (parts_.observe) parts_.observe(answered ? std::nullopt : std::optional(answered.error().code), attempt, took);
   return answered;
 }

@@ -91,6 +91,7 @@ class RegistrationService {
   void settle_refusals() { late_.settle(); }
 
  private:
+  std::optional<std::int64_t> fold_of_refusal(const EvidenceTransport& transport);
   Result<void> check_request(const agent_api::RegisterRequest& request, const RegistrationSettings& settings) const;
   static AttestationAttempt attempt_of(const agent_api::RegisterRequest& request, const EvidenceTransport& transport);
   static EvidenceClaim claim_of(const agent_api::RegisterRequest& request);
@@ -108,6 +109,7 @@ class RegistrationService {
   LateRefusals late_;
   AuditLogStore audit_log_;
   AuditFold refused_tokens_;
+  AuditFold refused_registrations_{10};
 };
 
 }  // namespace ee::cp

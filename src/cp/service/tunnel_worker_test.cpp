@@ -270,7 +270,8 @@ TEST_F(TunnelWorker, AdminsDeleteOnlyOrphans) {
   const std::string orphan =
       fake_.add_tunnel(tunnel_name("test", AgentId("0190a000-0000-7000-8000-00000000dead")), clock_.now());
   clock_.advance(Seconds(7200));
-  const auto done = service_.orphans().remove({orphan, *live.tunnel_id, "unknown"}, "admin:s", {});
+  const std::vector<std::string> asked{orphan, *live.tunnel_id, "unknown"};
+  const auto done = service_.orphans().remove(asked, "admin:s", {});
   ASSERT_TRUE(done);
   EXPECT_EQ(done->deleted, std::vector<std::string>{orphan});
   EXPECT_EQ(done->skipped.size(), 2U);

@@ -40,12 +40,12 @@ class EvidenceVerifier::Run {
   Result<void> prepare() {
     begin(VerificationStep::policy);
     if (is_late()) return fail(ErrorCode::verifier_timeout);
-    return freeze_policy();
+    return freeze(parts_.policy());
   }
 
   /// Steps 2 and 3.
-  Result<void> check_form_only() {
-    if (auto frozen = freeze_policy(); !frozen) return frozen;
+  Result<void> check_form_only(att::PolicySnapshot policy) {
+    if (auto frozen = freeze(std::move(policy)); !frozen) return frozen;
     return parse();
   }
 
@@ -92,8 +92,7 @@ class EvidenceVerifier::Run {
   }
   bool is_late() const { return parts_.clock.steady_now() >= deadline_; }
 
-  Result<void> freeze_policy() {
-    auto policy = parts_.policy();
+  Result<void> freeze(Result<att::PolicySnapshot> policy) {
     if (!policy) return std::unexpected(policy.error());
     policy_.emplace(std::move(*policy));
     attempt_.verifier_mode = boost::describe::enum_to_string(policy_->verifier_mode.get(), "");
@@ -147,6 +146,7 @@ class EvidenceVerifier::Run {
     const ByteVector input =
         request_signature_input(transport_.method, transport_.path, challenge_.id, bytes_of(transport_.body));
     if (!ed25519_verify(claim_.signing_key, input, signature_)) return fail(ErrorCode::pop_signature_invalid);
+    attempt_.request_signed = true;
     return {};
   }
 
@@ -286,8 +286,16 @@ class EvidenceVerifier::Run {
         return fits;
       }
     }
-    return check_workload_log(parts_.database, parts_.assignments, claim_.evidence.workload_log,
-                              {.agent_id = claim_.agent_id, .vm_name = claim_.vm_name}, *quote_);
+    WorkloadLogContext context{.vm_name = claim_.vm_name};
+    if (claim_.before)
+      context.accepted_rtmr3 = claim_.before->rtmrs[3];
+    else if (parts_.forgotten_before)
+      context.forgotten_before = parts_.forgotten_before();
+    const auto forgotten =
+        check_workload_log(parts_.database, parts_.assignments, claim_.evidence.workload_log, context, *quote_);
+    if (!forgotten) return std::unexpected(forgotten.error());
+    if (*forgotten > 0) attempt_.details = R"({"forgotten_workloads":)" + std::to_string(*forgotten) + "}";
+    return {};
   }
 
   Result<void> check_unchanged_since() {
@@ -337,11 +345,13 @@ std::optional<Error> EvidenceVerifier::refuse_form(const EvidenceClaim& claim, c
                                                    AttestationAttempt& attempt) const {
   auto signature = check_complete(claim, transport);
   if (!signature) return std::move(signature.error());
+  auto policy = parts_.known_policy ? parts_.known_policy() : std::nullopt;
+  if (!policy) return std::nullopt;
   const VerificationLimits limits = parts_.limits();
   attempt.audited = true;
   try {
     Run attempted(parts_, limits, claim, transport, std::move(*signature), attempt);
-    if (auto fits = attempted.check_form_only(); !fits) return std::move(fits.error());
+    if (auto fits = attempted.check_form_only(std::move(*policy)); !fits) return std::move(fits.error());
   } catch (const std::exception&) {  // whoever runs the whole pipeline finds out
   }
   return std::nullopt;

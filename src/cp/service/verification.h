@@ -115,8 +115,12 @@ class EvidenceVerifier {
     attestation::CollateralSource& collateral;
     TokenVerification token;
     PolicySource policy;
+    /// The same as far as memory knows it, for `refuse_form`: asks nobody. Nothing: it is not known yet.
+    std::function<std::optional<attestation::PolicySnapshot>()> known_policy = {};
     std::function<VerificationLimits()> limits;
     std::function<std::optional<UtcTime>()> restored_at;  ///< `meta.restored_at`
+    /// When this database was made or put back: of what was before it may know nothing. None: it knows everything.
+    std::function<std::optional<UtcTime>()> forgotten_before = {};
     Clock& clock;
     std::function<void(VerificationStep)> before_step = {};  ///< tests: throws, or moves the clock
     /// A nonce was used up (nothing), or refused with the reason.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "cp/store/changed_columns.h"
+
 namespace ee::cp {
 namespace {
 
@@ -12,30 +14,6 @@ const std::string& select_agents() {
 const std::string& select_directory() {
   static const std::string text = "SELECT " + db::columns_of<DirectoryRow>() + " FROM agents";
   return text;
-}
-
-std::string make_update_sql() {
-  std::string assignments;
-  boost::mp11::mp_for_each<db::members_of<AgentRow>>([&](auto member) {
-    const std::string_view name = member.name;
-    if (name == "id" || name == "vm_name" || name == "created_at" || name == "row_version") return;
-    assignments += fmt::format("{0}=:{0}, ", name);
-  });
-  return fmt::format(
-      "UPDATE agents SET {}row_version=row_version+1"
-      " WHERE id=:id AND row_version=:expected_version AND status=:expected_status",
-      assignments);
-}
-
-/// Parameters of the columns that make_update_sql names.
-db::Params update_params(const AgentRow& row) {
-  db::Params params;
-  boost::mp11::mp_for_each<db::members_of<AgentRow>>([&](auto member) {
-    const std::string_view name = member.name;
-    if (name == "vm_name" || name == "created_at" || name == "row_version") return;
-    params.emplace_back(name, row.*member.pointer);
-  });
-  return params;
 }
 
 /// A list statement names only the filters that are set: few texts, and an index that fits each.
@@ -94,18 +72,31 @@ Result<std::optional<AgentRow>> AgentStore::find_by_vm_name(db::Transaction& tx,
   return tx.query_one<AgentRow>(sql, {{"vm_name", vm_name}});
 }
 
+// In two parts, each with a partial index of its own.
+Result<std::vector<AgentId>> AgentStore::ids_by_vm_name(db::Transaction& tx, std::string_view vm_name,
+                                                        std::int64_t limit) const {
+  return tx.query<AgentId>(
+      "SELECT id FROM agents WHERE vm_name=:vm_name AND status<>'deleted'"
+      " UNION ALL SELECT id FROM agents WHERE vm_name=:vm_name AND status='deleted' ORDER BY id DESC LIMIT :limit",
+      {{"vm_name", vm_name}, {"limit", limit}});
+}
+
 Result<std::optional<AgentRow>> AgentStore::find_by_hostname(db::Transaction& tx, std::string_view hostname) const {
   static const std::string sql = select_agents() + " WHERE hostname=:hostname AND hostname IS NOT NULL";
   return tx.query_one<AgentRow>(sql, {{"hostname", hostname}});
 }
 
 Result<bool> AgentStore::update(db::Transaction& tx, const AgentRow& before, AgentRow& after, UtcTime now) const {
-  static const std::string sql = make_update_sql();
   AgentRow written = after;
   written.updated_at = now;
-  db::Params params = update_params(written);
+  auto [assignments, params] = changed_columns(before, written, {"id", "vm_name", "created_at", "row_version"});
+  params.emplace_back("id", before.id);
   params.emplace_back("expected_version", before.row_version);
   params.emplace_back("expected_status", before.status);
+  const std::string sql = fmt::format(
+      "UPDATE agents SET {}row_version=row_version+1"
+      " WHERE id=:id AND row_version=:expected_version AND status=:expected_status",
+      assignments);
   const auto changed = tx.execute(sql, params, db::OnUnique{ErrorCode::in_use});
   if (!changed) return std::unexpected(changed.error());
   if (*changed == 0) return false;

@@ -71,6 +71,8 @@ class AgentStore {
   Result<std::optional<AgentRow>> get(db::Transaction& tx, const AgentId& id) const;
   /// The agent of that name that is not a tombstone.
   Result<std::optional<AgentRow>> find_by_vm_name(db::Transaction& tx, std::string_view vm_name) const;
+  /// The agent of this name and the deleted ones that had it before, the latest first.
+  Result<std::vector<AgentId>> ids_by_vm_name(db::Transaction& tx, std::string_view vm_name, std::int64_t limit) const;
   Result<std::optional<AgentRow>> find_by_hostname(db::Transaction& tx, std::string_view hostname) const;
 
   /// Writes `after` over the row that still is `before` (same `row_version` and status). True: written, and `after` has

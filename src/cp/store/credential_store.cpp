@@ -28,6 +28,12 @@ Result<std::optional<CredentialRow>> CredentialStore::find(db::Transaction& tx, 
   return tx.query_one<CredentialRow>(sql, {{"lookup", lookup}});
 }
 
+Result<bool> CredentialStore::exists(db::Transaction& tx, std::string_view id) const {
+  const auto found = tx.query_one<std::int64_t>("SELECT 1 FROM agent_control_credentials WHERE id=:id", {{"id", id}});
+  if (!found) return std::unexpected(found.error());
+  return found->has_value();
+}
+
 Result<std::vector<CredentialRow>> CredentialStore::of_agent(db::Transaction& tx, const AgentId& agent) const {
   static const std::string sql =
       fmt::format("SELECT {} FROM agent_control_credentials WHERE agent_id=:agent ORDER BY created_at DESC, id DESC",

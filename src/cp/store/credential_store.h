@@ -20,6 +20,8 @@ class CredentialStore {
   /// The row of the public part of a credential's text, whatever its state: the caller checks hash, state and expiry.
   Result<std::optional<CredentialRow>> find(db::Transaction& tx, std::string_view lookup) const;
   /// Newest first.
+  /// Whether there is a credential of this id, in whatever state.
+  Result<bool> exists(db::Transaction& tx, std::string_view id) const;
   Result<std::vector<CredentialRow>> of_agent(db::Transaction& tx, const AgentId& agent) const;
 
   /// A registration: everything old is revoked, `fresh` is the only usable one. Answers the lookups that were revoked

@@ -2,26 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "cp/store/changed_columns.h"
+
 namespace ee::cp {
 namespace {
 
 const std::string& select_deployments() {
   static const std::string text = "SELECT " + db::columns_of<DeploymentRow>() + " FROM deployments";
-  return text;
-}
-
-const std::string& update_sql() {
-  static const std::string text = [] {
-    std::string assignments;
-    boost::mp11::mp_for_each<db::members_of<DeploymentRow>>([&](auto member) {
-      const std::string_view name = member.name;
-      if (name == "id" || name == "created_at" || name == "row_version") return;
-      assignments += fmt::format("{0}=:{0}, ", name);
-    });
-    return fmt::format(
-        "UPDATE deployments SET {}row_version=row_version+1 WHERE id=:id AND row_version=:expected_version",
-        assignments);
-  }();
   return text;
 }
 
@@ -120,14 +107,13 @@ Result<bool> DeploymentStore::update(db::Transaction& tx, const DeploymentRow& b
                                      UtcTime now) const {
   DeploymentRow written = after;
   written.updated_at = now;
-  db::Params params;
-  boost::mp11::mp_for_each<db::members_of<DeploymentRow>>([&](auto member) {
-    const std::string_view name = member.name;
-    if (name == "created_at" || name == "row_version") return;
-    params.emplace_back(name, written.*member.pointer);
-  });
+  auto [assignments, params] = changed_columns(before, written, {"id", "created_at", "row_version"});
+  params.emplace_back("id", before.id);
   params.emplace_back("expected_version", before.row_version);
-  const auto changed = tx.execute(update_sql(), params);
+  const auto changed = tx.execute(
+      fmt::format("UPDATE deployments SET {}row_version=row_version+1 WHERE id=:id AND row_version=:expected_version",
+                  assignments),
+      params);
   if (!changed) return std::unexpected(changed.error());
   if (*changed == 0) return false;
   after.updated_at = now;

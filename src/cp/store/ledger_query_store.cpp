@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "cp/store/segment_store.h"
+
 namespace ee::cp {
 
 namespace {
@@ -10,10 +12,14 @@ constexpr std::string_view kLineColumns =
     "t.id, t.group_id, t.amount_micros, t.tx_type, t.period_start_at, t.reference_type, t.reference_id, g.description, "
     "t.created_at";
 
-/// Milliseconds of a segment that were not charged at `:now`, never negative.
-constexpr std::string_view kOpenMs =
-    "(CASE WHEN (CASE WHEN to_at IS NULL OR to_at > :now THEN :now ELSE to_at END) > charged_to_at "
-    "THEN (CASE WHEN to_at IS NULL OR to_at > :now THEN :now ELSE to_at END) - charged_to_at ELSE 0 END)";
+/// What the row of an account says of its money.
+struct KeptFunds {
+  UsdMicros balance = {};
+  UsdMicros credit_limit = {};
+  std::string billing_state = {};
+  std::optional<UtcTime> grace_ends_at = {};
+};
+BOOST_DESCRIBE_STRUCT(KeptFunds, (), (balance, credit_limit, billing_state, grace_ends_at))
 
 }  // namespace
 
@@ -34,19 +40,20 @@ Result<bool> LedgerQueryStore::can_be_platform(db::Transaction& tx, const Accoun
 }
 
 Result<FundsRow> LedgerQueryStore::funds(db::Transaction& tx, const AccountId& id, UtcTime now) const {
-  // Whole hours apart from the rest, so that a product stays within 64 bits for any time without charging.
-  static const std::string sql = fmt::format(
-      "SELECT b.balance_micros AS balance, a.credit_limit_micros AS credit_limit, b.billing_state, b.grace_ends_at, "
-      "COALESCE((SELECT SUM(rate_micros * (ms / 3600000) + rate_micros * (ms % 3600000) / 3600000) FROM "
-      "(SELECT rate_micros, {0} AS ms FROM deployment_segments WHERE account_id=:id AND settled IN (0, 2)) AS open_ms)"
-      ", 0) AS accrued, COALESCE((SELECT SUM(rate_micros) FROM deployment_segments WHERE account_id=:id AND settled IN "
-      "(0, 2) AND to_at IS NULL), 0) AS burn_per_hour FROM account_balances b JOIN accounts a ON a.id=b.account_id "
-      "WHERE b.account_id=:id AND a.account_type<>'system'",
-      kOpenMs);
-  auto found = tx.query_one<FundsRow>(sql, {{"id", id}, {"now", now}});
-  if (!found) return std::unexpected(std::move(found.error()));
-  if (!*found) return fail(ErrorCode::account_not_found);
-  return std::move(**found);
+  auto kept = tx.query_one<KeptFunds>(
+      "SELECT b.balance_micros, a.credit_limit_micros, b.billing_state, b.grace_ends_at FROM account_balances b "
+      "JOIN accounts a ON a.id=b.account_id WHERE b.account_id=:id AND a.account_type<>'system'",
+      {{"id", id}});
+  if (!kept) return std::unexpected(std::move(kept.error()));
+  if (!*kept) return fail(ErrorCode::account_not_found);
+  const auto use = SegmentStore().use_of(tx, id, now);
+  if (!use) return std::unexpected(use.error());
+  return FundsRow{.balance = (*kept)->balance,
+                  .credit_limit = (*kept)->credit_limit,
+                  .billing_state = std::move((*kept)->billing_state),
+                  .grace_ends_at = (*kept)->grace_ends_at,
+                  .accrued = use->accrued,
+                  .burn_per_hour = use->burn};
 }
 
 Result<UsdMicros> LedgerQueryStore::balance(db::Transaction& tx, const AccountId& id) const {

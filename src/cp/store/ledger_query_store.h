@@ -21,7 +21,6 @@ struct FundsRow {
   UsdMicros accrued = {};        ///< used and not charged yet; of each segment rounded down
   UsdMicros burn_per_hour = {};  ///< rates of the open segments
 };
-BOOST_DESCRIBE_STRUCT(FundsRow, (), (balance, credit_limit, billing_state, grace_ends_at, accrued, burn_per_hour))
 
 /// An account that a request may name.
 struct LedgerAccountRow {

@@ -50,6 +50,14 @@ Result<std::optional<UtcTime>> MetaStore::restored_at(db::Transaction& tx) const
   return std::optional<UtcTime>(from_unix_ms(*ms));
 }
 
+Result<std::optional<UtcTime>> MetaStore::began_at(db::Transaction& tx) const {
+  auto began = restored_at(tx);
+  if (!began) return began;
+  const auto made = tx.query_one<UtcTime>("SELECT applied_at FROM schema_migrations ORDER BY version LIMIT 1");
+  if (!made) return std::unexpected(made.error());
+  return *made && (!*began || **began < **made) ? *made : *began;
+}
+
 Result<void> MetaStore::probe(db::Transaction& tx, UtcTime now) const {
   return set(tx, "write_probe_at", std::to_string(unix_ms(now)));
 }

@@ -23,6 +23,8 @@ class MetaStore {
 
   /// When this database was restored from a backup; challenges given before are void.
   Result<std::optional<UtcTime>> restored_at(db::Transaction& tx) const;
+  /// When this database was made or, if that is later, put back: of deployments from before it may know nothing.
+  Result<std::optional<UtcTime>> began_at(db::Transaction& tx) const;
   /// A write that means nothing but that writing works: what `/ready` asks for every 10 s.
   Result<void> probe(db::Transaction& tx, UtcTime now) const;
 };

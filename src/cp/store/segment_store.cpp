@@ -60,7 +60,7 @@ Result<UsdMicros> SegmentStore::total_charged(db::Transaction& tx, const Deploym
   return sum->value_or(UsdMicros{});
 }
 
-Result<AccountUse> SegmentStore::use_of(db::Transaction& tx, const AccountId& account, UtcTime now) const {
+const std::string& SegmentStore::use_sql() {
   // Two selects, so that each has its own partial index.
   static const std::string sql = fmt::format(
       "SELECT COALESCE(SUM(accrued), 0), COALESCE(SUM(burn), 0) FROM ("
@@ -69,7 +69,11 @@ Result<AccountUse> SegmentStore::use_of(db::Transaction& tx, const AccountId& ac
       "SELECT {0} AS accrued, CASE WHEN to_at IS NULL THEN rate_micros ELSE 0 END AS burn "
       "FROM deployment_segments WHERE settled=2 AND account_id=:account) s",
       accrued_of_segment());
-  const auto use = tx.query_one<AccountUse>(sql, {{"account", account}, {"now", now}});
+  return sql;
+}
+
+Result<AccountUse> SegmentStore::use_of(db::Transaction& tx, const AccountId& account, UtcTime now) const {
+  const auto use = tx.query_one<AccountUse>(use_sql(), {{"account", account}, {"now", now}});
   if (!use) return std::unexpected(use.error());
   return use->value_or(AccountUse{});
 }

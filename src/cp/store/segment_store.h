@@ -68,7 +68,9 @@ class SegmentStore {
   /// Everything a deployment has been charged.
   Result<UsdMicros> total_charged(db::Transaction& tx, const DeploymentId& deployment) const;
   /// Of one account, segments that were set aside included.
+  /// A seek, however many segments have been charged long ago: balances are asked for often.
   Result<AccountUse> use_of(db::Transaction& tx, const AccountId& account, UtcTime now) const;
+  static const std::string& use_sql();  ///< of use_of, for tests; names :account and :now
   /// Whether an account has segments that are not all charged: it cannot be closed then.
   Result<bool> has_unsettled(db::Transaction& tx, const AccountId& account) const;
   /// How many segments are set aside.

@@ -96,14 +96,14 @@ Result<std::map<std::string, ShareSet>> ShareStore::shares_at(db::Transaction& t
   return out;
 }
 
-Result<bool> ShareStore::names_account(db::Transaction& tx, const AccountId& account, UtcTime now) const {
+Result<bool> ShareStore::names_account(db::Transaction& tx, const AccountId& account, UtcTime from) const {
   const auto found = tx.query_one<std::int64_t>(
       fmt::format(
           "SELECT 1 FROM app_revenue_shares r JOIN app_share_sets s ON s.id=r.set_id WHERE r.account_id=:account"
-          " AND ((s.effective_at>:now{}) OR s.set_version=(SELECT MAX(set_version) FROM app_share_sets n WHERE"
-          " n.app_id=s.app_id AND n.effective_at<=:now)) LIMIT 1",
+          " AND ((s.effective_at>:from{}) OR s.set_version=(SELECT MAX(set_version) FROM app_share_sets n WHERE"
+          " n.app_id=s.app_id AND n.effective_at<=:from)) LIMIT 1",
           kNotReplaced),
-      {{"account", account}, {"now", now}});
+      {{"account", account}, {"from", from}});
   if (!found) return std::unexpected(found.error());
   return found->has_value();
 }

@@ -35,8 +35,8 @@ class ShareStore {
   /// Of several apps at once, for charging; an app without a list, or with an empty one, is absent.
   Result<std::map<std::string, ShareSet>> shares_at(db::Transaction& tx, const std::vector<std::string>& app_ids,
                                                     UtcTime at) const;
-  /// Whether a list in force at `now`, or a pending one, names the account.
-  Result<bool> names_account(db::Transaction& tx, const AccountId& account, UtcTime now) const;
+  /// Whether a list that is in force at `from`, or comes into force later, names the account.
+  Result<bool> names_account(db::Transaction& tx, const AccountId& account, UtcTime from) const;
 };
 
 }  // namespace ee::cp

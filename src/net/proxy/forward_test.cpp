@@ -242,7 +242,7 @@ TEST(Forward, RefusesClientsWhoseBodyStalls) {
   EXPECT_EQ(answer.get(), 408);
 }
 
-// covers: S03_PRX_005 (back-pressure; the full size is measured by bench)
+// covers: S03_PRX_005 (back-pressure; the full size in tests/e2e/proxy_stream_test.cpp)
 TEST(Forward, StreamsLargeBodiesBothWays) {
   ProxyServer test;
   constexpr std::size_t kSize = 24UL * 1024 * 1024;

@@ -69,6 +69,7 @@ CREATE TABLE agents (
   CHECK ((status = 'quarantined') = (quarantine_reason IS NOT NULL))
 );
 CREATE UNIQUE INDEX agents_vm_name ON agents (vm_name) WHERE status <> 'deleted';
+CREATE INDEX agents_former_vm_name ON agents (vm_name) WHERE status = 'deleted';
 CREATE UNIQUE INDEX agents_hostname ON agents (hostname) WHERE hostname IS NOT NULL;
 CREATE INDEX agents_account ON agents (account_id, id);
 CREATE INDEX agents_github_owner ON agents (github_owner_id, id);
