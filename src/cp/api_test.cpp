@@ -72,6 +72,8 @@ TEST_F(ApiTable, OpenApiDocumentFitsTheOpenApi31Schema) {
   output.resize(std::fread(output.data(), 1, output.size(), pipe));
   EXPECT_EQ(::pclose(pipe), 0) << output;
   EXPECT_NE(output.find("OpenAPI: valid"), std::string::npos) << output;
+  const auto problem = document().at("components").at("schemas").at("Problem").at("properties");
+  EXPECT_EQ(problem.at("reasons").at("oneOf").as_array().size(), 2U) << "counts, or one agent's reasons";
 }
 
 // covers: S05_SEC_01

@@ -40,6 +40,7 @@ void answer_once(const Listener& listener, const std::string& bytes) {
 }
 
 TEST_F(ClientTest, KeepsWhatCameBeforeAnAnswerBrokeOff) {
+  test.start();
   for (const std::string& framing : {std::string("Content-Length: 100\r\n\r\nhalf of"),
                                      std::string("Transfer-Encoding: chunked\r\n\r\n7\r\nhalf of\r\n")}) {
     const auto listener = Listener::open("127.0.0.1:0");
