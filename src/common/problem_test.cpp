@@ -57,12 +57,14 @@ TEST(Problem, TellsReasonsAsJson) {
 
 TEST(Problem, ShowsNothingInternalWithAServerError) {
   for (const ErrorInfo& info : error_table()) {
-    if (info.http_status < 500) continue;
+    // What an operator says of maintenance is for everybody.
+    if (info.http_status < 500 || info.code == ErrorCode::maintenance) continue;
     const auto body = problem({.code = info.code, .detail = "disk /dev/sdb1 is full", .fields = {{"a", "b", "c"}}});
     EXPECT_FALSE(body.contains("detail")) << info.slug;
     EXPECT_FALSE(body.contains("errors")) << info.slug;
     EXPECT_EQ(body.at("status"), info.http_status);
   }
+  EXPECT_EQ(problem({.code = ErrorCode::maintenance, .detail = "back at noon"}).at("detail"), "back at noon");
 }
 
 // covers: S01_API_001 (the form of the answer), S01_API_007

@@ -314,7 +314,7 @@ TEST(RegistrationMatrix, RefusesByLogs) {
                 const std::string payload =
                     attestation::workload_payload({.app = "hello",
                                                    .compose_sha256 = std::string(64, 'a'),
-                                                   .deployment_id = new_uuid_v7(c.cp->clock.now(), c.random).value(),
+                                                   .deployment_id = "0200a000-0000-7000-8000-000000000001",
                                                    .op = attestation::WorkloadOp::deploy});
                 const std::string_view log[] = {payload};
                 c.evidence.spec.measurements.rtmrs[3] = attestation::replay_workload_log(log);

@@ -157,7 +157,8 @@ class ExternalMeasuringTest : public CatalogueFixture {
   TestAnswer send(const boost::json::value& body, const std::string& token) {
     return cp.call(
         "POST", "/api/v1/internal/measurement-callback", boost::json::serialize(body),
-        token.empty() ? std::vector<HttpHeader>() : std::vector<HttpHeader>{{"Authorization", "Bearer " + token}});
+        token.empty() ? std::vector<HttpHeader>() : std::vector<HttpHeader>{{"Authorization", "Bearer " + token}},
+        "203.0.113.7");
   }
   std::string token() { return text(task(), "callback_token"); }
   void hand_out(const std::string& number = "1.0") {

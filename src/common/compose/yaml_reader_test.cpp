@@ -21,6 +21,12 @@ std::string read(std::string_view text) {
   return value ? canonical_compose(*value) : value.error().detail;
 }
 
+#ifdef __OPTIMIZE__
+constexpr double kBoundMs = 50;
+#else
+constexpr double kBoundMs = 250;  // code of a debugging or sanitizer build: still of another order than a bomb's
+#endif
+
 /// The least processor time of three runs: other programs must not fail a test.
 double milliseconds_to_refuse(const std::string& text) {
   double best = std::numeric_limits<double>::max();
@@ -74,7 +80,7 @@ TEST(ComposeYaml, S03_CMP_041_refuses_bombs_at_once) {
       std::string(10'000'000, 'a'),
       "a: \"" + std::string(kMaxComposeBytes, 'a') + "\"\n",
   };
-  for (const std::string& bomb : bombs) EXPECT_LT(milliseconds_to_refuse(bomb), 50) << bomb.substr(0, 100);
+  for (const std::string& bomb : bombs) EXPECT_LT(milliseconds_to_refuse(bomb), kBoundMs) << bomb.substr(0, 100);
 }
 
 TEST(ComposeYaml, S03_CMP_041_takes_what_is_just_within_the_bounds) {
