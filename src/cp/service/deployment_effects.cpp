@@ -61,7 +61,8 @@ Result<void> DeploymentMachine::set_times(db::Transaction& tx, Step& step) const
   DeploymentRow& row = step.after;
   const UtcTime now = step.now;
   if (row.state != step.before.state || step.does(F::roll_back)) row.action_attempts = 0;
-  if (step.inputs.report) {
+  // What the agent before said of it is not what the next one says.
+  if (step.inputs.report && !step.does(F::place_again)) {
     const agent_api::WorkloadReport& report = *step.inputs.report;
     if (step.inputs.of_target) {
       row.phase = std::string(name_of(report.phase));
