@@ -30,9 +30,8 @@ class RevenueSharesTest : public CatalogueFixture {
   /// `account bps` of what charging would pay at a time.
   std::vector<std::string> paid(const char* time) {
     cp::RevenueShares source({.database = cp.app().database(), .clock = cp.clock, .random = cp.random});
-    const auto found = cp.app().database().read<std::map<std::string, cp::ShareSet>>([&](db::Transaction& tx) {
-      return source.shares_at(tx, {"other", app_id}, at(time));
-    });
+    const auto found = cp.app().database().read<std::map<std::string, cp::ShareSet>>(
+        [&](db::Transaction& tx) { return source.shares_at(tx, {"other", app_id}, at(time)); });
     std::vector<std::string> out;
     if (const auto set = found->find(app_id); set != found->end())
       for (const cp::Share& one : set->second)

@@ -123,8 +123,7 @@ TEST_F(AuthenticatorSessions, AKeyIsNotKeptOverARevocationOrABrokenDatabase) {
 // covers: S04_AUTH_CACHE_002, S04_AUTH_CACHE_003, S04_AUTH_CACHE_004 (keys, another replica)
 TEST_F(AuthenticatorSessions, WhatHappensToAKeyReachesTheOtherReplicaWithinTheTtl) {
   const auto cache = CredentialCache::create(1024, Milliseconds(5000), random_);
-  Authenticator other(
-      database_, *cache, clock_, [this] { return settings_; }, metrics_);
+  Authenticator other(database_, *cache, clock_, [this] { return settings_; }, metrics_);
   const std::string key = store_key();
   const std::string field = "Bearer " + key;
   const auto status_at = [&](Authenticator& replica) {
