@@ -1,5 +1,4 @@
 // Deposits from the request to the end, through the whole control plane and the Stripe stand-in.
-#include "cp/store/ledger_store.h"
 #include "tests/support/stripe_fixture.h"
 
 namespace ee::cp {
@@ -132,19 +131,7 @@ TEST_F(DepositRoutesTest, OneThatCannotBeSettledDoesNotKeepTheOthersFromTheirMon
   const Deposit paid = deposit("30.00", kOtherAccount);
   move(stuck, "succeed");
   move(paid, "succeed");
-  // Somebody has posted other lines under the first one's key.
-  ASSERT_TRUE(cp().app().database().run_write([&](db::Transaction& tx) -> Result<void> {
-    const auto posted = LedgerStore(cp().random)
-                            .post(tx,
-                                  {.kind = LedgerKind::deposit,
-                                   .idempotency_key = "stripe:pi:" + stuck.intent,
-                                   .lines = {{AccountId(kAccount), 1, TransactionType::deposit},
-                                             {kStripeAccount, -1, TransactionType::deposit}},
-                                   .actor = "system:test"},
-                                  cp().clock.now());
-    if (!posted) return std::unexpected(posted.error());
-    return {};
-  }));
+  post_otherwise(stuck);
   advance(Seconds(31 * 60));
   const auto first = reconcile();
   ASSERT_FALSE(first) << "the job says that something is wrong";

@@ -1,5 +1,4 @@
 // Webhooks of Stripe: the stand-in posts them over real HTTP, the ledger shows what they did.
-#include "cp/store/ledger_store.h"
 #include "tests/support/stripe_fixture.h"
 
 namespace ee::cp {
@@ -171,18 +170,7 @@ TEST_F(StripeEvents, OfTheOtherModeAreRefused) {
 TEST_F(StripeEvents, AKeyThatWasPostedWithOtherLinesIsAuditedAndPostsNothing) {
   const Deposit made = deposit();
   move(made, "succeed");
-  ASSERT_TRUE(cp().app().database().run_write([&](db::Transaction& tx) -> Result<void> {
-    const auto posted = LedgerStore(cp().random)
-                            .post(tx,
-                                  {.kind = LedgerKind::deposit,
-                                   .idempotency_key = "stripe:pi:" + made.intent,
-                                   .lines = {{AccountId(kAccount), 1, TransactionType::deposit},
-                                             {kStripeAccount, -1, TransactionType::deposit}},
-                                   .actor = "system:test"},
-                                  cp().clock.now());
-    if (!posted) return std::unexpected(posted.error());
-    return {};
-  }));
+  post_otherwise(made);
   EXPECT_EQ(deliver_last("payment_intent.succeeded"), 500);
   EXPECT_EQ(audits("ledger_key_conflict"), 1);
   EXPECT_EQ(balance(), 1) << "what was posted first stands";

@@ -6,7 +6,15 @@ namespace {
 
 constexpr std::int64_t kUsd = 1'000'000;
 
-class StripeReversals : public testing::StripeFixture {};
+class StripeReversals : public testing::StripeFixture {
+ protected:
+  /// Withdraws or reinstates the funds of a dispute a minute later: the event that tells it, not delivered yet.
+  boost::json::object moved_dispute(const std::string& id, const std::string& verb) {
+    advance(Seconds(60));
+    move_dispute(id, verb);
+    return stripe.last_event(verb == "withdraw" ? "charge.dispute.funds_withdrawn" : "charge.dispute.funds_reinstated");
+  }
+};
 
 // covers: S04_STR_EVT_004
 TEST_F(StripeReversals, ARefundBeforeTheSuccessReadsTheIntentFirst) {
@@ -211,10 +219,7 @@ TEST_F(StripeReversals, FundsThatAreWithdrawnAgainArePostedAgain) {
   const std::string id = dispute(made, 2500);
   std::vector<boost::json::object> told;
   for (const char* verb : {"withdraw", "reinstate", "withdraw"}) {
-    advance(Seconds(60));
-    move_dispute(id, verb);
-    told.push_back(stripe.last_event(verb == std::string_view("withdraw") ? "charge.dispute.funds_withdrawn"
-                                                                          : "charge.dispute.funds_reinstated"));
+    told.push_back(moved_dispute(id, verb));
     EXPECT_EQ(deliver(told.back()), 200);
   }
   EXPECT_EQ(balance(), 0);
@@ -244,10 +249,7 @@ TEST_F(StripeReversals, AReinstatementToldAfterTheNextWithdrawalGivesNothingBack
   const std::string id = dispute(made, 2500);
   std::vector<boost::json::object> told;
   for (const char* verb : {"withdraw", "reinstate", "withdraw"}) {
-    advance(Seconds(60));
-    move_dispute(id, verb);
-    told.push_back(stripe.last_event(verb == std::string_view("withdraw") ? "charge.dispute.funds_withdrawn"
-                                                                          : "charge.dispute.funds_reinstated"));
+    told.push_back(moved_dispute(id, verb));
   }
   for (const std::size_t next : {0U, 2U, 1U}) EXPECT_EQ(deliver(told[next]), 200);
   EXPECT_EQ(balance(), 0) << "the bank holds the money";

@@ -16,6 +16,7 @@
 #include "common/json.h"
 #include "common/money.h"
 #include "cp/service/stripe_webhook.h"
+#include "cp/store/ledger_store.h"
 #include "net/curl_http_client.h"
 #include "tests/standins/stripe/stripe.h"
 #include "tests/support/test_control_plane.h"
@@ -114,6 +115,22 @@ class StripeFixture : public ::testing::Test {
     move(made, "succeed");
     if (deliver_last("payment_intent.succeeded") != 200) throw std::runtime_error("the news of the payment");
     return made;
+  }
+
+  /// Posts other lines under the key of a deposit: a micro-dollar.
+  void post_otherwise(const Deposit& deposit) {
+    ASSERT_TRUE(cp().app().database().run_write([&](db::Transaction& tx) -> Result<void> {
+      const auto posted = ee::cp::LedgerStore(cp().random)
+                              .post(tx,
+                                    {.kind = ee::cp::LedgerKind::deposit,
+                                     .idempotency_key = "stripe:pi:" + deposit.intent,
+                                     .lines = {{AccountId(kAccount), 1, ee::cp::TransactionType::deposit},
+                                               {ee::cp::kStripeAccount, -1, ee::cp::TransactionType::deposit}},
+                                     .actor = "system:test"},
+                                    cp().clock.now());
+      if (!posted) return std::unexpected(posted.error());
+      return {};
+    }));
   }
 
   // ---- what happens at Stripe

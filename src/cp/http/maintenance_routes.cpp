@@ -12,11 +12,10 @@ namespace {
 
 /// Of the routes that are no GET: those that change nothing, those of administrators that may be needed meanwhile, and
 /// those by which running agents stay what they are.
-constexpr std::array<std::string_view, 17> kGoOn = {"POST /admin/login",
+constexpr std::array<std::string_view, 15> kGoOn = {"POST /admin/login",
                                                     "POST /admin/logout",
                                                     "PUT /api/v1/admin/settings/{key}",
                                                     "DELETE /api/v1/admin/settings/{key}",
-                                                    "POST /api/v1/admin/settings/batch",
                                                     "POST /api/v1/admin/maintenance",
                                                     "POST /api/v1/billing/estimate",
                                                     "POST /api/v1/deploy/preflight",
@@ -24,7 +23,6 @@ constexpr std::array<std::string_view, 17> kGoOn = {"POST /admin/login",
                                                     "POST /api/v1/agents/{agent_id}/heartbeat",
                                                     "POST /api/v1/agents/{agent_id}/status",
                                                     "POST /api/v1/agents/{agent_id}/deployed",
-                                                    "POST /api/v1/agents/{agent_id}/logs",
                                                     "POST /api/v1/agents/{agent_id}/credential/rotate",
                                                     "POST /api/v1/agents/{agent_id}/attestation/challenge",
                                                     "POST /api/v1/agents/{agent_id}/attestation",
