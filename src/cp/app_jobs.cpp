@@ -262,6 +262,8 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
                                 const auto charging = parts.database->read<std::optional<BillingMeta>>(
                                     [](db::Transaction& tx) { return ChargeStore().meta(tx); });
                                 if (charging && *charging) parts.billing_metrics->next_hour((*charging)->next_hour_at);
+                                if (auto held = parts.charging->hold_if_clock_leapt(); !held)
+                                  return std::unexpected(held.error());
                                 // Another replica may have begun or ended a maintenance.
                                 if (auto looked = parts.maintenance->load(); !looked)
                                   return std::unexpected(looked.error());

@@ -59,6 +59,7 @@
 #include "cp/service/attestation_sweeper.h"
 #include "cp/service/authenticator.h"
 #include "cp/service/billing.h"
+#include "cp/service/billing_clock.h"
 #include "cp/service/console_access.h"
 #include "cp/service/control_plane_attestation.h"
 #include "cp/service/credential_rotation.h"
@@ -191,6 +192,7 @@ struct App::Parts {
   // prices, charging, funds
   std::unique_ptr<Catalogue> catalogue;
   DeploymentMoney billable_deployments;
+  std::unique_ptr<BillingClock> billing_clock;
   std::unique_ptr<BillingMetrics> billing_metrics;
   std::unique_ptr<RateCards> rate_cards;
   std::unique_ptr<Billing> billing;

@@ -29,6 +29,8 @@ class BillingRoutesTest : public ::testing::Test {
     EXPECT_EQ(answer.status, status) << answer.body;
     return boost::json::parse(answer.body);
   }
+  /// So much time passes.
+  void go_to(UtcTime time) { cp.clock.advance(time - cp.clock.now()); }
   std::string text(const boost::json::value& value, std::string_view name) {
     return std::string(value.at(name).as_string());
   }
@@ -100,7 +102,7 @@ TEST_F(BillingRoutesTest, EverybodyMayAskWhatSomethingWouldCost) {
 
 // covers: S04_BILL_CHG_010
 TEST_F(BillingRoutesTest, S04_BILL_CHG_010_ANewCardTakesEffectAtItsHour) {
-  cp.clock.set_utc(ten_ + Seconds(1));
+  go_to(ten_ + Seconds(1));
   EXPECT_EQ(cp.call("PUT", "/api/v1/admin/billing/rates", card("2026-01-01T12:00:00Z")).status, 401);
   const auto made = body(cp.admin("PUT", "/api/v1/admin/billing/rates", card("2026-01-01T12:00:00Z")));
   EXPECT_EQ(made.at("version").as_int64(), 2);
@@ -108,7 +110,7 @@ TEST_F(BillingRoutesTest, S04_BILL_CHG_010_ANewCardTakesEffectAtItsHour) {
   EXPECT_EQ(body(cp.call("GET", "/api/v1/billing/rates")).at("version").as_int64(), 1);
   EXPECT_EQ(body(cp.call("GET", "/api/v1/billing/rates?at=2026-01-01T12:00:00Z")).at("version").as_int64(), 2);
   EXPECT_EQ(cp.call("GET", "/api/v1/billing/rates?at=noon").code(), "invalid_request");
-  cp.clock.set_utc(ten_ + Seconds(7200));
+  go_to(ten_ + Seconds(7200));
   EXPECT_EQ(body(cp.call("GET", "/api/v1/billing/rates")).at("version").as_int64(), 2);
   EXPECT_EQ(
       text(body(cp.call("POST", "/api/v1/billing/estimate", R"({"node_size":"tiny","datacenter":"gcp:a"})")), "hourly"),
@@ -121,7 +123,7 @@ TEST_F(BillingRoutesTest, S04_BILL_CHG_010_ANewCardTakesEffectAtItsHour) {
 
 // covers: S04_BILL_RATE_004
 TEST_F(BillingRoutesTest, S04_BILL_RATE_004_BadCardsAreRefused) {
-  cp.clock.set_utc(ten_ + Seconds(1));
+  go_to(ten_ + Seconds(1));
   const std::string route = "/api/v1/admin/billing/rates";
   EXPECT_EQ(cp.admin("PUT", route, card("2026-01-01T10:00:00Z")).code(), "rate_effective_in_past");
   EXPECT_EQ(cp.admin("PUT", route, card("2026-01-01T12:30:00Z")).code(), "invalid_rate_card");
@@ -160,7 +162,7 @@ TEST_F(BillingRoutesTest, S04_BILL_RATE_004_BadCardsAreRefused) {
 TEST_F(BillingRoutesTest, TheJobChargesAndTheStatusTells) {
   const AccountId payer = add_test_account(cp, 1);
   add_segment(1, payer);
-  cp.clock.set_utc(ten_ + 3 * cp::kHour + Seconds(1));
+  go_to(ten_ + 3 * cp::kHour + Seconds(1));
   const auto before = body(cp.admin("GET", "/api/v1/admin/billing/status"));
   EXPECT_EQ(text(before, "next_hour_at"), "2026-01-01T10:00:00.000Z");
   EXPECT_EQ(before.at("lag_seconds").as_int64(), 7201);
@@ -188,12 +190,42 @@ TEST_F(BillingRoutesTest, HealthIsDegradedWhenChargingIsFarBehind) {
   add_segment(1, add_test_account(cp, 1));
   const auto status = [&] { return text(body(cp.call("GET", "/health")).at("checks"), "billing"); };
   ASSERT_TRUE(cp.app().run_job("write_probe"));
-  cp.clock.set_utc(ten_ + 3 * cp::kHour);
+  go_to(ten_ + 3 * cp::kHour);
   EXPECT_EQ(status(), "ok");
-  cp.clock.set_utc(ten_ + 3 * cp::kHour + Seconds(1));
+  go_to(ten_ + 3 * cp::kHour + Seconds(1));
   EXPECT_EQ(status(), "degraded");
   ASSERT_TRUE(cp.app().run_job("hourly_charging"));
   EXPECT_EQ(status(), "ok");
+}
+
+TEST_F(BillingRoutesTest, AClockThatLeapsAheadChargesNothing) {
+  const AccountId payer = add_test_account(cp, 1);
+  add_segment(1, payer);
+  go_to(ten_ + cp::kHour + Seconds(300));
+  ASSERT_EQ(cp.app().run_job("hourly_charging")->value("hours"), 1);
+  const auto funds = [&] {
+    EXPECT_TRUE(cp.app().run_job("insufficient_funds"));
+    return cp.values<std::string>("SELECT billing_state FROM account_balances WHERE account_id=:id", {{"id", payer}})
+        .front();
+  };
+  ASSERT_EQ(funds(), "grace");
+  cp.clock.set_utc(cp.clock.now() + std::chrono::hours(24));
+  ASSERT_EQ(cp.app().run_job("hourly_charging")->value("hours"), 0) << "none of them has happened";
+  EXPECT_EQ(funds(), "grace") << "its hour has not passed";
+  cp.clock.advance(Seconds(31));
+  ASSERT_TRUE(cp.app().run_job("write_probe"));
+  EXPECT_EQ(text(body(cp.admin("GET", "/api/v1/admin/billing/status")), "halted_reason"), "clock_leapt");
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM audit_log WHERE action='billing_halted'").front(), 1);
+  EXPECT_THAT(cp.call("GET", "/metrics", "", {}, "127.0.0.1").body, HasSubstr("ee_billing_clock_leap_seconds 86400"));
+  cp.stop();
+  cp.start();
+  ASSERT_EQ(cp.app().run_job("hourly_charging")->value("hours"), 0) << "nor after a restart";
+  // It was the truth: the machine had been asleep.
+  EXPECT_EQ(cp.admin("POST", "/api/v1/admin/billing/resume", R"({"reason":"the machine was suspended"})").status, 200);
+  ASSERT_EQ(cp.app().run_job("hourly_charging")->value("hours"), 24);
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT balance_micros FROM account_balances WHERE account_id=:id", {{"id", payer}})
+                .front(),
+            -25 * 180'000);
 }
 
 TEST_F(BillingRoutesTest, AnAdministratorStartsCharging) {
@@ -210,7 +242,7 @@ TEST_F(BillingRoutesTest, AnAdministratorStartsCharging) {
 TEST_F(BillingRoutesTest, S04_BILL_CHG_008_AnAdministratorHasABadSegmentChargedAgain) {
   const AccountId payer = add_test_account(cp, 1);
   const std::string bad = add_segment(1, payer, test_account_id(99).str());
-  cp.clock.set_utc(ten_ + 2 * cp::kHour + Seconds(300));
+  go_to(ten_ + 2 * cp::kHour + Seconds(300));
   ASSERT_TRUE(cp.app().run_job("hourly_charging"));
   EXPECT_EQ(body(cp.admin("GET", "/api/v1/admin/billing/status")).at("failed_segments").as_int64(), 1);
   const std::string request = R"({"reason":"the payee is back","segment_id":")" + bad + "\"}";

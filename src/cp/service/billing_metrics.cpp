@@ -10,6 +10,8 @@ BillingMetrics::BillingMetrics(metrics::Registry& registry, const Clock& clock)
       rows_(registry.counter("ee_billing_rows_total", "Hours of segments that were charged.")),
       pass_seconds_(registry.histogram("ee_billing_pass_seconds", "How long charging one hour took.",
                                        {0.01, 0.1, 1, 5, 10, 30, 60, 120, 300})),
+      clock_ahead_(registry.gauge("ee_billing_clock_leap_seconds",
+                                  "How far the clock leapt ahead of the time that has passed; billing halts.")),
       failed_rows_(registry.gauge("ee_billing_failed_rows", "Segments set aside because they cannot be charged.")),
       by_state_(registry.gauge("ee_accounts_by_billing_state", "Accounts in each state of their funds.",
                                {{"state", {"ok", "low", "grace", "exhausted"}}})) {

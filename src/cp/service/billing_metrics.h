@@ -21,6 +21,8 @@ class BillingMetrics {
   void next_hour(UtcTime hour) { next_hour_ms_ = unix_ms(hour); }
   void charged(std::int64_t rows) { rows_.increment(static_cast<double>(rows)); }
   void hour_took(Milliseconds took) { pass_seconds_.observe(static_cast<double>(took.count()) / 1000); }
+  /// How far the clock leapt ahead of the time that has passed; zero when it did not.
+  void clock_ahead(Seconds ahead) { clock_ahead_.set(static_cast<double>(ahead.count())); }
   void failed_rows(std::int64_t rows) { failed_rows_.set(static_cast<double>(rows)); }
   void accounts_in(BillingState state, std::int64_t accounts);
 
@@ -34,6 +36,7 @@ class BillingMetrics {
   metrics::Gauge lag_seconds_;
   metrics::Counter rows_;
   metrics::Histogram pass_seconds_;
+  metrics::Gauge clock_ahead_;
   metrics::Gauge failed_rows_;
   metrics::Family<metrics::Gauge> by_state_;
 };

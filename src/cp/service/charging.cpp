@@ -37,6 +37,12 @@ struct RetriedDetail {
 };
 BOOST_DESCRIBE_STRUCT(RetriedDetail, (), (hours, amount, reason))
 
+struct LeapDetail {
+  std::int64_t ahead_seconds = 0;
+  UtcTime believed_at;
+};
+BOOST_DESCRIBE_STRUCT(LeapDetail, (), (ahead_seconds, believed_at))
+
 /// The database's own trouble: it may pass.
 bool is_transient(ErrorCode code) {
   return code == ErrorCode::database_unavailable || code == ErrorCode::database_timeout ||
@@ -76,6 +82,10 @@ Result<JobSummary> Charging::run(const Fence& fence, const std::stop_token& stop
   JobSummary summary;
   std::optional<Error> failed;
   while (pass.hours < pass.settings.max_hours_per_tick) {
+    if (auto looked = hold_if_clock_leapt(); !looked) {
+      failed = looked.error();
+      break;
+    }
     const auto meta =
         parts_.database.read<std::optional<BillingMeta>>([](db::Transaction& tx) { return ChargeStore().meta(tx); });
     if (!meta) {
@@ -137,7 +147,8 @@ Result<Charging::Batch> Charging::hour(Pass& pass, UtcTime hour) {
       if (!*aside) return outcome;
       if (++pass.set_aside >= kSetAsideMax) {
         log::error("billing", "too many segments cannot be charged; billing is halted", {{"hour", to_rfc3339(hour)}});
-        if (auto halted = halt(outcome.error()); !halted) return std::unexpected(std::move(halted.error()));
+        if (auto halted = halt("charging_failed", slug(outcome.error().code), "{}"); !halted)
+          return std::unexpected(std::move(halted.error()));
         return outcome;
       }
       continue;
@@ -150,11 +161,28 @@ Result<Charging::Batch> Charging::hour(Pass& pass, UtcTime hour) {
   }
 }
 
-/// So many faults are not the segments' own: an administrator looks, before the next pass sets more of them aside.
-Result<void> Charging::halt(const Error& why) {
+Result<void> Charging::hold_if_clock_leapt() {
+  if (!parts_.look_at_clock) return {};
+  const auto leap = parts_.look_at_clock();
+  if (!leap) return std::unexpected(leap.error());
+  const auto ahead = std::chrono::duration_cast<Seconds>(leap->ahead);
+  parts_.metrics.clock_ahead(ahead);
+  if (!leap->lasting) return {};
+  const LeapDetail detail{.ahead_seconds = ahead.count(), .believed_at = parts_.clock.now()};
+  return halt(kClockLeaptReason, kClockLeaptReason, json::write(detail));
+}
+
+/// Until an administrator has looked: hours would be charged that never were, or, with faults of so many segments, the
+/// next pass would set more of them aside. Says nothing when billing is halted already.
+Result<void> Charging::halt(std::string_view reason, std::string_view why, const std::string& detail) {
+  const auto already =
+      parts_.database.read<bool>([](db::Transaction& tx) -> Result<bool> { return BillingMetaStore().halted(tx); });
+  if (!already) return std::unexpected(already.error());
+  if (*already) return {};
+  log::error("billing", "billing is halted", {{"reason", reason}, {"why", why}});
   return parts_.database.run_write([&](db::Transaction& tx) -> Result<void> {
     const UtcTime now = parts_.clock.now();
-    const auto halted = BillingMetaStore().halt(tx, "charging_failed", now);
+    const auto halted = BillingMetaStore().halt(tx, reason, now);
     if (!halted) return std::unexpected(halted.error());
     if (!*halted) return {};
     const auto noted = AuditLogStore().append(tx,
@@ -162,7 +190,8 @@ Result<void> Charging::halt(const Error& why) {
                                                .action = "billing_halted",
                                                .object_type = "billing",
                                                .result = AuditResult::failed,
-                                               .reason_code = std::string(slug(why.code))},
+                                               .reason_code = std::string(why),
+                                               .detail = detail},
                                               now, parts_.random);
     if (!noted) return std::unexpected(noted.error());
     return {};

@@ -4,8 +4,10 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 #include "cp/service/actor.h"
+#include "cp/service/billing_clock.h"
 #include "cp/service/billing_metrics.h"
 #include "cp/service/billing_settings.h"
 #include "cp/service/charge_batch.h"
@@ -29,6 +31,8 @@ class Charging {
     Random& random;
     BillingSettingsSource settings;
     BillingMetrics& metrics;
+    /// Whether `clock` went ahead of the time that has passed; empty: it is believed.
+    std::function<Result<ClockLeap>()> look_at_clock = {};
     /// Tests; see ChargeBatch.
     std::function<Result<void>(ChargeStep)> before_step = {};
   };
@@ -41,6 +45,10 @@ class Charging {
   /// A summary that stopped, or the note `billing_halted`, did whole batches only. Errors: `job_running`; of the
   /// database after three retries; of the fence; of what set more than kSetAsideMax segments aside.
   Result<JobSummary> run(const Fence& fence, const std::stop_token& stop);
+
+  /// Halts billing, with the reason kClockLeaptReason and an audit row, when the clock leapt and stays there. Before
+  /// each hour, and every few seconds on each replica: one that started after the leap cannot see it.
+  Result<void> hold_if_clock_leapt();
 
   /// Charges a segment that was set aside for every hour that it missed, and takes it back among the live. Audited.
   /// Errors: `segment_unchargeable`, `billing_halted`.
@@ -61,7 +69,7 @@ class Charging {
   Result<bool> set_first_aside(Pass& pass, UtcTime hour, const Error& why);
   Result<Retried> retry_in(db::Transaction& tx, const std::string& segment_id, const std::string& reason,
                            const Actor& actor) const;
-  Result<void> halt(const Error& why);
+  Result<void> halt(std::string_view reason, std::string_view why, const std::string& detail);
   bool pause(Milliseconds about, const std::stop_token& stop);
   void count_failed();
 

@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "common/redact.h"
+#include "cp/service/billing_clock.h"
 #include "cp/store/audit_log_store.h"
+#include "cp/store/meta_store.h"
 
 namespace ee::cp {
 
@@ -164,6 +166,12 @@ Result<LimitsView> LedgerAdmin::set_limits(const AccountId& account, const Limit
 
 Result<BillingHaltView> LedgerAdmin::resume(const std::string& reason, const Actor& actor) const {
   auto view = parts_.database.write<BillingHaltView>([&](db::Transaction& tx) -> Result<BillingHaltView> {
+    const auto halted_for = meta_.halted_reason(tx);
+    if (!halted_for) return std::unexpected(halted_for.error());
+    // The administrator says that the clock is right; a halt of another reason says nothing of it.
+    if (*halted_for == kClockLeaptReason)
+      if (auto accepted = MetaStore().raise(tx, kClockLeapsAcceptedKey); !accepted)
+        return std::unexpected(accepted.error());
     const auto was_halted = meta_.resume(tx);
     if (!was_halted) return std::unexpected(was_halted.error());
     const std::string detail = fmt::format(R"({{"was_halted":{},"reason":{}}})", *was_halted, json::quote(reason));

@@ -37,7 +37,7 @@ class LedgerAdmin {
 
   /// Errors: `invalid_amount`.
   Result<LimitsView> set_limits(const AccountId& account, const LimitsRequest& wanted, const Actor& actor) const;
-  /// Lifts the halt; saying it again is fine.
+  /// Lifts the halt; saying it again is fine. Of a halt for a leap of the clock it says that the clock is right.
   Result<BillingHaltView> resume(const std::string& reason, const Actor& actor) const;
 
  private:
