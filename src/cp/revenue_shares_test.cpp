@@ -182,5 +182,33 @@ TEST_F(RevenueSharesTest, AnAccountWithASharesStaysOpen) {
   EXPECT_EQ(closed.status, 204) << closed.body;
 }
 
+// covers: S04_ACC_006 (shares)
+TEST_F(RevenueSharesTest, AnAccountThatARetryWouldPayStaysOpen) {
+  ASSERT_EQ(put(share(alice, 2500), 0).status, 200);  // from 11:00 on
+  ASSERT_EQ(put(share(bob, 2500), 1, R"(,"effective_at":"2026-01-01T13:00:00Z")").status, 200);
+  cp.clock.set_utc(at("2026-01-01T14:30:00Z"));
+  ASSERT_EQ(put("", 2).status, 200);  // nobody from 15:00 on
+  cp.clock.set_utc(at("2026-01-01T20:30:00Z"));
+  cp.execute("INSERT INTO billing_meta (id, next_hour_at) VALUES (1, :hour)", {{"hour", at("2026-01-01T20:00:00Z")}});
+  cp.execute(
+      "INSERT INTO deployment_segments (id, deployment_id, seq, account_id, agent_id, app_id, vcpus, memory_mib, "
+      "gpu_count, sla_class, datacenter, rate_micros, rate_version, operator_bps, pool_bps, from_at, to_at, "
+      "charged_to_at, settled) VALUES ('s', 'd', 1, :owner, 'agent', :app, 4, 4096, 0, 'adhoc', 'gcp:a', 180000, 1, "
+      "7000, 5000, :from, :to, :from, 2)",
+      {{"owner", owner.id}, {"app", app_id}, {"from", at("2026-01-01T12:20:00Z")}, {"to", at("2026-01-01T16:00:00Z")}});
+  const auto refused = [&](const Made& account) { return as(account.key, "DELETE", account.path()).code(); };
+  const auto charged_to = [&](const char* time) {
+    cp.execute("UPDATE deployment_segments SET charged_to_at=:time", {{"time", at(time)}});
+  };
+  EXPECT_EQ(refused(alice), "account_in_shares") << "its list was in force in the hour of 12:20";
+  EXPECT_EQ(refused(bob), "account_in_shares") << "and its own in an hour after that";
+  cp.execute("UPDATE deployment_segments SET to_at=:to", {{"to", at("2026-01-01T13:00:00Z")}});
+  EXPECT_EQ(refused(bob), "") << "the segment ended before";
+  EXPECT_EQ(refused(alice), "account_in_shares");
+  cp.execute("UPDATE deployment_segments SET to_at=:to", {{"to", at("2026-01-01T16:00:00Z")}});
+  charged_to("2026-01-01T13:00:00Z");
+  EXPECT_EQ(refused(alice), "") << "what is charged is paid";
+}
+
 }  // namespace
 }  // namespace ee::testing

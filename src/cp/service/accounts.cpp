@@ -352,6 +352,9 @@ Result<void> Accounts::check_closable(db::Transaction& tx, const AccountId& acco
   if (*billing) from = std::min(from, (*billing)->next_hour_at);
   if (auto free = refuse_if(ShareStore().names_account(tx, account, from), ErrorCode::account_in_shares); !free)
     return free;
+  // So does one of an hour that a segment was set aside for: a retry charges it by that list.
+  if (auto free = refuse_if(ShareStore().awaits_set_aside(tx, account), ErrorCode::account_in_shares); !free)
+    return free;
   const auto money = accounts_.money(tx, account);
   if (!money) return std::unexpected(money.error());
   if (money->balance_micros.value != 0)

@@ -108,4 +108,19 @@ Result<bool> ShareStore::names_account(db::Transaction& tx, const AccountId& acc
   return found->has_value();
 }
 
+Result<bool> ShareStore::awaits_set_aside(db::Transaction& tx, const AccountId& account) const {
+  // The hours that a retry charges: from the one in which charging stopped, to the segment's end.
+  static const std::string sql = fmt::format(
+      "SELECT 1 FROM deployment_segments g JOIN app_share_sets s ON s.app_id=g.app_id"
+      " JOIN app_revenue_shares r ON r.set_id=s.id WHERE g.settled=2 AND g.pool_bps>0 AND r.account_id=:account"
+      " AND (g.to_at IS NULL OR s.effective_at<g.to_at)"
+      " AND ((s.effective_at>g.charged_to_at-g.charged_to_at%3600000{}) OR s.set_version=(SELECT MAX(set_version)"
+      " FROM app_share_sets n WHERE n.app_id=s.app_id AND n.effective_at<=g.charged_to_at-g.charged_to_at%3600000))"
+      " LIMIT 1",
+      kNotReplaced);
+  const auto found = tx.query_one<std::int64_t>(sql, {{"account", account}});
+  if (!found) return std::unexpected(found.error());
+  return found->has_value();
+}
+
 }  // namespace ee::cp

@@ -37,6 +37,8 @@ class ShareStore {
                                                     UtcTime at) const;
   /// Whether a list that is in force at `from`, or comes into force later, names the account.
   Result<bool> names_account(db::Transaction& tx, const AccountId& account, UtcTime from) const;
+  /// Whether a segment that charging has set aside would pay it, were it retried now.
+  Result<bool> awaits_set_aside(db::Transaction& tx, const AccountId& account) const;
 };
 
 }  // namespace ee::cp
