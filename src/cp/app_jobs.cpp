@@ -223,6 +223,7 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
   }));
   jobs.push_back(nonce_cleanup(*parts.database, parts.world.clock));
   jobs.push_back(idempotency_cleanup(*parts.database, parts.world.clock));
+  jobs.push_back(stripe_event_retention(*parts.database, *parts.billing_clock));
   jobs.push_back(audit_retention(*parts.database, parts.world.clock, retention));
   jobs.push_back(attestation_audit_retention(*parts.database, parts.world.clock, retention));
   if (parts.sqlite != nullptr) add_sqlite_jobs(jobs, parts);

@@ -45,6 +45,35 @@ TEST_F(StripeEvents, TheSameEventTwiceIsOne) {
   EXPECT_EQ(answers.at("answers").at(0).at("body").as_string(), R"({"received":true,"duplicate":true})");
 }
 
+TEST_F(StripeEvents, AreKnownForAsLongAsTheyCouldComeAgain) {
+  const Deposit made = paid_deposit();
+  const auto event = stripe.last_event("payment_intent.succeeded");
+  const auto known = [&] { return one<std::int64_t>("SELECT COUNT(*) FROM stripe_events"); };
+  const auto forgotten = [&] {
+    const auto done = cp().app().run_job("stripe_event_retention");
+    return done ? done->value("deleted") : -1;
+  };
+  advance(std::chrono::days(398));
+  EXPECT_EQ(forgotten(), 0);
+  EXPECT_EQ(deliver(event), 200);
+  EXPECT_EQ(known(), 1);
+
+  advance(std::chrono::days(3));
+  EXPECT_EQ(forgotten(), 1);
+  EXPECT_EQ(known(), 0);
+  const auto answers = stripe.control("deliver", boost::json::object{{"events", boost::json::array{event}}});
+  EXPECT_EQ(answers.at("answers").at(0).at("body").as_string(), R"({"received":true,"duplicate":true})");
+  EXPECT_EQ(known(), 0) << "it is not taken for a new one";
+  EXPECT_EQ(groups(), 1);
+  EXPECT_EQ(balance(), 25 * kUsd);
+
+  // What is new of an old deposit is handled.
+  dispute(made, 2500);
+  EXPECT_EQ(deliver_last("charge.dispute.created"), 200);
+  EXPECT_EQ(hold(), 1);
+  EXPECT_EQ(events("processed"), 1);
+}
+
 // covers: S04_STR_EVT_003
 TEST_F(StripeEvents, TwoEventsAboutOneFactPostOnce) {
   const Deposit made = deposit();

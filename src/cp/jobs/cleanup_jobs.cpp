@@ -6,6 +6,7 @@
 #include "cp/store/idempotency_store.h"
 #include "cp/store/nonce_store.h"
 #include "cp/store/observed_store.h"
+#include "cp/store/stripe_event_store.h"
 
 namespace ee::cp {
 
@@ -62,6 +63,17 @@ JobDefinition idempotency_cleanup(db::Database& database, const Clock& clock) {
           .run = [&database, &clock](const JobContext& context) {
             return delete_in_batches(database, context, kRowsAtOnce, 0, [&](db::Transaction& tx) {
               return IdempotencyStore().remove_expired(tx, clock.now(), kRowsAtOnce);
+            });
+          }};
+}
+
+JobDefinition stripe_event_retention(db::Database& database, const Clock& clock) {
+  return {.name = "stripe_event_retention",
+          .period = every(Seconds(86400)),
+          .timeout = Seconds(600),
+          .run = [&database, &clock](const JobContext& context) {
+            return delete_in_batches(database, context, kRowsAtOnce, 0, [&](db::Transaction& tx) {
+              return StripeEventStore().remove_before(tx, clock.now() - kStripeEventsKept, kRowsAtOnce);
             });
           }};
 }

@@ -13,6 +13,8 @@
 namespace ee::cp {
 namespace {
 
+/// Stripe's clock and ours may differ, and what is received was made before.
+constexpr std::chrono::days kEventsOnTheirWay{1};
 constexpr std::int64_t kBadSignaturesPerMinute = 60;
 constexpr std::size_t kMaxAddresses = 65'536;
 constexpr std::string_view kActor = "system:stripe_webhook";
@@ -132,6 +134,13 @@ Result<WebhookAnswer> StripeWebhook::receive(const WebhookDelivery& delivery, st
                {{"event_id", event->id}, {"type", event->type}, {"error", error.code}, {"detail", error.detail}});
     return std::unexpected(std::move(error));
   };
+  // Whether it was handled may be forgotten, so it is not handled: whoever repeats it now is not Stripe's retry.
+  if (event->created_at < parts_.clock.now() - kStripeEventsKept + kEventsOnTheirWay) {
+    counted_.with({event->type, "duplicate"}).increment();
+    log::warn("stripe", "an event that is over a year old was passed over",
+              {{"event_id", event->id}, {"type", event->type}});
+    return WebhookAnswer{.duplicate = true};
+  }
   const auto needed = needs_intent(*event);
   if (!needed) return failed(needed.error());
   std::optional<stripe::PaymentIntent> fetched;

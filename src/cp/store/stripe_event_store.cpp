@@ -52,6 +52,13 @@ Result<Page<StripeEventRow>> StripeEventStore::list(db::Transaction& tx, const S
                  [](const StripeEventRow& row) { return PagePosition{.at = row.received_at, .id = row.id}; });
 }
 
+Result<std::int64_t> StripeEventStore::remove_before(db::Transaction& tx, UtcTime before, std::int64_t limit) const {
+  return tx.execute(
+      "DELETE FROM stripe_events WHERE id IN (SELECT id FROM stripe_events WHERE received_at<:before "
+      "ORDER BY received_at LIMIT :limit)",
+      {{"before", before}, {"limit", limit}});
+}
+
 Result<std::optional<UtcTime>> StripeEventStore::last_received_at(db::Transaction& tx) const {
   return tx.query_one<UtcTime>("SELECT received_at FROM stripe_events ORDER BY received_at DESC LIMIT 1");
 }

@@ -1,5 +1,6 @@
 #pragma once
 #include <boost/describe.hpp>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,6 +32,10 @@ struct StripeEventFilter {
   std::optional<StripeOutcome> outcome = {};
 };
 
+/// How long an event is known after it was received. Stripe repeats a delivery for 3 days and gives events out for 30;
+/// disputes, which last for months, bring events of their own.
+inline constexpr std::chrono::days kStripeEventsKept{400};
+
 /// Table `stripe_events`: every event that was accepted, once. Stateless.
 class StripeEventStore {
  public:
@@ -42,6 +47,8 @@ class StripeEventStore {
   /// Newest first.
   Result<Page<StripeEventRow>> list(db::Transaction& tx, const StripeEventFilter& filter,
                                     const PageRequest& page) const;
+  /// Deletes at most `limit` events that were received before `before`, the oldest first; how many.
+  Result<std::int64_t> remove_before(db::Transaction& tx, UtcTime before, std::int64_t limit) const;
   Result<std::optional<UtcTime>> last_received_at(db::Transaction& tx) const;
 };
 
