@@ -109,13 +109,13 @@ Result<StatementPage> AccountMoney::statements(const AccountId& account, const P
       // Going back, each month closes with what the one after it opened with.
       UsdMicros closing;
       if (out.items.empty()) {
-        const auto sum = store_.sum(tx, account, std::nullopt, month.end());
+        const auto sum = store_.sum_of_months(tx, account, std::nullopt, month.end());
         if (!sum) return std::unexpected(sum.error());
         closing = *sum;
       } else {
         closing = out.items.back().opening_balance;
       }
-      const auto within = store_.sum(tx, account, month.begin(), month.end());
+      const auto within = store_.sum_of_months(tx, account, month.begin(), month.end());
       if (!within) return std::unexpected(within.error());
       out.items.push_back({.month = month.text(),
                            .opening_balance = added(closing, negated(*within)),
@@ -139,7 +139,7 @@ Result<StatementReader> AccountMoney::statement(const AccountId& account, std::s
     if (!known) return std::unexpected(known.error());
     if (!month || *month > Month::of(now) || *month < Month::of(known->created_at))
       return fail(ErrorCode::statement_not_found);
-    return store_.sum(tx, account, std::nullopt, month->begin());
+    return store_.sum_of_months(tx, account, std::nullopt, month->begin());
   });
   if (!opening) return std::unexpected(opening.error());
   return StatementReader(database_, account, *month,

@@ -250,6 +250,31 @@ TEST_F(AccountMoneyTest, AMonthBeginsAndEndsAtMidnightUtc) {
     EXPECT_EQ(statement(unknown), "statement_not_found") << unknown;
 }
 
+TEST_F(AccountMoneyTest, AStatementOpensWithoutLookingAtEarlierLines) {
+  EE_SKIP_ON_POSTGRES("it is SQLite's plan");
+  const auto plan = db.values<PlanRow>("EXPLAIN QUERY PLAN " + std::string(LedgerQueryStore::sum_of_months_sql()),
+                                       {{"account", account}, {"from", UtcTime::min()}, {"before", clock.now()}});
+  ASSERT_EQ(plan.size(), 1U);
+  EXPECT_THAT(plan[0].detail, ::testing::HasSubstr("SEARCH account_months USING PRIMARY KEY (account_id=? AND month"));
+}
+
+TEST_F(AccountMoneyTest, ALineThatAClockPutIntoAnEarlierMonthCountsThere) {
+  move_at("2026-01-10T00:00:00Z", 1);
+  move_at("2026-02-10T00:00:00Z", 10);
+  move_at("2026-01-31T23:00:00Z", 100);  // the clock went back
+  move_at("2026-03-01T00:00:00Z", 1000);
+  struct Row {
+    const char* month;
+    std::int64_t opening, closing;
+  };
+  for (const Row& row : {Row{"2026-01", 0, 101}, Row{"2026-02", 101, 111}, Row{"2026-03", 111, 1111}}) {
+    const auto read = json::read<StatementView>(statement(row.month));
+    ASSERT_TRUE(read) << row.month;
+    EXPECT_EQ(read->opening_balance.value, row.opening) << row.month;
+    EXPECT_EQ(read->closing_balance.value, row.closing) << row.month;
+  }
+}
+
 // covers: S04_STMT_003
 TEST_F(AccountMoneyTest, TheCsvQuotesAndDisarmsFreeText) {
   clock.set_utc(at("2026-01-05T10:00:00Z"));

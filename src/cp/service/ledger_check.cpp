@@ -111,13 +111,19 @@ Result<std::vector<LedgerFinding>> LedgerCheck::check_accounts(bool changed_only
   const auto check = [&](db::Transaction& tx, const KeptBalance& kept, AccountsStep& step) -> Result<void> {
     const auto sum = store_.sum_of_lines(tx, kept.account_id);
     if (!sum) return std::unexpected(sum.error());
-    if (*sum == kept.balance_micros) {
+    if (sum->total == kept.balance_micros && sum->month) {
+      step.findings.push_back({.what = "month",
+                               .account_id = kept.account_id.str(),
+                               .group_id = {},
+                               .expected = sum->month->lines.value,
+                               .found = sum->month->kept.value});
+    } else if (sum->total == kept.balance_micros) {
       if (kept.version != kept.verified_version) step.verified.push_back(kept);
     } else {
       step.findings.push_back({.what = "balance",
                                .account_id = kept.account_id.str(),
                                .group_id = {},
-                               .expected = sum->value,
+                               .expected = sum->total.value,
                                .found = kept.balance_micros.value});
     }
     if (!usage_from) return {};
@@ -251,9 +257,12 @@ Result<std::vector<RebuiltBalance>> rebuild_balances(db::Database& database, con
         after = kept.account_id;
         const auto sum = store.sum_of_lines(tx, kept.account_id);
         if (!sum) return std::unexpected(sum.error());
-        if (*sum == kept.balance_micros) continue;
-        if (auto done = store.set_balance(tx, kept.account_id, *sum, now); !done) return std::unexpected(done.error());
-        rebuilt.push_back({.account_id = kept.account_id, .before = kept.balance_micros, .after = *sum});
+        if (sum->month)
+          if (auto done = store.set_months(tx, kept.account_id); !done) return std::unexpected(done.error());
+        if (sum->total == kept.balance_micros && !sum->month) continue;
+        if (auto done = store.set_balance(tx, kept.account_id, sum->total, now); !done)
+          return std::unexpected(done.error());
+        rebuilt.push_back({.account_id = kept.account_id, .before = kept.balance_micros, .after = sum->total});
         const auto written =
             AuditLogStore().append(tx,
                                    {.actor = "system:ledger_rebuild",
@@ -261,7 +270,7 @@ Result<std::vector<RebuiltBalance>> rebuild_balances(db::Database& database, con
                                     .object_type = "account",
                                     .object_id = kept.account_id.str(),
                                     .detail = fmt::format(R"({{"balance_before":"{}","balance_after":"{}"}})",
-                                                          to_usd_text(kept.balance_micros), to_usd_text(*sum))},
+                                                          to_usd_text(kept.balance_micros), to_usd_text(sum->total))},
                                    now, random);
         if (!written) return std::unexpected(written.error());
       }

@@ -14,7 +14,9 @@ namespace ee::cp {
 
 /// A way in which the ledger is not what it must be. Amounts in micro-dollars.
 struct LedgerFinding {
-  std::string_view what = {};   ///< `balance`, `group`, `line_without_group`, `balances_sum`, `usage`
+  /// `balance`, `month` (its sum is wrong, the balance is right), `group`, `line_without_group`, `balances_sum`,
+  /// `usage`
+  std::string_view what = {};
   std::string account_id = {};  ///< empty when no account is concerned
   std::string group_id = {};    ///< a group, or the line that has none; empty when none is concerned
   std::int64_t expected = 0;    ///< what the lines say
@@ -22,15 +24,16 @@ struct LedgerFinding {
   bool operator==(const LedgerFinding&) const = default;
 };
 
-/// A balance that was recomputed.
+/// A balance that was recomputed, or the sums of whose months were.
 struct RebuiltBalance {
   AccountId account_id = {};
   UsdMicros before = {};
   UsdMicros after = {};
 };
 
-/// Sums every account's lines and sets the balances that differ, with an audit row `balances_rebuilt`; those that were
-/// changed. In one transaction: only while nothing else uses the database. Does not lift a halt.
+/// Sums every account's lines and sets the balances, and the sums of months, that differ, with an audit row
+/// `balances_rebuilt`; those that were changed. In one transaction: only while nothing else uses the database. Does not
+/// lift a halt.
 Result<std::vector<RebuiltBalance>> rebuild_balances(db::Database& database, const Clock& clock, Random& random);
 
 /// The check of the ledger (04 section 6.3). A finding halts billing, raises the alarm and is audited; nothing is

@@ -180,6 +180,28 @@ TEST_F(LedgerCheckTest, RebuildingTakesTheBalancesFromTheLines) {
   EXPECT_TRUE(rebuild_balances(db, clock, random)->empty());
 }
 
+TEST_F(LedgerCheckTest, AMonthThatIsNotTheSumOfItsLinesIsFoundAndRebuilt) {
+  clock.advance(std::chrono::days(40));
+  move(account, 7);
+  ASSERT_TRUE(full().empty());
+  db.execute("UPDATE account_months SET amount_micros=amount_micros+1 WHERE account_id=:id AND amount_micros=1000",
+             {{"id", account}});
+  const Findings wrong = {
+      {.what = "month", .account_id = account.str(), .group_id = {}, .expected = 1000, .found = 1001}};
+  EXPECT_EQ(full(), wrong);
+  EXPECT_TRUE(halted());
+  EXPECT_EQ(rebuild_balances(db, clock, random)->size(), 1U);
+  EXPECT_EQ(balance(account), 1007);
+  EXPECT_TRUE(full().empty());
+
+  db.execute("DELETE FROM account_months WHERE account_id=:id AND amount_micros=7", {{"id", account}});
+  db.execute("INSERT INTO account_months (account_id, month_start_at, amount_micros) VALUES (:id, 0, 7)",
+             {{"id", account}});
+  EXPECT_EQ(full().at(0).what, "month") << "neither one that is missing nor one without lines passes";
+  EXPECT_EQ(rebuild_balances(db, clock, random)->size(), 1U);
+  EXPECT_TRUE(full().empty());
+}
+
 TEST_F(LedgerCheckTest, ALongHistoryIsSummedInParts) {
   for (int month = 0; month < 30; ++month) {
     clock.advance(std::chrono::days(20));

@@ -4,17 +4,23 @@
 #include <chrono>
 #include <map>
 
+#include "cp/domain/month.h"
+
 namespace ee::cp {
 
 namespace {
-
-constexpr std::chrono::days kSpan{31};
 
 struct Span {
   std::optional<UtcTime> first;
   std::optional<UtcTime> last;
 };
 BOOST_DESCRIBE_STRUCT(Span, (), (first, last))
+
+struct MonthSum {
+  UtcTime month_start_at;
+  UsdMicros amount_micros;
+};
+BOOST_DESCRIBE_STRUCT(MonthSum, (), (month_start_at, amount_micros))
 
 struct GroupSum {
   std::string group_id;
@@ -42,6 +48,32 @@ Result<CheckedPage<BrokenGroup>> page(db::Transaction& tx, std::string_view step
   return out;
 }
 
+/// What the account's lines sum to in each month from its first to its last line, in statements that are bounded.
+Result<std::vector<MonthSum>> sums_by_month(db::Transaction& tx, const AccountId& account) {
+  const auto span = tx.query_one<Span>(
+      "SELECT (SELECT created_at FROM transactions WHERE account_id=:account ORDER BY created_at, id LIMIT 1) AS "
+      "first, "
+      "(SELECT created_at FROM transactions WHERE account_id=:account ORDER BY created_at DESC, id DESC LIMIT 1) AS "
+      "last",
+      {{"account", account}});
+  if (!span) return std::unexpected(span.error());
+  std::vector<MonthSum> out;
+  if (!*span || !(*span)->first || !(*span)->last) return out;
+  const Month last = Month::of(*(*span)->last);
+  for (Month month = Month::of(*(*span)->first);; month = month.next()) {
+    // A forged line may lie outside of the years that months have.
+    const UtcTime from = out.empty() ? std::min(month.begin(), *(*span)->first) : month.begin();
+    const UtcTime to = month == last ? std::max(month.end(), *(*span)->last + Milliseconds(1)) : month.end();
+    const auto sum = tx.query_one<UsdMicros>(
+        "SELECT COALESCE(SUM(amount_micros), 0) FROM transactions WHERE account_id=:account AND created_at>=:from AND "
+        "created_at<:to",
+        {{"account", account}, {"from", from}, {"to", to}});
+    if (!sum) return std::unexpected(sum.error());
+    out.push_back({.month_start_at = month.begin(), .amount_micros = sum->value_or(UsdMicros{})});
+    if (month == last) return out;
+  }
+}
+
 }  // namespace
 
 Result<std::vector<KeptBalance>> LedgerCheckStore::balances(db::Transaction& tx, const AccountId& after,
@@ -52,27 +84,41 @@ Result<std::vector<KeptBalance>> LedgerCheckStore::balances(db::Transaction& tx,
       {{"after", after}, {"changed", changed_only}, {"limit", limit}});
 }
 
-Result<UsdMicros> LedgerCheckStore::sum_of_lines(db::Transaction& tx, const AccountId& account) const {
-  const auto span = tx.query_one<Span>(
-      "SELECT (SELECT created_at FROM transactions WHERE account_id=:account ORDER BY created_at, id LIMIT 1) AS "
-      "first, "
-      "(SELECT created_at FROM transactions WHERE account_id=:account ORDER BY created_at DESC, id DESC LIMIT 1) AS "
-      "last",
-      {{"account", account}});
-  if (!span) return std::unexpected(span.error());
-  UsdMicros total;
-  if (!*span || !(*span)->first || !(*span)->last) return total;
-  for (UtcTime from = *(*span)->first; from <= *(*span)->last; from += kSpan) {
-    const auto part = tx.query_one<UsdMicros>(
-        "SELECT COALESCE(SUM(amount_micros), 0) FROM transactions WHERE account_id=:account AND created_at>=:from AND "
-        "created_at<:to",
-        {{"account", account}, {"from", from}, {"to", from + kSpan}});
-    if (!part) return std::unexpected(part.error());
+Result<SumOfLines> LedgerCheckStore::sum_of_lines(db::Transaction& tx, const AccountId& account) const {
+  const auto rows = tx.query<MonthSum>(
+      "SELECT month_start_at, amount_micros FROM account_months WHERE account_id=:account", {{"account", account}});
+  if (!rows) return std::unexpected(rows.error());
+  std::map<UtcTime, UsdMicros> kept;
+  for (const MonthSum& row : *rows) kept[row.month_start_at] = row.amount_micros;
+  const auto months = sums_by_month(tx, account);
+  if (!months) return std::unexpected(months.error());
+  SumOfLines out;
+  const auto compare = [&](UtcTime month, UsdMicros lines, UsdMicros said) {
+    if (lines != said && !out.month) out.month = MonthDifference{.month_start_at = month, .lines = lines, .kept = said};
+  };
+  for (const MonthSum& month : *months) {
     // A forged line could leave 64 bits; wrapping shows as a difference, which is what is looked for.
-    total.value = static_cast<std::int64_t>(static_cast<std::uint64_t>(total.value) +
-                                            static_cast<std::uint64_t>(part->value_or(UsdMicros{}).value));
+    out.total.value = static_cast<std::int64_t>(static_cast<std::uint64_t>(out.total.value) +
+                                                static_cast<std::uint64_t>(month.amount_micros.value));
+    const auto said = kept.extract(month.month_start_at);
+    compare(month.month_start_at, month.amount_micros, said ? said.mapped() : UsdMicros{});
   }
-  return total;
+  for (const auto& [month, said] : kept) compare(month, {}, said);
+  return out;
+}
+
+Result<void> LedgerCheckStore::set_months(db::Transaction& tx, const AccountId& account) const {
+  const auto months = sums_by_month(tx, account);
+  if (!months) return std::unexpected(months.error());
+  if (auto gone = tx.execute("DELETE FROM account_months WHERE account_id=:account", {{"account", account}}); !gone)
+    return std::unexpected(gone.error());
+  for (const MonthSum& month : *months) {
+    const auto set = tx.execute(
+        "INSERT INTO account_months (account_id, month_start_at, amount_micros) VALUES (:account, :month, :amount)",
+        {{"account", account}, {"month", month.month_start_at}, {"amount", month.amount_micros}});
+    if (!set) return std::unexpected(set.error());
+  }
+  return {};
 }
 
 Result<void> LedgerCheckStore::mark_verified(db::Transaction& tx, const AccountId& account,

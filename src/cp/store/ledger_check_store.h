@@ -37,6 +37,19 @@ struct UsageDifference {
   UsdMicros charged = {};
 };
 
+/// A month of which the table says another sum than its lines. Amounts in micro-dollars.
+struct MonthDifference {
+  UtcTime month_start_at = {};
+  UsdMicros lines = {};
+  UsdMicros kept = {};
+};
+
+/// What an account's lines sum to.
+struct SumOfLines {
+  UsdMicros total = {};
+  std::optional<MonthDifference> month = {};  ///< the first that is wrong
+};
+
 /// A step through the ids of a table: how many rows it saw and where the next begins; nothing after the last.
 template <class T>
 struct CheckedPage {
@@ -52,8 +65,8 @@ class LedgerCheckStore {
   /// Balances by account id, after `after`; with `changed_only` those that changed since they were last verified.
   Result<std::vector<KeptBalance>> balances(db::Transaction& tx, const AccountId& after, bool changed_only,
                                             std::int64_t limit) const;
-  /// What the account's lines sum to, added up month by month.
-  Result<UsdMicros> sum_of_lines(db::Transaction& tx, const AccountId& account) const;
+  /// What the account's lines sum to, added up month by month and compared with what is kept of each month.
+  Result<SumOfLines> sum_of_lines(db::Transaction& tx, const AccountId& account) const;
   /// Notes which version was found right.
   Result<void> mark_verified(db::Transaction& tx, const AccountId& account, std::int64_t version) const;
 
@@ -65,6 +78,8 @@ class LedgerCheckStore {
   Result<std::vector<UsageDifference>> usage(db::Transaction& tx, const AccountId& account, UtcTime from,
                                              UtcTime to) const;
 
+  /// Sets the sums of the months to what the lines say. For a repair while nothing else runs.
+  Result<void> set_months(db::Transaction& tx, const AccountId& account) const;
   /// Sets a balance to what the lines say. For a repair while nothing else runs.
   Result<void> set_balance(db::Transaction& tx, const AccountId& account, UsdMicros balance, UtcTime now) const;
 };

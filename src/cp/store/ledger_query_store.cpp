@@ -112,12 +112,15 @@ Result<std::optional<TransactionRow>> LedgerQueryStore::line_of(db::Transaction&
   return tx.query_one<TransactionRow>(sql, {{"group", group_id}, {"account", id}});
 }
 
-Result<UsdMicros> LedgerQueryStore::sum(db::Transaction& tx, const AccountId& id, std::optional<UtcTime> from,
-                                        UtcTime to) const {
+std::string_view LedgerQueryStore::sum_of_months_sql() {
+  return "SELECT COALESCE(SUM(amount_micros), 0) FROM account_months WHERE account_id=:account AND "
+         "month_start_at>=:from AND month_start_at<:before";
+}
+
+Result<UsdMicros> LedgerQueryStore::sum_of_months(db::Transaction& tx, const AccountId& id, std::optional<UtcTime> from,
+                                                  UtcTime before) const {
   const auto found = tx.query_one<UsdMicros>(
-      "SELECT COALESCE(SUM(amount_micros), 0) FROM transactions WHERE account_id=:account AND created_at>=:from AND "
-      "created_at<:to",
-      {{"account", id}, {"from", from.value_or(UtcTime::min())}, {"to", to}});
+      sum_of_months_sql(), {{"account", id}, {"from", from.value_or(UtcTime::min())}, {"before", before}});
   if (!found) return std::unexpected(found.error());
   return found->value_or(UsdMicros{});
 }

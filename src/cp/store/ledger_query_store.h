@@ -86,8 +86,11 @@ class LedgerQueryStore {
   /// The account's line in a group.
   Result<std::optional<TransactionRow>> line_of(db::Transaction& tx, const std::string& group_id,
                                                 const AccountId& id) const;
-  /// Sum of the lines of [from, to).
-  Result<UsdMicros> sum(db::Transaction& tx, const AccountId& id, std::optional<UtcTime> from, UtcTime to) const;
+  /// Sum of the lines of the months that begin in [from, before); nothing: from the first on. A seek over months,
+  /// however many lines there are.
+  Result<UsdMicros> sum_of_months(db::Transaction& tx, const AccountId& id, std::optional<UtcTime> from,
+                                  UtcTime before) const;
+  static std::string_view sum_of_months_sql();  ///< for tests; names :account, :from and :before
 
   /// Charges of the hours that begin in [from, to), the oldest group first; at most `limit`. Days whose hours were
   /// rolled up count with the time at which they begin.

@@ -3,6 +3,8 @@
 #include <boost/describe.hpp>
 #include <limits>
 
+#include "cp/domain/month.h"
+
 namespace ee::cp {
 
 namespace {
@@ -59,6 +61,13 @@ Result<void> change_balance(db::Transaction& tx, const AccountId& account, std::
   }
   if (!changed) return std::unexpected(std::move(changed.error()));
   if (*changed != 1) return std::unexpected(refusal_of(tx, account, ask_funds));
+  // By the time that the lines have, so that a clock that went back leaves no month wrong. The balance's row is locked.
+  const auto of_month = tx.execute(
+      "INSERT INTO account_months (account_id, month_start_at, amount_micros) VALUES (:account, :month, :change) "
+      "ON CONFLICT (account_id, month_start_at) DO UPDATE SET "
+      "amount_micros=account_months.amount_micros+excluded.amount_micros",
+      {{"account", account}, {"month", Month::of(now).begin()}, {"change", change}});
+  if (!of_month) return std::unexpected(of_month.error());
   return {};
 }
 

@@ -29,6 +29,14 @@ CREATE TABLE transactions (
 );
 CREATE INDEX transactions_account ON transactions (account_id, created_at, id);
 
+-- What the lines of an account sum to in each month (UTC), changed with its balance: what a statement opens with.
+CREATE TABLE account_months (
+  account_id TEXT NOT NULL REFERENCES accounts (id),
+  month_start_at BIGINT NOT NULL,
+  amount_micros BIGINT NOT NULL,
+  PRIMARY KEY (account_id, month_start_at)
+) @without_rowid@;
+
 CREATE TABLE rate_cards (
   version INTEGER PRIMARY KEY,
   effective_at BIGINT NOT NULL UNIQUE,
