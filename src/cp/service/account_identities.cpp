@@ -7,6 +7,7 @@
 
 #include "common/id.h"
 #include "cp/domain/agent.h"
+#include "cp/service/active_account.h"
 
 namespace ee::cp {
 namespace {
@@ -153,6 +154,8 @@ Result<IdentityView> AccountIdentities::link(const AccountCall& call, const Iden
     const auto account = accounts_.named(tx, call.account);
     if (!account) return std::unexpected(account.error());
     if (account->status == AccountStatus::closed) return fail(ErrorCode::account_closed);
+    if (auto active = require_active(tx, call.principal.is_admin, call.account); !active)
+      return std::unexpected(std::move(active.error()));
     const auto linked = accounts_.identities(tx, call.account);
     if (!linked) return std::unexpected(linked.error());
     if (std::ranges::find(*linked, row->github_id, &IdentityRow::github_id) != linked->end())
@@ -172,6 +175,8 @@ Result<IdentityView> AccountIdentities::link(const AccountCall& call, const Iden
 Result<void> AccountIdentities::unlink(const AccountCall& call, std::int64_t github_id) {
   return parts_.database.run_write([&](db::Transaction& tx) -> Result<void> {
     if (const auto account = accounts_.named(tx, call.account); !account) return std::unexpected(account.error());
+    if (auto active = require_active(tx, call.principal.is_admin, call.account); !active)
+      return std::unexpected(std::move(active.error()));
     const auto agents = uses_.owner_has_agents(tx, github_id);
     if (!agents) return std::unexpected(agents.error());
     const auto deployments = parts_.holds.owner_in_use(tx, github_id);
@@ -209,6 +214,8 @@ Result<OidcRules> AccountIdentities::set_rules(const AccountCall& call, const Oi
     auto account = accounts_.named(tx, call.account);
     if (!account) return std::unexpected(std::move(account.error()));
     if (account->status == AccountStatus::closed) return fail(ErrorCode::account_closed);
+    if (auto active = require_active(tx, call.principal.is_admin, call.account); !active)
+      return std::unexpected(std::move(active.error()));
     std::vector<OidcRuleRow> rows;
     rows.reserve(wanted.rules.size());
     for (const OidcRuleInput& rule : wanted.rules) {

@@ -8,6 +8,7 @@
 #include "common/id.h"
 #include "common/utf8.h"
 #include "cp/domain/agent.h"
+#include "cp/service/active_account.h"
 #include "cp/service/address_key.h"
 #include "cp/service/api_keys.h"
 #include "cp/store/charge_store.h"
@@ -267,6 +268,8 @@ Result<AccountObject> Accounts::update(const AccountCall& call, const AccountPat
     auto row = accounts_.named(tx, call.account);
     if (!row) return std::unexpected(std::move(row.error()));
     if (row->status == AccountStatus::closed) return fail(ErrorCode::account_closed);
+    if (auto active = require_active(tx, call.principal.is_admin, call.account); !active)
+      return std::unexpected(std::move(active.error()));
     if (if_match && *if_match != row->version) return fail(ErrorCode::version_mismatch);
     if (auto applied = apply(tx, call, patch, *row); !applied) return std::unexpected(std::move(applied.error()));
     const auto updated = accounts_.update(tx, *row, now);
@@ -368,6 +371,8 @@ Result<void> Accounts::close(const AccountCall& call) {
     auto row = accounts_.named(tx, call.account);
     if (!row) return std::unexpected(std::move(row.error()));
     if (row->status == AccountStatus::closed) return false;
+    if (auto active = require_active(tx, call.principal.is_admin, call.account); !active)
+      return std::unexpected(std::move(active.error()));
     if (auto closable = check_closable(tx, call.account); !closable)
       return std::unexpected(std::move(closable.error()));
     const auto revoked = keys_.revoke_all(tx, call.account, "account_closed", now);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cp/domain/placement.h"
+#include "cp/service/active_account.h"
 #include "cp/store/audit_log_store.h"
 
 namespace ee::cp {
@@ -102,6 +103,9 @@ Result<AgentRow> AgentService::change(const AgentScope& scope, const AgentId& id
       if (!before) return std::unexpected(before.error());
       if (!*before || (*before)->status == AgentStatus::deleted || !scope.contains(**before))
         return fail(ErrorCode::agent_not_found);
+      if (const auto& account = (*before)->account_id; account && scope.acts_for(*account))
+        if (auto active = require_active(tx, scope.all, *account); !active)
+          return std::unexpected(std::move(active.error()));
       AgentRow after = **before;
       const auto changed = change(tx, **before, after);
       if (!changed) return std::unexpected(changed.error());

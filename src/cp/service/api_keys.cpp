@@ -8,6 +8,7 @@
 #include "common/credential.h"
 #include "common/id.h"
 #include "cp/domain/agent.h"
+#include "cp/service/active_account.h"
 
 namespace ee::cp {
 namespace {
@@ -141,6 +142,8 @@ Result<IdempotentAnswer> ApiKeys::create(const AccountCall& call, const KeyWante
     const auto account = accounts_.named(tx, call.account);
     if (!account) return std::unexpected(account.error());
     if (account->status == AccountStatus::closed) return fail(ErrorCode::account_closed);
+    if (auto active = require_active(tx, call.principal.is_admin, call.account); !active)
+      return std::unexpected(std::move(active.error()));
     auto row = wanted_row(tx, call, wanted, *account, now);
     if (!row) return std::unexpected(std::move(row.error()));
     if (auto retired = keys_.retire_expired(tx, call.account, now); !retired)
@@ -163,6 +166,8 @@ Result<IdempotentAnswer> ApiKeys::rotate(const AccountCall& call, const std::str
     return fail(bad_field("overlap_seconds", overlap_seconds < 0 ? "below_min" : "above_max", "0 to 604800"));
   auto answer = idempotency_.run(call.idempotent, [&](db::Transaction& tx) -> Result<EffectAnswer> {
     const UtcTime now = parts_.clock.now();
+    if (auto active = require_active(tx, call.principal.is_admin, call.account); !active)
+      return std::unexpected(std::move(active.error()));
     const auto own = own_key(tx, call);
     if (!own) return std::unexpected(own.error());
     const auto old = keys_.find(tx, call.account, key_id);
@@ -209,6 +214,8 @@ Result<void> ApiKeys::revoke(const AccountCall& call, const std::string& key_id,
   if (reason.size() > kMaxReason) return fail(bad_field("reason", "too_long", "at most 200 bytes"));
   const auto revoked = parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
     const UtcTime now = parts_.clock.now();
+    if (auto active = require_active(tx, call.principal.is_admin, call.account); !active)
+      return std::unexpected(std::move(active.error()));
     const auto key = keys_.find(tx, call.account, key_id);
     if (!key) return std::unexpected(key.error());
     if (!*key) return fail(ErrorCode::not_found);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cp/service/active_account.h"
 #include "cp/store/account_store.h"
 
 namespace ee::cp {
@@ -33,6 +34,8 @@ Result<AppRow> managed_app(db::Transaction& tx, const Principal& principal, cons
   auto app = AppStore().find(tx, name);
   if (!app) return std::unexpected(std::move(app.error()));
   if (!*app || (*app)->archived_at || !manages_app(principal, **app)) return fail(ErrorCode::app_not_found);
+  if (auto active = require_active(tx, principal.is_admin, (*app)->owner_account_id); !active)
+    return std::unexpected(std::move(active.error()));
   return std::move(**app);
 }
 

@@ -26,7 +26,7 @@ bool manages_app(const Principal& principal, const AppRow& app);
 /// The app as this caller may see it. Errors: app_not_found (no such app, somebody else's private one, archived for
 /// others than its owner).
 Result<AppRow> visible_app(db::Transaction& tx, const Principal& principal, const std::string& name);
-/// The app as this caller may change it: not archived. Errors: app_not_found.
+/// The app as this caller may change it: not archived, its owner active. Errors: app_not_found, account_suspended.
 Result<AppRow> managed_app(db::Transaction& tx, const Principal& principal, const std::string& name);
 /// The same for publishing and yanking, where a workflow must be one of the app's repository. Errors: app_not_found,
 /// repository_not_allowed.

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "common/url.h"
+#include "cp/service/active_account.h"
 #include "cp/store/account_store.h"
 
 namespace ee::cp {
@@ -115,6 +116,8 @@ Result<AppObject> Apps::create(const CatalogueCall& call, const AppRequest& want
       (!principal.oidc_claims || row.source_repo != normal_login(principal.oidc_claims->repository)))
     return fail(ErrorCode::repository_not_allowed, "source_repo must be the repository of the workflow");
   return parts_.database.write<AppObject>([&](db::Transaction& tx) -> Result<AppObject> {
+    if (auto active = require_active(tx, principal.is_admin, row.owner_account_id); !active)
+      return std::unexpected(std::move(active.error()));
     if (auto made = apps_.create(tx, row, tags); !made) return std::unexpected(std::move(made.error()));
     AuditEntry entry = catalogue_audit(call, "app_created", "app", row.id);
     entry.detail = R"({"name":)" + json::quote(row.name) + "}";
@@ -185,6 +188,8 @@ Result<AppObject> Apps::archive(const CatalogueCall& call, const std::string& na
     auto row = visible_app(tx, call.principal, name);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!manages_app(call.principal, *row)) return fail(ErrorCode::app_not_found);
+    if (auto active = require_active(tx, call.principal.is_admin, row->owner_account_id); !active)
+      return std::unexpected(std::move(active.error()));
     if (row->archived_at) return object_of(*row);
     const auto used = apps_.in_use(tx, row->id);
     if (!used) return std::unexpected(used.error());

@@ -46,7 +46,7 @@ Result<IdempotentAnswer> Deployments::change(
   if (!key) return std::unexpected(key.error());
   std::optional<AgentId> agent;
   auto answer = idempotency_.run(*key, [&](db::Transaction& tx) -> Result<EffectAnswer> {
-    const auto before = owned(tx, call.principal, id);
+    const auto before = changeable(tx, call.principal, id);
     if (!before) return std::unexpected(before.error());
     if (auto good = may_change(tx, *before); !good) return std::unexpected(good.error());
     if (call.if_match && *call.if_match != before->row_version) return fail(ErrorCode::version_mismatch);

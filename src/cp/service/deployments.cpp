@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "common/json.h"
+#include "cp/service/active_account.h"
 #include "cp/service/deploy_order.h"
 #include "cp/store/audit_log_store.h"
 
@@ -45,6 +46,15 @@ Result<DeploymentRow> Deployments::owned(db::Transaction& tx, const Principal& p
   if (!row) return std::unexpected(row.error());
   if (!*row || !owns(principal, (*row)->account_id)) return fail(ErrorCode::deployment_not_found);
   return std::move(**row);
+}
+
+Result<DeploymentRow> Deployments::changeable(db::Transaction& tx, const Principal& principal,
+                                              const DeploymentId& id) const {
+  auto row = owned(tx, principal, id);
+  if (!row) return row;
+  if (auto active = require_active(tx, principal.is_admin, row->account_id); !active)
+    return std::unexpected(std::move(active.error()));
+  return row;
 }
 
 Result<Page<DeploymentObject>> Deployments::list(const Principal& principal, DeploymentFilter filter,
@@ -165,7 +175,7 @@ Result<DeploymentObject> Deployments::patch(const DeploymentCall& call, const De
   for (int attempt = 1;; ++attempt) {
     auto done = parts_.database.write<DeploymentObject>([&](db::Transaction& tx) -> Result<DeploymentObject> {
       const UtcTime now = parts_.clock.now();
-      const auto before = owned(tx, call.principal, id);
+      const auto before = changeable(tx, call.principal, id);
       if (!before) return std::unexpected(before.error());
       if (is_final(before->state)) return fail(ErrorCode::deployment_final);
       if (call.if_match && *call.if_match != before->row_version) return fail(ErrorCode::version_mismatch);
@@ -201,7 +211,7 @@ Result<IdempotentAnswer> Deployments::stop(const DeploymentCall& call, const Dep
   if (!key) return std::unexpected(key.error());
   std::optional<AgentId> agent;
   auto answer = idempotency_.run(*key, [&](db::Transaction& tx) -> Result<EffectAnswer> {
-    const auto before = owned(tx, call.principal, id);
+    const auto before = changeable(tx, call.principal, id);
     if (!before) return std::unexpected(before.error());
     agent = before->agent_id;
     EventInputs inputs{.actor = call.actor.name, .request_id = some(call.actor.request_id)};

@@ -106,6 +106,8 @@ class Deployments {
   Result<PreflightAnswer> look(db::Transaction& tx, const Order& order, const std::vector<PreflightIssue>& issues,
                                std::int64_t named) const;
   Result<DeploymentRow> owned(db::Transaction& tx, const Principal& principal, const DeploymentId& id) const;
+  /// The same for a change by it: its account is active. Errors: also `account_suspended`.
+  Result<DeploymentRow> changeable(db::Transaction& tx, const Principal& principal, const DeploymentId& id) const;
   bool owns(const Principal& principal, const AccountId& account) const;
   void published(const std::vector<AgentId>& agents);
 

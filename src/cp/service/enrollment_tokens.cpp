@@ -8,6 +8,7 @@
 #include "common/credential.h"
 #include "common/id.h"
 #include "common/node_size.h"
+#include "cp/service/active_account.h"
 
 namespace ee::cp {
 namespace {
@@ -70,6 +71,8 @@ Result<IdempotentAnswer> EnrollmentTokens::create(const AccountId& account, cons
 Result<EffectAnswer> EnrollmentTokens::make(db::Transaction& tx, const AccountId& account,
                                             const EnrollmentTokenRequest& wanted, const Actor& actor) {
   const UtcTime now = clock_.now();
+  if (auto active = require_active(tx, actor.is_admin, account); !active)
+    return std::unexpected(std::move(active.error()));
   EnrollmentTokenRow row{.account_id = account,
                          .node_size = wanted.node_size,
                          .datacenter = wanted.datacenter,
@@ -112,6 +115,7 @@ Result<void> EnrollmentTokens::revoke(const std::vector<AccountId>& accounts, co
     const auto row = tokens_.find(tx, id);
     if (!row) return std::unexpected(row.error());
     if (!*row || std::ranges::find(accounts, (*row)->account_id) == accounts.end()) return fail(ErrorCode::not_found);
+    if (auto active = require_active(tx, actor.is_admin, (*row)->account_id); !active) return active;
     const auto revoked = tokens_.revoke(tx, id, clock_.now());
     if (!revoked) return std::unexpected(revoked.error());
     if (!*revoked) return {};

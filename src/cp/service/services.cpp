@@ -9,6 +9,7 @@
 #include "common/credential.h"
 #include "common/id.h"
 #include "common/json.h"
+#include "cp/service/active_account.h"
 
 namespace ee::cp {
 namespace {
@@ -90,6 +91,15 @@ Result<ListedServiceRow> Services::own(db::Transaction& tx, const Principal& pri
   return std::move(**row);
 }
 
+Result<ListedServiceRow> Services::changeable(db::Transaction& tx, const Principal& principal,
+                                              std::string_view name) const {
+  auto row = own(tx, principal, name);
+  if (!row) return row;
+  if (auto active = require_active(tx, principal.is_admin, row->account_id); !active)
+    return std::unexpected(std::move(active.error()));
+  return row;
+}
+
 Result<void> Services::audit(db::Transaction& tx, const Actor& actor, std::string action,
                              const ListedServiceRow& service, std::string detail) const {
   const auto some = [](const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); };
@@ -115,7 +125,7 @@ Result<ListedServiceRow> Services::update(const Principal& principal, const Acto
   if (changes.settings && changes.settings->cors)
     if (auto fits = check_cors(*changes.settings->cors); !fits) return std::unexpected(std::move(fits.error()));
   auto updated = parts_.database.write<ListedServiceRow>([&](db::Transaction& tx) -> Result<ListedServiceRow> {
-    auto row = own(tx, principal, name);
+    auto row = changeable(tx, principal, name);
     if (!row) return row;
     const ServiceAccess access = changes.access.value_or(row->access);
     const std::string settings = changes.settings ? json::write(*changes.settings) : row->settings;
@@ -134,7 +144,7 @@ Result<ListedServiceRow> Services::update(const Principal& principal, const Acto
 Result<void> Services::remove(const Principal& principal, const Actor& actor, std::string_view name) {
   std::vector<ServiceTokenRow> ended;
   const auto removed = parts_.database.run_write([&](db::Transaction& tx) -> Result<void> {
-    const auto row = own(tx, principal, name);
+    const auto row = changeable(tx, principal, name);
     if (!row) return std::unexpected(row.error());
     const auto in_use = services_.is_in_use(tx, row->id);
     if (!in_use) return std::unexpected(in_use.error());
@@ -181,7 +191,7 @@ Result<NewServiceToken> Services::add_token(const Principal& principal, const Ac
                       .created_at = now};
   if (ttl_seconds) row.expires_at = now + Seconds(*ttl_seconds);
   const auto stored = parts_.database.run_write([&](db::Transaction& tx) -> Result<void> {
-    const auto service = own(tx, principal, name);
+    const auto service = changeable(tx, principal, name);
     if (!service) return std::unexpected(service.error());
     const auto live = tokens_.live(tx, service->id, now);
     if (!live) return std::unexpected(live.error());
@@ -198,7 +208,7 @@ Result<NewServiceToken> Services::add_token(const Principal& principal, const Ac
 Result<void> Services::revoke_token(const Principal& principal, const Actor& actor, std::string_view name,
                                     const std::string& token_id) {
   const auto revoked = parts_.database.run_write([&](db::Transaction& tx) -> Result<void> {
-    const auto service = own(tx, principal, name);
+    const auto service = changeable(tx, principal, name);
     if (!service) return std::unexpected(service.error());
     const auto done = tokens_.revoke(tx, service->id, token_id, parts_.clock.now());
     if (!done) return std::unexpected(done.error());

@@ -58,6 +58,8 @@ class Services {
 
  private:
   Result<ListedServiceRow> own(db::Transaction& tx, const Principal& principal, std::string_view name) const;
+  /// The same for a change by it: its account is active. Errors: also `account_suspended`.
+  Result<ListedServiceRow> changeable(db::Transaction& tx, const Principal& principal, std::string_view name) const;
   Result<void> audit(db::Transaction& tx, const Actor& actor, std::string action, const ListedServiceRow& service,
                      std::string detail) const;
 
