@@ -195,6 +195,45 @@ TEST_F(DeploymentRacesTest, WhatWasNotCommittedNeverWasAndARetryDeploysOnce) {
   expect_sound();
 }
 
+// covers: S04_BILL_FUND_006
+TEST_F(DeploymentRacesTest, S04_BILL_FUND_006_StopsThatWereCutShortAreMadeUpFor) {
+  EE_SKIP_ON_POSTGRES("what cuts them short is a trigger of SQLite");
+  std::vector<std::string> ids;
+  for (int n = 0; n < 3; ++n) {
+    agents.add().join();
+    ids.push_back(deploy_one("", "s" + std::to_string(n)));
+    start(ids.back());
+  }
+  fund(account, 0);
+  cp.execute("UPDATE account_balances SET billing_state='exhausted' WHERE account_id=:id", {{"id", account.id}});
+  // The transaction of the second stop fails: as if the process had ended before its COMMIT.
+  cp.execute("CREATE TRIGGER crash BEFORE UPDATE ON deployments WHEN NEW.state='stopping' AND NEW.id='" + ids[1] +
+             "' BEGIN SELECT RAISE(ABORT, 'crash'); END");
+  EXPECT_FALSE(cp.app().run_job("insufficient_funds"));
+  EXPECT_EQ(column<std::string>(ids[2], "termination_reason"), "insufficient_funds") << "the newest first";
+  EXPECT_EQ(state(ids[1]), "running");
+  EXPECT_EQ(open_segments(ids[1]), 1) << "it goes on, and is charged";
+  cp.execute("DROP TRIGGER crash");
+  cp.stop();
+  cp.start();
+
+  run("insufficient_funds");
+  EXPECT_EQ(run("insufficient_funds").value("stops"), 0) << "all are asked";
+  for (const std::string& id : ids) {
+    EXPECT_EQ(column<std::string>(id, "termination_reason"), "insufficient_funds");
+    EXPECT_EQ(open_segments(id), 0);
+    EXPECT_EQ(
+        cp.values<std::int64_t>(
+              "SELECT COUNT(*) FROM deployment_events WHERE deployment_id=:id AND to_state='stopping'", {{"id", id}})
+            .front(),
+        1)
+        << "once";
+  }
+  reconcile();
+  for (const std::string& id : ids) EXPECT_EQ(state(id), "terminated");
+  expect_sound();
+}
+
 // covers: S03_FSM_103
 TEST_F(DeploymentRacesTest, TheFirstOfTwoStopsGivesTheReason) {
   agents.add().join();

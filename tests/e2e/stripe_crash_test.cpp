@@ -130,5 +130,59 @@ TEST(StripeCrash, KillDuringDeliveriesPostsNothingOrAllAndTheRepeatCompletes) {
             kAccounts);
 }
 
+// covers: S04_STR_DEP_003
+TEST(StripeCrash, KillBeforeAnIntentIsStoredLeavesItToTheJobWhichMakesNoSecondOne) {
+  SystemClock clock;
+  standins::StripeStandIn stripe(clock);
+  stripe.start();
+  ControlPlaneProcess control_plane({{"STRIPE_SECRET_KEY", stripe.config().secret_key},
+                                     {"STRIPE_WEBHOOK_SECRET", stripe.config().webhook_secret},
+                                     {"EE_STRIPE_API_URL", stripe.url()}});
+  control_plane.start();
+  ASSERT_EQ(control_plane.stop(), 0);
+  const Customer customer = make_customers(control_plane).front();
+  control_plane.start();
+  const std::string deposits = "/api/v1/accounts/" + customer.account + "/deposits";
+  const std::vector<HttpHeader> as_customer = {{"Authorization", "Bearer " + customer.key}};
+
+  // Stripe makes the intent; that it did so is not heard.
+  stripe.add_fault({.path = "/v1/payment_intents", .drop = "after", .count = 100});
+  int answered = -1;
+  {
+    const std::jthread request(
+        [&] { answered = control_plane.call("POST", deposits, R"({"amount":"25.00"})", as_customer).status; });
+    EXPECT_TRUE(eventually([&] { return stripe.intents() > 0; }));
+    control_plane.kill_hard();
+  }
+  ASSERT_EQ(stripe.intents(), 1U);
+  EXPECT_EQ(answered, 0) << "the kill came too late";
+  stripe.clear_faults();
+  {
+    StoppedDatabase database(control_plane);
+    EXPECT_EQ(database.number("SELECT COUNT(*) FROM deposits WHERE status='creating' AND payment_intent_id IS NULL"),
+              1);
+    // Two minutes pass.
+    database.execute(
+        "UPDATE deposits SET created_at=created_at-180000, updated_at=updated_at-180000, "
+        "next_check_at=next_check_at-180000");
+  }
+
+  control_plane.start();
+  const std::vector<HttpHeader> as_admin = {{"Authorization", "Bearer " + control_plane.sign_in()}};
+  int looks = 0;
+  EXPECT_TRUE(eventually([&] {
+    if (looks++ % 100 == 0) control_plane.call("POST", "/api/v1/admin/jobs/deposit_reconcile/run", "", as_admin);
+    return control_plane.call("GET", deposits, "", as_customer).body.find("requires_payment") != std::string::npos;
+  }));
+  EXPECT_EQ(stripe.intents(), 1U) << "the same intent";
+
+  EXPECT_EQ(control_plane.stop(), 0);
+  StoppedDatabase database(control_plane);
+  EXPECT_EQ(database.number("SELECT COUNT(*) FROM deposits"), 1);
+  EXPECT_EQ(database.number("SELECT COUNT(*) FROM deposits WHERE status='requires_payment' AND "
+                            "payment_intent_id IS NOT NULL"),
+            1);
+}
+
 }  // namespace
 }  // namespace ee::testing

@@ -1,3 +1,5 @@
+#include <ctime>
+
 #include "cp/service/authenticator_fixture.h"
 
 namespace ee::cp::auth_tests {
@@ -27,6 +29,27 @@ TEST_F(AuthenticatorTest, OneReadPerTtl) {
   pass(Seconds(5));
   EXPECT_EQ(bearer(token), agent_actor_);
   EXPECT_EQ(database_.reads, 2);
+}
+
+// covers: S04_AUTH_CACHE_005
+TEST_F(AuthenticatorTest, S04_AUTH_CACHE_005_BadKeysDoNotSlowAGoodOneDown) {
+  const std::string good = store_agent_credential();
+  ASSERT_EQ(bearer(good), agent_actor_);
+  std::vector<double> took;  // milliseconds of processor time: other programs must not fail a test
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string bad = "Bearer " + new_credential(CredentialKind::agent, random_).value().text.reveal();
+    const std::string address = "10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250);
+    ASSERT_EQ(outcome({.authorization = bad, .authorization_count = 1, .client_address = address}),
+              "invalid_credential");
+    if (i % 200 != 0) continue;
+    const std::clock_t start = std::clock();
+    ASSERT_EQ(bearer(good), agent_actor_);
+    took.push_back(1000.0 * static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
+  }
+  EXPECT_EQ(cache_->size(), 1U);
+  EXPECT_EQ(database_.reads, 1 + 20'000) << "the good one is not read again";
+  std::ranges::sort(took);
+  EXPECT_LT(took[took.size() / 2], 5);
 }
 
 /// Argon2 is spared when the row has the hash that the credential fitted before; whether it may be used is read anew.
