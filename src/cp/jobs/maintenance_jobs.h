@@ -29,8 +29,8 @@ JobDefinition idempotency_cleanup(db::Database& database, const Clock& clock);
 JobDefinition audit_retention(db::Database& database, const Clock& clock, std::function<std::int64_t()> retention_days);
 JobDefinition attestation_audit_retention(db::Database& database, const Clock& clock,
                                           std::function<std::int64_t()> retention_days);
-/// Events of Stripe kStripeEventsKept after they were received. `clock` must not leap ahead: what is forgotten too early
-/// could be handled twice.
+/// Events of Stripe kStripeEventsKept after they were received. `clock` must not leap ahead: what is forgotten too
+/// early could be handled twice.
 JobDefinition stripe_event_retention(db::Database& database, const Clock& clock);
 /// Moves the write-ahead log into the database; above 256 MiB with force.
 JobDefinition wal_checkpoint(db::SqliteDatabase& database);
