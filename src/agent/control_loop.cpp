@@ -37,11 +37,13 @@ std::string_view check_of(const CallFailure& failure) {
   return "registration";
 }
 
-/// Whether the control plane has judged our evidence and refused it: asking again soon is of no use.
+/// Whether the control plane has judged our evidence and refused it, for whatever reason: asking again soon is of no
+/// use.
 bool is_attestation_refusal(const CallFailure& failure) {
   const auto code = error_code_of(failure.code);
   return failure.status == 403 && code && error_info(*code).area == "attestation" &&
-         attestation::decision_class(*code) == attestation::DecisionClass::refused;
+         (attestation::decision_class(*code) == attestation::DecisionClass::refused ||
+          attestation::is_undecided_refusal(*code));
 }
 
 }  // namespace

@@ -38,12 +38,13 @@ TEST_F(RegistrationLoop, S02_EEA_REG_001_retries_for_ever_with_growing_jittered_
 // covers: S02_EEA_REG_002
 TEST_F(RegistrationLoop, S02_EEA_REG_002_waits_a_minute_after_an_attestation_refusal) {
   start();
-  for (const char* code : {"mrtd_untrusted", "rtmr_mismatch", "tcb_not_acceptable", "quote_emulated_refused"})
+  for (const char* code :
+       {"mrtd_untrusted", "rtmr_mismatch", "tcb_not_acceptable", "quote_emulated_refused", "fmspc_unknown"})
     cp_.script("register", 403, code);
   stop_after("heartbeat", 1);
   run();
   for (const Milliseconds gap : gaps("register")) EXPECT_GE(gap, 60s);
-  EXPECT_EQ(cp_.calls("register").size(), 5U);
+  EXPECT_EQ(cp_.calls("register").size(), 6U);
 }
 
 TEST_F(RegistrationLoop, ASpentNonceOrABusyVerifierIsNoRefusal) {

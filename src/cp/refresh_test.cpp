@@ -3,6 +3,7 @@
 
 #include "tests/support/emulated_evidence.h"
 #include "tests/support/registered_agent.h"
+#include "tests/support/registration_case.h"
 
 namespace ee::testing {
 namespace {
@@ -194,6 +195,87 @@ TEST_F(RefreshTest, WhatCannotBeJudgedChangesNothing) {
   }
   source->error.reset();
   EXPECT_EQ(agent.refresh(cp).status, 200);
+}
+
+/// What the PCS, the token service, or this side's clock and settings are to blame for. It must end some time, though.
+TEST_F(RefreshTest, WhatSaysNothingAboutTheTdIsShownAndBoundedByTheAge) {
+  struct Source final : attestation::CollateralSource {
+    Result<attestation::Collateral> get(const std::string&, attestation::CaKind, UtcTime, std::stop_token) override {
+      if (error) return fail(*error);
+      return collateral;
+    }
+    attestation::Collateral collateral = EmulatedEvidence().collateral();
+    std::optional<ErrorCode> error;
+  };
+  const auto source = std::make_shared<Source>();
+  TestControlPlane cp({.collateral = source});
+  const RegisteredAgent agent(cp, "tdx-agent-001");
+  const std::string attested_at = agent.column(cp, "attested_at");
+  for (const ErrorCode code : {ErrorCode::fmspc_unknown, ErrorCode::tcb_info_mismatch}) {
+    SCOPED_TRACE(slug(code));
+    source->error = code;
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      const TestAnswer answer = agent.refresh(cp);
+      EXPECT_EQ(answer.status, 403);
+      EXPECT_EQ(answer.code(), slug(code));
+    }
+    EXPECT_EQ(agent.column(cp, "status"), "undeployed");
+    EXPECT_EQ(agent.column(cp, "attestation_state"), "verified");
+    EXPECT_EQ(agent.column(cp, "attested_at"), attested_at) << "its age goes on";
+    EXPECT_EQ(agent.column(cp, "attestation_error"), slug(code));
+  }
+  const auto refusals = cp.values<std::string>(
+      "SELECT reason_code FROM attestation_audit WHERE event='refresh_attestation_rejected' ORDER BY reason_code");
+  EXPECT_EQ(refusals,
+            (std::vector<std::string>{"fmspc_unknown", "fmspc_unknown", "tcb_info_mismatch", "tcb_info_mismatch"}));
+  source->error.reset();
+  EXPECT_EQ(agent.refresh(cp).status, 200);
+  EXPECT_EQ(agent.column(cp, "attestation_error"), "null");
+
+  source->error = ErrorCode::fmspc_unknown;
+  cp.clock.advance(Seconds(7300));
+  EXPECT_EQ(agent.refresh(cp).code(), "fmspc_unknown");
+  ASSERT_TRUE(cp.app().run_job("agent_attestation_ages"));
+  EXPECT_EQ(agent.column(cp, "attestation_state"), "stale");
+  EXPECT_EQ(agent.column(cp, "attestation_error"), "fmspc_unknown");
+}
+
+/// Refusals by a token's times, keys and names depend on the clock, the key cache and the settings here.
+TEST(RefreshByToken, ATokenThatIsOnlyMisjudgedHereDoesNotEndTheTrust) {
+  RegistrationCase tried({{.environment = with_intel_ta()}});
+  TestControlPlane& cp = *tried.cp;
+  const RegisteredAgent agent(cp, "tdx-agent-002");
+  struct Case {
+    const char* code;
+    standins::IntelTaToken token;
+  };
+  const Case cases[] = {
+      {"ita_token_expired", {.exp_offset = -1000}},        {"ita_token_not_yet_valid", {.nbf_offset = 1000}},
+      {"ita_token_stale", {.iat_offset = -1000}},          {"ita_key_unknown", {.kid = "nobody's"}},
+      {"ita_issuer_invalid", {.issuer = "https://other"}}, {"ita_audience_invalid", {.audience = "somebody"}}};
+  for (const Case& one : cases) {
+    SCOPED_TRACE(one.code);
+    tried.intel_ta->set_token(one.token);
+    EXPECT_EQ(agent.refresh(cp).code(), one.code);
+    EXPECT_EQ(agent.column(cp, "status"), "undeployed");
+    EXPECT_EQ(agent.column(cp, "attestation_state"), "verified");
+    EXPECT_EQ(agent.column(cp, "attestation_error"), one.code);
+  }
+  tried.intel_ta->set_token({.foreign_signature = true});
+  EXPECT_EQ(agent.refresh(cp).code(), "ita_signature_invalid");
+  EXPECT_EQ(agent.column(cp, "status"), "quarantined");
+}
+
+TEST(RefreshByToken, TheOtherVerifiersDefiniteReasonCounts) {
+  RegistrationCase tried({{.environment = with_intel_ta({{"EE_ATTESTATION_VERIFIER_MODE", "both"}})}});
+  TestControlPlane& cp = *tried.cp;
+  const RegisteredAgent agent(cp, "tdx-agent-002");
+  tried.intel_ta->set_token({.exp_offset = -1000});
+  EXPECT_EQ(agent.refresh(cp).code(), "ita_token_expired");
+  EXPECT_EQ(agent.column(cp, "attestation_state"), "verified");
+  EXPECT_EQ(agent.refresh(cp, {.fault = attestation::QuoteFault::broken_signature}).code(), "ita_token_expired");
+  EXPECT_EQ(agent.column(cp, "attestation_state"), "failed");
+  EXPECT_EQ(agent.column(cp, "attestation_error"), "quote_signature_invalid");
 }
 
 // covers: S01_RAT_007

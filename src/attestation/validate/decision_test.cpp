@@ -151,6 +151,7 @@ TEST(DecisionClasses, FollowTheTableForEverySlug) {
     DecisionClass expected = DecisionClass::retry;
     if (info.http_status >= 500 || info.http_status == 0) expected = DecisionClass::unavailable;
     if (info.http_status == 403 && !info.slug.starts_with("nonce_")) expected = DecisionClass::refused;
+    if (is_undecided_refusal(info.code)) expected = DecisionClass::unavailable;
     EXPECT_EQ(decision_class(info.code), expected) << info.slug;
   }
 }

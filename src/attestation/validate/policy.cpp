@@ -1,6 +1,7 @@
 #include "attestation/validate/policy.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <utility>
 
@@ -199,9 +200,20 @@ RtmrVerdict check_rtmrs(const Facts& facts, const PolicySnapshot& policy, const 
   return verdict;
 }
 
+bool is_undecided_refusal(ErrorCode reason) {
+  using enum ErrorCode;
+  // What the PCS says of a platform; the keys that the token service publishes; the clock and the settings of this
+  // side, by which a token with a good signature is judged.
+  constexpr std::array kUndecided = {fmspc_unknown,     tcb_info_mismatch,       ita_key_unknown,
+                                     ita_key_unusable,  ita_issuer_invalid,      ita_audience_invalid,
+                                     ita_token_expired, ita_token_not_yet_valid, ita_token_stale};
+  return contains(kUndecided, reason);
+}
+
 DecisionClass decision_class(ErrorCode reason) {
   const ErrorInfo& info = error_info(reason);
-  if (info.http_status >= 500 || info.http_status == 0) return DecisionClass::unavailable;
+  if (info.http_status >= 500 || info.http_status == 0 || is_undecided_refusal(reason))
+    return DecisionClass::unavailable;
   // A nonce or request that does not fit says nothing about the TD.
   const bool about_the_td = info.http_status == 403 && info.area == "attestation" && !info.slug.starts_with("nonce_") &&
                             reason != ErrorCode::pop_signature_invalid;

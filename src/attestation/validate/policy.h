@@ -86,8 +86,12 @@ struct RtmrVerdict : Verdict {
 /// reasons: rtmr_mismatch, rtmr_no_baseline
 RtmrVerdict check_rtmrs(const Facts& facts, const PolicySnapshot& policy, const TrustStore& trust);
 
-/// What a reason means for a running agent. Of a code that is no attestation reason: `retry`, or `unavailable` for a
-/// 5xx.
+/// A refusal (403) that rests on what others publish, or on this side's clock and settings: nothing is admitted by it,
+/// but it says nothing about the TD.
+bool is_undecided_refusal(ErrorCode reason);
+
+/// What a reason means for a running agent. An undecided refusal is `unavailable`. Of a code that is no attestation
+/// reason: `retry`, or `unavailable` for a 5xx.
 enum class DecisionClass : std::uint8_t { accepted, refused, retry, unavailable };
 BOOST_DESCRIBE_ENUM(DecisionClass, accepted, refused, retry, unavailable)
 DecisionClass decision_class(ErrorCode reason);

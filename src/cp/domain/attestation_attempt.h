@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/error.h"
 #include "common/time.h"
 
 namespace ee::cp {
@@ -44,6 +45,8 @@ struct AttestationAttempt {
   std::string policy_snapshot = "{}";  ///< JSON
   std::string details = "{}";          ///< JSON, at most 8 KiB
   std::vector<std::string> warnings = {};
+  /// Of two verifiers that both failed, the reason of the one whose reason is not the attempt's.
+  std::optional<ErrorCode> other_reason = {};
   std::vector<StepTime> steps = {};  ///< those that were begun, the last one may have refused
 };
 

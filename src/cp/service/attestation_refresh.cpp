@@ -29,6 +29,19 @@ Result<ByteArray<32>> stored_key(const std::string& base64) {
   return key;
 }
 
+/// The reason, if there is one, that ends the trust in the TD.
+std::optional<ErrorCode> definite_reason(const AttestationAttempt& attempt, ErrorCode reason) {
+  // Before the signature was checked anybody with the bearer token may have sent it: that must not end the agent's
+  // trust.
+  if (!attempt.request_signed) return std::nullopt;
+  const auto is_definite = [](ErrorCode code) { return att::decision_class(code) == att::DecisionClass::refused; };
+  if (is_definite(reason)) return reason;
+  // Of two verifiers one could not decide, but the other did.
+  if (att::is_undecided_refusal(reason) && attempt.other_reason && is_definite(*attempt.other_reason))
+    return attempt.other_reason;
+  return std::nullopt;
+}
+
 }  // namespace
 
 AttestationRefresh::AttestationRefresh(Parts parts)
@@ -168,15 +181,14 @@ Result<AgentRow> AttestationRefresh::write_accepted(db::Transaction& tx, const A
   return after;
 }
 
-/// The refusal's row and, when the reason is about the TD, the quarantine: together, so that none is without the other.
+/// The refusal's row and what it does to the agent: together, so that none is without the other.
 void AttestationRefresh::refuse(const AgentRow& agent, const AttestationAttempt& attempt,
                                 const EvidenceTransport& transport, ErrorCode reason, Milliseconds took) {
   const AttestationTrail::Refusal refusal{
       .attempt = attempt, .event = AttestationEvent::refresh_attestation_rejected, .reason = reason, .took = took};
-  // Before the signature was checked anybody with the bearer token may have sent it: that must not end the agent's
-  // trust.
-  if (!attempt.request_signed || att::decision_class(reason) != att::DecisionClass::refused)
-    return trail_.record(refusal);
+  const auto definite = definite_reason(attempt, reason);
+  const bool undecided = attempt.request_signed && att::is_undecided_refusal(reason);
+  if (!definite && !undecided) return trail_.record(refusal);
   for (int attempted = 1;; ++attempted) {
     const auto row =
         parts_.database.write<std::optional<AgentRow>>([&](db::Transaction& tx) -> Result<std::optional<AgentRow>> {
@@ -189,20 +201,7 @@ void AttestationRefresh::refuse(const AgentRow& agent, const AttestationAttempt&
                              (*now_known)->status != AgentStatus::deleting &&
                              (*now_known)->status != AgentStatus::deleted;
           if (!still) return std::optional<AgentRow>{};
-          const AuditEntry entry{.actor = "agent:" + agent.id.str(),
-                                 .action = "agent_attestation_failed",
-                                 .object_type = "agent",
-                                 .object_id = agent.id.str(),
-                                 .result = AuditResult::refused,
-                                 .reason_code = std::string(slug(reason)),
-                                 .request_id = transport.request_id,
-                                 .client_address = transport.source_ip};
-          if (auto done = AuditLogStore().append(tx, entry, parts_.clock.now(), parts_.random); !done)
-            return std::unexpected(done.error());
-          auto after =
-              parts_.agents.fail_attestation(tx, **now_known, std::string(slug(reason)), actor_of(agent, transport));
-          if (!after) return std::unexpected(after.error());
-          return std::optional(std::move(*after));
+          return definite ? end_trust(tx, **now_known, *definite, transport) : show_reason(tx, **now_known, reason);
         });
     if (row) {
       if (*row) parts_.agents.published(**row);
@@ -211,6 +210,37 @@ void AttestationRefresh::refuse(const AgentRow& agent, const AttestationAttempt&
     if (row.error().code != ErrorCode::concurrent_update || attempted == kTries)
       return trail_.lost(refusal, row.error());
   }
+}
+
+Result<std::optional<AgentRow>> AttestationRefresh::end_trust(db::Transaction& tx, const AgentRow& agent,
+                                                              ErrorCode reason, const EvidenceTransport& transport) {
+  const std::string code(slug(reason));
+  const AuditEntry entry{.actor = "agent:" + agent.id.str(),
+                         .action = "agent_attestation_failed",
+                         .object_type = "agent",
+                         .object_id = agent.id.str(),
+                         .result = AuditResult::refused,
+                         .reason_code = code,
+                         .request_id = transport.request_id,
+                         .client_address = transport.source_ip};
+  if (auto done = AuditLogStore().append(tx, entry, parts_.clock.now(), parts_.random); !done)
+    return std::unexpected(done.error());
+  auto after = parts_.agents.fail_attestation(tx, agent, code, actor_of(agent, transport));
+  if (!after) return std::unexpected(after.error());
+  return std::optional(std::move(*after));
+}
+
+/// A refusal that says nothing about the TD: whoever looks at the agent sees why its evidence grows old.
+Result<std::optional<AgentRow>> AttestationRefresh::show_reason(db::Transaction& tx, const AgentRow& agent,
+                                                                ErrorCode reason) const {
+  const std::string code(slug(reason));
+  if (agent.attestation_error == code) return std::optional<AgentRow>{};
+  AgentRow after = agent;
+  after.attestation_error = code;
+  const auto written = agents_.update(tx, agent, after, parts_.clock.now());
+  if (!written) return std::unexpected(written.error());
+  if (!*written) return fail(ErrorCode::concurrent_update);
+  return std::optional(std::move(after));
 }
 
 }  // namespace ee::cp

@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "common/agent_api.h"
@@ -38,7 +39,8 @@ class AttestationRefresh {
                                     const ChallengePolicy& policy);
 
   /// Judges the evidence. Accepted: the agent is `verified`, its rows are new. Refused for what the TD is: the agent is
-  /// in quarantine when this returns. Anything else changes nothing but the audit.
+  /// in quarantine when this returns. Refused for what says nothing about the TD: its row has the reason. Anything else
+  /// changes nothing but the audit.
   /// Errors: those of `challenge`, every reason of the pipeline, `policy_changed_retry`, `concurrent_update` (it
   /// registered again meanwhile), `audit_unavailable`.
   Result<agent_api::RefreshAnswer> refresh(const AgentId& agent, const agent_api::RefreshRequest& request,
@@ -56,6 +58,9 @@ class AttestationRefresh {
                                   Milliseconds took);
   void refuse(const AgentRow& agent, const AttestationAttempt& attempt, const EvidenceTransport& transport,
               ErrorCode reason, Milliseconds took);
+  Result<std::optional<AgentRow>> end_trust(db::Transaction& tx, const AgentRow& agent, ErrorCode reason,
+                                            const EvidenceTransport& transport);
+  Result<std::optional<AgentRow>> show_reason(db::Transaction& tx, const AgentRow& agent, ErrorCode reason) const;
 
   Parts parts_;
   AttestationTrail trail_;

@@ -202,6 +202,7 @@ class EvidenceVerifier::Run {
     if (asked.valid()) ita.emplace(asked.get());
     auto combined = att::combine_verdicts(mode, std::move(ita), std::move(dcap));
     if (!combined.verdict) {
+      attempt_.other_reason = combined.other_reason;
       if (combined.other_reason)
         attempt_.details = R"({"other_reason":")" + std::string(slug(*combined.other_reason)) + "\"}";
       return std::unexpected(combined.verdict.error());
