@@ -20,7 +20,10 @@ bool is_abandoned(const AgentRow& existing, std::optional<UtcTime> last_heartbea
                   UtcTime now) {
   if (existing.attestation_state == AttestationState::failed) return true;
   if (existing.quarantine_reason == QuarantineReason::attestation_failed) return true;
-  const bool beaten_since_registration = last_heartbeat_at && *last_heartbeat_at >= existing.registered_at;
+  // A registration dated ahead is from before the clock went back: no heartbeat can be dated after it.
+  const bool registered_ahead = existing.registered_at > now;
+  const bool beaten_since_registration =
+      last_heartbeat_at && (registered_ahead || *last_heartbeat_at >= existing.registered_at);
   return !beaten_since_registration || now - *last_heartbeat_at > takeover_after;
 }
 

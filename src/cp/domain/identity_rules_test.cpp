@@ -116,6 +116,17 @@ TEST(IdentityRules, R4TakesOverOnlyAnAbandonedAgentWithoutOwner) {
   }
 }
 
+TEST(IdentityRules, R4DoesNotTakeAnAgentOverBecauseTheClockWentBack) {
+  auto existing = agent();
+  existing.registered_at = kNow + Seconds(3600);
+  const auto code = [&](UtcTime heartbeat) {
+    const auto rule = decide_identity(&existing, heartbeat, claim(), kOpen, kNow);
+    return rule ? "taken" : std::string(slug(rule.error().code));
+  };
+  EXPECT_EQ(code(kNow - Seconds(10)), "vm_name_in_use");
+  EXPECT_EQ(code(kNow - Seconds(121)), "taken");
+}
+
 TEST(IdentityRules, RefusedTokenIsOneCodeAlsoForAnExistingAgent) {
   const auto existing = agent();
   auto wanted = claim();

@@ -30,7 +30,7 @@ Result<std::int64_t> in_chunks(db::Database& database, const std::stop_token& st
 Result<JobSummary> StaleCleanup::run(const std::stop_token& stop) {
   JobSummary summary;
   const UtcTime now = clock_.now();
-  if (now - started_at_ < kStartGrace) return summary;
+  if (clock_.steady_now() - started_at_ < kStartGrace) return summary;
   const UtcTime before = now - settings_().stale_after;
   const auto suspects = directory_.select([&](const DirectoryEntry& entry) {
     if (!entry.is_live() || entry.current_deployment_id) return false;

@@ -22,7 +22,7 @@ class StaleCleanup {
         service_(agents),
         clock_(clock),
         settings_(std::move(settings)),
-        started_at_(clock.now()) {}
+        started_at_(clock.steady_now()) {}
 
   /// Counts: `deleted`.
   Result<JobSummary> run(const std::stop_token& stop);
@@ -34,7 +34,7 @@ class StaleCleanup {
   AgentService& service_;
   const Clock& clock_;
   AgentSettingsSource settings_;
-  UtcTime started_at_;
+  SteadyTime started_at_;
 };
 
 /// Job `agent_tombstone_purge`: tombstones older than 30 days, credentials revoked more than 7 days ago and enrolment

@@ -88,6 +88,21 @@ TEST_F(AgentJobsTest, DueEvidenceIsAskedForAtTheNextHeartbeat) {
   EXPECT_EQ(ages.run({})->value("asked"), 0);  // once
 }
 
+/// Else it would be fresh until the clock has caught up, and twice its age after that.
+TEST_F(AgentJobsTest, EvidenceIsNoYoungerThanNowAfterTheClockWentBack) {
+  auto ages = make_ages();
+  clock_.advance(Seconds(100'000));
+  const AgentRow row = add(1);
+  ASSERT_TRUE(ages.run({}));
+  EXPECT_EQ(get(row.id).attested_at, row.attested_at);
+  clock_.set_utc(clock_.now() - Seconds(50'000));
+  EXPECT_EQ(ages.run({})->value("asked"), 1);
+  EXPECT_EQ(get(row.id).attested_at, clock_.now());
+  EXPECT_TRUE(wants_evidence(*directory_.find(key_of(row.id))));
+  clock_.advance(Seconds(7201));
+  EXPECT_EQ(ages.run({})->value("stale"), 1);
+}
+
 // covers: S02_AGT_ATT_002
 TEST_F(AgentJobsTest, TwiceTheAgeIsStaleWhichIsNotPlaceable) {
   auto ages = make_ages();

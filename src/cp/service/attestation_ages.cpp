@@ -17,6 +17,7 @@ Result<JobSummary> AttestationAges::run(const std::stop_token& stop) {
   // Evidence does not age at all (dev).
   if (settings_().attestation_refresh <= Seconds(0)) return summary;
   forget_if_away(now);
+  if (auto right = bring_back(now, stop); !right) return std::unexpected(right.error());
   auto planned = plan(now, stop);
   if (!planned) return std::unexpected(planned.error());
 
@@ -43,6 +44,7 @@ Result<JobSummary> AttestationAges::run(const std::stop_token& stop) {
   summary.count("failed", *failed);
   summary.stopped = stop.stop_requested();
   last_pass_at_ = clock_.now();
+  last_pass_steady_ = clock_.steady_now();
   return summary;
 }
 
@@ -51,6 +53,26 @@ void AttestationAges::forget_if_away(UtcTime now) {
   live_.forget_reattest_told();
   told_elsewhere_.clear();
   guard_ = MassGuard();
+}
+
+/// Looks in the first pass and after the clock went back: nothing else makes such rows.
+Result<void> AttestationAges::bring_back(UtcTime now, const std::stop_token& stop) {
+  const auto passed = std::chrono::duration_cast<Milliseconds>(clock_.steady_now() - last_pass_steady_);
+  if (last_pass_at_ && *last_pass_at_ + passed - now <= LiveMap::kClockTolerance) return {};
+  const UtcTime limit = now + LiveMap::kClockTolerance;
+  AgentId after;
+  while (!stop.stop_requested()) {
+    const auto ids = database_.read<std::vector<AgentId>>(
+        [&](db::Transaction& tx) { return agents_.attested_after(tx, limit, after, kChunk); });
+    if (!ids) return std::unexpected(ids.error());
+    const auto marked = mark(*ids, stop, [&](db::Transaction& tx, const AgentId& id) {
+      return agents_.bring_attestation_back(tx, id, limit, now);
+    });
+    if (!marked) return std::unexpected(marked.error());
+    if (static_cast<std::int64_t>(ids->size()) < kChunk) break;
+    after = ids->back();
+  }
+  return {};
 }
 
 Result<AttestationAges::Plan> AttestationAges::plan(UtcTime now, const std::stop_token& stop) {

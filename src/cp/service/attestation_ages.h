@@ -19,7 +19,8 @@ namespace ee::cp {
 /// nobody, and an agent that does not call in is the health and loss jobs' business. What was told before this job was
 /// away (a suspended machine, a database that did not answer, another replica's lease) does not count: nobody could
 /// refresh meanwhile. An agent that calls in at another replica counts as told from the first pass that sees it do so.
-/// The mass guard holds for failures (note `mass_expiry`).
+/// The mass guard holds for failures (note `mass_expiry`). Evidence that is dated ahead, since the system's clock went
+/// back, is dated anew and due at once: else it would count as fresh until the clock has caught up.
 class AttestationAges {
  public:
   static constexpr std::int64_t kChunk = 1000;
@@ -50,6 +51,7 @@ class AttestationAges {
   };
   using ToldElsewhere = std::unordered_map<AgentKey, UtcTime, AgentKeyHash>;
   void forget_if_away(UtcTime now);
+  Result<void> bring_back(UtcTime now, const std::stop_token& stop);
   Result<Plan> plan(UtcTime now, const std::stop_token& stop);
   Result<void> judge_page(const std::vector<DirectoryRow>& rows, UtcTime now, ToldElsewhere& told, Plan& plan);
   void judge(const DirectoryRow& row, UtcTime now, const AgentSettings& settings, Plan& plan) const;
@@ -69,6 +71,7 @@ class AttestationAges {
   AgentStore agents_;
   MassGuard guard_;
   std::optional<UtcTime> last_pass_at_;
+  SteadyTime last_pass_steady_{};
   ToldElsewhere told_elsewhere_;  ///< overdue agents that call in at another replica, and when a pass first saw it
 };
 

@@ -131,12 +131,17 @@ Result<std::int64_t> Directory::poll() {
   const std::lock_guard lock(feed_mutex_);
   // A quiet fleet: what was written well before the last poll was seen by it, so it is not read again each second.
   const UtcTime polled_at = clock_.now();
-  UtcTime from = std::max(last_updated_at_ - kOverlap, polled_at_ - kQuietOverlap);
+  // After the clock went back changes are dated before what was seen. Once everything since then is read again; later
+  // what is still dated ahead is left out, since it was seen and would be read each time.
+  const bool went_back = polled_at < polled_at_;
+  UtcTime from =
+      std::max(std::min(last_updated_at_, polled_at) - kOverlap, std::min(polled_at_, polled_at) - kQuietOverlap);
+  const UtcTime until = went_back ? UtcTime::max() : polled_at + kQuietOverlap;
   AgentId after;
   std::int64_t news = 0;
   for (int page = 0; page < kMaxPollPages; ++page) {
     const auto rows = database_.read<std::vector<DirectoryRow>>(
-        [&](db::Transaction& tx) { return agents_.changed_since(tx, from, after, kPage); });
+        [&](db::Transaction& tx) { return agents_.changed_since(tx, from, after, kPage, until); });
     if (!rows) return std::unexpected(rows.error());
     for (const DirectoryRow& row : *rows)
       if (apply(row, generation_.load())) ++news;

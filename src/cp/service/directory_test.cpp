@@ -53,6 +53,19 @@ TEST_F(DirectoryTest, PollLooksBackFromWhenItLastReadAndNotFromTheLastChange) {
   EXPECT_EQ(directory_.reload(), 3);
 }
 
+TEST_F(DirectoryTest, PollSeesChangesAlsoAfterTheClockWentBack) {
+  clock_.advance(Seconds(7200));
+  insert(make_agent(1, clock_.now()));
+  ASSERT_TRUE(directory_.reload());
+  insert(make_agent(2, clock_.now()));  // committed after the last poll, before the clock went back
+  clock_.set_utc(kNow);
+  insert(make_agent(3, kNow));
+  EXPECT_EQ(directory_.poll(), 2);
+  clock_.advance(Seconds(1));
+  insert(make_agent(4, clock_.now()));
+  EXPECT_EQ(directory_.poll(), 1);
+}
+
 TEST_F(DirectoryTest, AnOlderRowNeverReplacesANewerOne) {
   AgentRow row = make_agent(1, kNow);
   row.row_version = 5;

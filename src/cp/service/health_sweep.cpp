@@ -16,12 +16,12 @@ HealthSweep::HealthSweep(db::Database& database, Directory& directory, LiveMap& 
       live_(live),
       clock_(clock),
       settings_(std::move(settings)),
-      started_at_(clock.now()) {}
+      started_at_(clock.steady_now()) {}
 
 Result<JobSummary> HealthSweep::run(const std::stop_token& stop) {
   JobSummary summary;
   const UtcTime now = clock_.now();
-  if (now - started_at_ < kStartGrace) return summary;
+  if (clock_.steady_now() - started_at_ < kStartGrace) return summary;
   const auto silent = silent_agents(now, stop);
   if (!silent) return std::unexpected(silent.error());
   summary.count("silent", static_cast<std::int64_t>(silent->size()));
@@ -47,7 +47,11 @@ Result<std::vector<DirectoryEntryPtr>> HealthSweep::silent_agents(UtcTime now, c
   auto suspects = directory_.select([&](const DirectoryEntry& entry) {
     if (!entry.is_live() || entry.health_status != HealthStatus::healthy) return false;
     const auto seen = live_.seen(entry.id);
-    const UtcTime last = std::max(seen ? seen->last_heartbeat_at : UtcTime::min(), entry.health_changed_at);
+    // A change dated ahead is from before the clock went back and says nothing.
+    const bool ahead = entry.health_changed_at > now + LiveMap::kClockTolerance;
+    const UtcTime changed = ahead ? UtcTime::min() : entry.health_changed_at;
+    const UtcTime last = std::max(seen ? seen->last_heartbeat_at : UtcTime::min(), changed);
+    if (last == UtcTime::min()) return true;
     return now - last > limit_of(entry);
   });
   // Another replica may have heard of them.

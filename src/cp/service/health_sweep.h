@@ -22,7 +22,7 @@ class HealthSweep {
   static constexpr std::size_t kReadChunk = 10'000;
   static constexpr std::size_t kWriteChunk = 500;
 
-  /// `clock.now()` at construction is taken for the start of the process.
+  /// The time of construction is taken for the start of the process.
   HealthSweep(db::Database& database, Directory& directory, LiveMap& live, const Clock& clock,
               AgentSettingsSource settings);
 
@@ -40,7 +40,7 @@ class HealthSweep {
   const Clock& clock_;
   AgentSettingsSource settings_;
   AgentStore agents_;
-  UtcTime started_at_;
+  SteadyTime started_at_;
   MassGuard guard_;
 };
 

@@ -71,6 +71,31 @@ TEST_F(HealthSweepTest, NinetySecondsOfSilenceTakeAnAgentDown) {
   EXPECT_EQ(run().value("marked"), 0);  // once
 }
 
+TEST_F(HealthSweepTest, SilenceShowsInItsTimeAfterTheClockWentBack) {
+  LiveFlusher flusher(database_, live_, clock_);
+  clock_.advance(Seconds(600));
+  add(4);  // healthy since then, by the clock as it was
+  for (int i = 1; i <= 4; ++i) beat(i);
+  ASSERT_TRUE(flusher.flush({}));
+  clock_.set_utc(clock_.now() - Seconds(7200));
+  ASSERT_TRUE(flusher.flush({}));  // as every 5 s
+  for (int i = 2; i <= 4; ++i) beat(i);
+  clock_.advance(Seconds(91));
+  for (int i = 2; i <= 4; ++i) beat(i);
+  EXPECT_EQ(run().value("marked"), 1);
+  EXPECT_EQ(database_.values<std::string>("SELECT vm_name FROM agents WHERE health_status='unhealthy'"),
+            std::vector<std::string>{"vm-1"});
+}
+
+TEST_F(HealthSweepTest, AMassSilenceIsConfirmedByPassedTimeAlone) {
+  MassGuard guard;
+  const UtcTime now = clock_.now();
+  EXPECT_FALSE(guard.allows(10, 10, now));
+  EXPECT_FALSE(guard.allows(10, 10, now - Seconds(7200)));
+  EXPECT_FALSE(guard.allows(10, 10, now - Seconds(7141)));
+  EXPECT_TRUE(guard.allows(10, 10, now - Seconds(7140)));
+}
+
 TEST_F(HealthSweepTest, TheThresholdFollowsARaisedInterval) {
   add(1);
   clock_.advance(Seconds(600));

@@ -284,6 +284,42 @@ TEST_F(HeartbeatTest, SequenceAndTimesGoOnAfterARestart) {
   EXPECT_EQ(live.seen(key_of(row.id))->last_heartbeat_at, clock_.now());
 }
 
+TEST_F(HeartbeatTest, AfterTheClockWentBackTimesAreThoseOfTheClock) {
+  const AgentRow beating = add_fresh(1);
+  const AgentRow silent = add_fresh(2);
+  const UtcTime before = clock_.now();
+  clock_.advance(Seconds(3600));
+  ASSERT_TRUE(send(beating, beat(beating, 1)));
+  ASSERT_TRUE(send(silent, beat(silent, 1)));
+  ASSERT_TRUE(flusher_.flush({}));
+  clock_.set_utc(before + Seconds(10));
+  ASSERT_TRUE(flusher_.flush({}));
+  const auto times = [&] {
+    return database_.values<std::int64_t>("SELECT last_heartbeat_at FROM agent_live ORDER BY last_heartbeat_at");
+  };
+  const std::int64_t noticed = unix_ms(clock_.now());
+  EXPECT_EQ(times(), (std::vector<std::int64_t>{noticed, noticed}));
+  EXPECT_EQ(live_.seen(key_of(silent.id))->last_heartbeat_at, clock_.now());
+  clock_.advance(Seconds(30));
+  ASSERT_TRUE(send(beating, beat(beating, 2)));
+  ASSERT_TRUE(flusher_.flush({}));
+  EXPECT_EQ(times(), (std::vector<std::int64_t>{noticed, noticed + 30'000}));
+}
+
+TEST_F(HeartbeatTest, ATableThatCouldNotBePutRightIsTriedAgain) {
+  const AgentRow row = add_fresh(1);
+  const UtcTime before = clock_.now();
+  clock_.advance(Seconds(3600));
+  ASSERT_TRUE(send(row, beat(row, 1)));
+  ASSERT_TRUE(flusher_.flush({}));
+  clock_.set_utc(before);
+  database_.execute("CREATE TRIGGER broken BEFORE UPDATE ON agent_live BEGIN SELECT RAISE(ABORT, 'broken'); END");
+  EXPECT_FALSE(flusher_.flush({}));
+  database_.execute("DROP TRIGGER broken");
+  ASSERT_TRUE(flusher_.flush({}));
+  EXPECT_EQ(database_.value<std::int64_t>("SELECT last_heartbeat_at FROM agent_live"), unix_ms(before));
+}
+
 TEST_F(HeartbeatTest, ParallelHeartbeatsAndFlushesLoseNothing) {
   constexpr int kAgents = 20;
   constexpr int kThreads = 4;

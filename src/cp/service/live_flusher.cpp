@@ -11,7 +11,19 @@ Result<JobSummary> LiveFlusher::flush(const std::stop_token& stop) {
   return done;
 }
 
+/// The table keeps the newest heartbeat of an agent, and one of the future would stay the newest.
+Result<void> LiveFlusher::bring_back() {
+  const UtcTime now = clock_.now();
+  if (live_.bring_back(now) > 0) table_ahead_ = true;
+  if (!table_ahead_) return {};
+  auto done = database_.run_write(
+      [&](db::Transaction& tx) { return store_.bring_back(tx, now + LiveMap::kClockTolerance, now); });
+  if (done) table_ahead_ = false;
+  return done;
+}
+
 Result<JobSummary> LiveFlusher::flush_all(const std::stop_token& stop) {
+  if (auto right = bring_back(); !right) return std::unexpected(right.error());
   JobSummary summary;
   std::int64_t rows = 0;
   std::int64_t transactions = 0;

@@ -24,8 +24,8 @@ class LiveFlusher {
               std::function<void(SteadyTime::duration)> observe = {})
       : database_(database), live_(live), clock_(clock), observe_(std::move(observe)) {}
 
-  /// Writes what is dirty at the start of the call. A chunk that fails is dirty again, and the pass ends with its
-  /// error; the next one goes on.
+  /// Writes what is dirty at the start of the call; when the system's clock went back, what is stored is put right
+  /// first. A chunk that fails is dirty again, and the pass ends with its error; the next one goes on.
   Result<JobSummary> flush(const std::stop_token& stop);
   bool wants_flush() const { return live_.dirty() >= kWakeAt; }
 
@@ -36,6 +36,7 @@ class LiveFlusher {
 
  private:
   Result<JobSummary> flush_all(const std::stop_token& stop);
+  Result<void> bring_back();
   void note_lag(Milliseconds lag);
 
   db::Database& database_;
@@ -43,6 +44,7 @@ class LiveFlusher {
   const Clock& clock_;
   std::function<void(SteadyTime::duration)> observe_;
   AgentLiveStore store_;
+  bool table_ahead_ = false;  ///< the table may hold heartbeats of the future
   std::atomic<int> raise_ = 0;
   std::atomic<std::int64_t> lag_ms_ = 0;
 };

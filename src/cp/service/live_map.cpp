@@ -219,6 +219,23 @@ void LiveMap::put_back(const Batch& batch) {
   }
 }
 
+std::size_t LiveMap::bring_back(UtcTime now) {
+  const auto is_ahead = [&](UtcTime at) { return at > now + kClockTolerance; };
+  std::size_t ahead = 0;
+  for (Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    for (auto& [id, slot] : shard.slots) {
+      if (is_ahead(slot.stats_written_at)) slot.stats_written_at = now;
+      if (slot.dirty_since && is_ahead(*slot.dirty_since)) slot.dirty_since = now;
+      if (slot.reattest_told_at && is_ahead(*slot.reattest_told_at)) slot.reattest_told_at = now;
+      if (!is_ahead(slot.last_heartbeat_at)) continue;
+      slot.last_heartbeat_at = now;
+      ++ahead;
+    }
+  }
+  return ahead;
+}
+
 void LiveMap::written(const Batch& batch, UtcTime now) {
   for (std::size_t i = 0; i < batch.keys.size(); ++i) {
     if (!batch.rows[i].stats) continue;

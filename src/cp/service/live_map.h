@@ -40,6 +40,9 @@ class LiveMap {
  public:
   explicit LiveMap(db::Database& database) : database_(database) {}
 
+  /// How far ahead a time may lie without being wrong: clocks are read before locks, and those of replicas differ.
+  static constexpr Milliseconds kClockTolerance{2000};
+
   /// Reads the table at the start, so that sequence numbers, streaks and times go on. Answers the number of agents.
   Result<std::int64_t> load();
 
@@ -86,6 +89,9 @@ class LiveMap {
   Batch take_dirty(std::size_t limit, UtcTime now);
   /// The batch was not written: its slots are dirty as before.
   void put_back(const Batch& batch);
+  /// After the system's clock went back: what was dated ahead of `now` is dated `now`, so that silence shows after its
+  /// time. Answers how many heartbeats were dated ahead by more than kClockTolerance.
+  std::size_t bring_back(UtcTime now);
   /// The batch was written.
   void written(const Batch& batch, UtcTime now);
 

@@ -20,8 +20,9 @@ class MassGuard {
       first_seen_at_.reset();
       return true;
     }
-    // Nobody looked for a while (another replica had the job): what was seen before confirms nothing.
-    if (!first_seen_at_ || now - last_seen_at_ > 2 * kConfirmAfter) first_seen_at_ = now;
+    // Nobody looked for a while (another replica had the job), or the clock went back: what was seen before confirms
+    // nothing.
+    if (!first_seen_at_ || now - last_seen_at_ > 2 * kConfirmAfter || now < last_seen_at_) first_seen_at_ = now;
     last_seen_at_ = now;
     return now - *first_seen_at_ >= kConfirmAfter;
   }

@@ -31,6 +31,13 @@ Result<std::vector<AgentLiveRow>> AgentLiveStore::page(db::Transaction& tx, cons
   return tx.query<AgentLiveRow>(sql, {{"after", after}, {"limit", limit}});
 }
 
+Result<void> AgentLiveStore::bring_back(db::Transaction& tx, UtcTime limit, UtcTime now) const {
+  const auto changed = tx.execute("UPDATE agent_live SET last_heartbeat_at=:now WHERE last_heartbeat_at>:limit",
+                                  {{"now", now}, {"limit", limit}});
+  if (!changed) return std::unexpected(changed.error());
+  return {};
+}
+
 Result<void> AgentLiveStore::remove(db::Transaction& tx, const AgentId& id) const {
   const auto removed = tx.execute("DELETE FROM agent_live WHERE agent_id=:id", {{"id", id}});
   if (!removed) return std::unexpected(removed.error());

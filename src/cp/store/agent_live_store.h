@@ -19,6 +19,8 @@ class AgentLiveStore {
   Result<std::optional<AgentLiveRow>> get(db::Transaction& tx, const AgentId& id) const;
   /// At most `limit` rows with an id above `after`, by id.
   Result<std::vector<AgentLiveRow>> page(db::Transaction& tx, const AgentId& after, std::int64_t limit) const;
+  /// Heartbeats dated later than `limit` are dated `now`: the clock that dated them was wrong. Reads the whole table.
+  Result<void> bring_back(db::Transaction& tx, UtcTime limit, UtcTime now) const;
   Result<void> remove(db::Transaction& tx, const AgentId& id) const;
 };
 

@@ -138,6 +138,23 @@ Result<std::optional<DirectoryRow>> AgentStore::mark_attestation_verified(db::Tr
   return tx.query_one<DirectoryRow>(sql, {{"id", id}, {"attested_at", attested_at}, {"now", now}});
 }
 
+Result<std::optional<DirectoryRow>> AgentStore::bring_attestation_back(db::Transaction& tx, const AgentId& id,
+                                                                       UtcTime limit, UtcTime now) const {
+  static const std::string sql =
+      "UPDATE agents SET attested_at=:now, attestation_due_at=:now, updated_at=:now, row_version=row_version+1"
+      " WHERE id=:id AND attested_at>:limit AND status NOT IN ('deleting','deleted') RETURNING " +
+      db::columns_of<DirectoryRow>();
+  return tx.query_one<DirectoryRow>(sql, {{"id", id}, {"limit", limit}, {"now", now}});
+}
+
+Result<std::vector<AgentId>> AgentStore::attested_after(db::Transaction& tx, UtcTime at, const AgentId& after,
+                                                        std::int64_t limit) const {
+  return tx.query<AgentId>(
+      "SELECT id FROM agents WHERE attested_at>:at AND id>:after AND status NOT IN ('deleting','deleted')"
+      " ORDER BY id LIMIT :limit",
+      {{"at", at}, {"after", after}, {"limit", limit}});
+}
+
 Result<std::optional<DirectoryRow>> AgentStore::request_attestation(db::Transaction& tx, const AgentId& id,
                                                                     UtcTime now) const {
   static const std::string sql =
@@ -155,11 +172,12 @@ Result<std::vector<AgentRow>> AgentStore::list(db::Transaction& tx, const AgentF
 }
 
 Result<std::vector<DirectoryRow>> AgentStore::changed_since(db::Transaction& tx, UtcTime updated_at, const AgentId& id,
-                                                            std::int64_t limit) const {
+                                                            std::int64_t limit, UtcTime until) const {
   static const std::string sql = select_directory() +
-                                 " WHERE updated_at>=:updated_at AND (updated_at>:updated_at OR id>:id)"
+                                 " WHERE updated_at>=:updated_at AND updated_at<=:until"
+                                 " AND (updated_at>:updated_at OR id>:id)"
                                  " ORDER BY updated_at, id LIMIT :limit";
-  return tx.query<DirectoryRow>(sql, {{"updated_at", updated_at}, {"id", id}, {"limit", limit}});
+  return tx.query<DirectoryRow>(sql, {{"updated_at", updated_at}, {"until", until}, {"id", id}, {"limit", limit}});
 }
 
 Result<std::vector<DirectoryRow>> AgentStore::directory_page(db::Transaction& tx, const AgentId& after,

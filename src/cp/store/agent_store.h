@@ -80,7 +80,7 @@ class AgentStore {
   /// `id`, `vm_name` and `created_at` never change. Errors: `in_use` when the hostname is another agent's.
   Result<bool> update(db::Transaction& tx, const AgentRow& before, AgentRow& after, UtcTime now) const;
 
-  // The three below are guarded by the value they leave and cheap enough for a whole fleet. They answer the row as it
+  // Those below are guarded by the value they leave and cheap enough for a whole fleet. They answer the row as it
   // is now for the directory, or nothing when the guard did not hold.
 
   /// Health alone. Nothing when the agent has another health, is being deleted or is gone.
@@ -92,6 +92,12 @@ class AgentStore {
   /// `stale` -> `verified`, when its evidence still is that of `attested_at`.
   Result<std::optional<DirectoryRow>> mark_attestation_verified(db::Transaction& tx, const AgentId& id,
                                                                 UtcTime attested_at, UtcTime now) const;
+  /// Evidence that was accepted after `limit`: it is dated `now`, and due. The clock that dated it was wrong.
+  Result<std::optional<DirectoryRow>> bring_attestation_back(db::Transaction& tx, const AgentId& id, UtcTime limit,
+                                                             UtcTime now) const;
+  /// At most `limit` agents with an id above `after` whose evidence was accepted after `at`, by id. Reads the table.
+  Result<std::vector<AgentId>> attested_after(db::Transaction& tx, UtcTime at, const AgentId& after,
+                                              std::int64_t limit) const;
   /// Sets `attest_requested_at` where it is not set.
   Result<std::optional<DirectoryRow>> request_attestation(db::Transaction& tx, const AgentId& id, UtcTime now) const;
 
@@ -99,9 +105,10 @@ class AgentStore {
   Result<std::vector<AgentRow>> list(db::Transaction& tx, const AgentFilter& filter,
                                      const std::optional<AgentId>& after, std::int64_t limit) const;
 
-  /// The feed of the directory: rows changed at or after (`updated_at`, `id`), exclusive, in that order.
+  /// The feed of the directory: rows changed at or after (`updated_at`, `id`), exclusive, and not after `until`, in
+  /// that order.
   Result<std::vector<DirectoryRow>> changed_since(db::Transaction& tx, UtcTime updated_at, const AgentId& id,
-                                                  std::int64_t limit) const;
+                                                  std::int64_t limit, UtcTime until = UtcTime::max()) const;
   /// All rows, tombstones too, by id: for a full reload.
   Result<std::vector<DirectoryRow>> directory_page(db::Transaction& tx, const AgentId& after, std::int64_t limit) const;
   Result<std::optional<DirectoryRow>> directory_row(db::Transaction& tx, const AgentId& id) const;
