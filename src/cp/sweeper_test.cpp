@@ -223,6 +223,27 @@ TEST_F(SweeperTest, ADamagedRowIsSkippedAndCounted) {
   EXPECT_EQ(cp_.values<std::int64_t>("SELECT COUNT(*) FROM agent_evidence WHERE policy_version=0").front(), 1);
 }
 
+TEST_F(SweeperTest, ADamagedRowIsTriedAgainMoreAndMoreSeldomUntilItIsReplaced) {
+  const auto agents = fleet(1);
+  sweep();
+  cp_.execute("UPDATE agent_evidence SET policy_version=0, tcb_status='NoSuchStatus'");
+  std::vector<int> tried_after;  // seconds since the first try
+  for (int seconds = 0; seconds <= 4 * 3600; seconds += 30) {
+    const auto summary = sweep();
+    if (summary.value("errors") == 1) tried_after.push_back(seconds);
+    EXPECT_EQ(summary.value("unreadable"), 1);
+    cp_.clock.advance(Seconds(30));
+  }
+  EXPECT_EQ(tried_after, (std::vector<int>{0, 60, 180, 420, 900, 1860, 3780, 7380, 10980}));
+  EXPECT_EQ(count("attest_requested_at IS NOT NULL"), 1) << "other evidence is all that helps";
+  EXPECT_EQ(agents[0]->refresh(cp_).status, 200);
+  const auto healed = sweep();
+  EXPECT_EQ(healed.value("errors"), 0);
+  EXPECT_EQ(healed.value("unreadable"), 0);
+  cp_.execute("UPDATE agent_evidence SET policy_version=0, tcb_status='NoSuchStatus'");
+  EXPECT_EQ(sweep().value("errors"), 1) << "another row does not wait for the one before it";
+}
+
 TEST_F(SweeperTest, ARowThatChangedSinceThePlanIsLeftToTheNextPass) {
   trust(0xab);
   const auto agents = fleet(1, with_mrtd(0xab));

@@ -104,6 +104,7 @@ Result<JobSummary> AttestationSweeper::run(const std::stop_token& stop) {
   summary.count("held", held);
   summary.count("restored", plan.restored);
   summary.count("errors", plan.errors);
+  summary.count("unreadable", std::ssize(unreadable_));
   if (held > 0) summary.notes.emplace_back("mass_refusal");
   return summary;
 }
@@ -147,6 +148,7 @@ Result<void> AttestationSweeper::note_changes_by_themselves() {
 }
 
 Result<void> AttestationSweeper::make_plan(Plan& plan, const std::stop_token& stop) {
+  ++pass_;
   std::optional<EvidencePlace> after;
   while (!stop.stop_requested()) {
     const auto rows = parts_.database.read<std::vector<EvidenceRow>>(
@@ -156,12 +158,36 @@ Result<void> AttestationSweeper::make_plan(Plan& plan, const std::stop_token& st
     if (static_cast<std::int64_t>(rows->size()) < kBatch) break;
     after = EvidencePlace{.policy_version = rows->back().policy_version, .agent_id = rows->back().agent_id};
   }
+  if (!stop.stop_requested()) std::erase_if(unreadable_, [&](const auto& known) { return known.second.pass != pass_; });
   return {};
+}
+
+bool AttestationSweeper::is_waiting(const EvidenceRow& row) {
+  const auto known = unreadable_.find(key_of(row.agent_id));
+  if (known == unreadable_.end() || known->second.attested_at != row.attested_at) return false;
+  known->second.pass = pass_;
+  return parts_.clock.steady_now() < known->second.next_at;
+}
+
+/// What cannot be read now can seldom be read later: only other evidence helps, so the agent is asked for it.
+void AttestationSweeper::note_unreadable(const EvidenceRow& row, const Error& why) {
+  log::error("attestation", "stored evidence cannot be judged",
+             {{"agent_id", row.agent_id.str()}, {"error", why.detail}});
+  Unreadable& known = unreadable_[key_of(row.agent_id)];
+  const bool again = known.wait.count() > 0 && known.attested_at == row.attested_at;
+  known.wait = again ? std::min(2 * known.wait, kMostUnreadableWait) : kFirstUnreadableWait;
+  known.attested_at = row.attested_at;
+  known.next_at = parts_.clock.steady_now() + known.wait;
+  known.pass = pass_;
+  const auto asked = parts_.database.write<std::optional<DirectoryRow>>(
+      [&](db::Transaction& tx) { return agents_.request_attestation(tx, row.agent_id, parts_.clock.now()); });
+  if (asked && *asked) parts_.directory.put(**asked);  // else the next try asks
 }
 
 Result<void> AttestationSweeper::judge_page(Plan& plan, const std::vector<EvidenceRow>& rows) {
   std::vector<const EvidenceRow*> good;
   for (const EvidenceRow& row : rows) {
+    if (is_waiting(row)) continue;
     ++plan.evaluated;
     const auto entry = parts_.directory.find(key_of(row.agent_id));
     if (entry != nullptr && (!entry->is_live() || entry->attestation_state == AttestationState::failed)) {
@@ -170,8 +196,7 @@ Result<void> AttestationSweeper::judge_page(Plan& plan, const std::vector<Eviden
     }
     const auto decision = judge_stored(row, plan.policy, plan.trust, parts_.clock.now());
     if (!decision) {
-      log::error("attestation", "stored evidence cannot be judged",
-                 {{"agent_id", row.agent_id.str()}, {"error", decision.error().detail}});
+      note_unreadable(row, decision.error());
       ++plan.errors;
       continue;
     }

@@ -6,6 +6,7 @@
 #include <set>
 #include <stop_token>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "cp/service/agent_service.h"
@@ -31,12 +32,15 @@ constexpr std::string_view json_name(json::For<HeldSweep> /*type*/) { return "He
 /// One pass plans first and acts then. Mass guard: when a pass would take more than half of a fleet of at least 10, it
 /// takes only agents whose MRTD an administrator removed or disabled; the others become `stale` (routed, not placeable)
 /// and wait for `confirm`, which counts for the policy in force then. Each row is settled by a conditional update on
-/// the version it was judged under before, so that of two replicas one wins. One pass at a time; the other calls are
-/// thread-safe.
+/// the version it was judged under before, so that of two replicas one wins. A row that cannot be read makes its agent
+/// refresh, which replaces it, and is tried again after 60 s, doubling to an hour. One pass at a time; the other calls
+/// are thread-safe.
 class AttestationSweeper {
  public:
   static constexpr std::int64_t kBatch = 200;
   static constexpr std::int64_t kGuardedFleet = 10;
+  static constexpr Seconds kFirstUnreadableWait{60};
+  static constexpr Seconds kMostUnreadableWait{3600};
 
   struct Parts {
     db::Database& database;
@@ -51,8 +55,8 @@ class AttestationSweeper {
   };
   explicit AttestationSweeper(Parts parts);
 
-  /// Counts: `evaluated`, `quarantined`, `held`, `restored`, `errors`; note `mass_refusal` while some are held. Errors:
-  /// policy_invalid, those of the database.
+  /// Counts: `evaluated`, `quarantined`, `held`, `restored`, `errors`, `unreadable` (rows that wait); note
+  /// `mass_refusal` while some are held. Errors: policy_invalid, those of the database.
   Result<JobSummary> run(const std::stop_token& stop);
 
   /// An administrator lets the held sweep go on. `agents` is 0 when nothing was held. Errors: those of the database.
@@ -85,6 +89,8 @@ class AttestationSweeper {
   Result<void> make_plan(Plan& plan, const std::stop_token& stop);
   Result<void> judge_page(Plan& plan, const std::vector<EvidenceRow>& rows);
   Result<bool> removed_by_admin(const Plan& plan, const EvidenceRow& row);
+  bool is_waiting(const EvidenceRow& row);
+  void note_unreadable(const EvidenceRow& row, const Error& why);
   Result<void> settle_good(Plan& plan, const std::vector<const EvidenceRow*>& rows);
   Result<bool> is_mass_refusal(const Plan& plan);
   Result<bool> quarantine(const Plan& plan, const Refused& refused);
@@ -94,6 +100,15 @@ class AttestationSweeper {
   AttestationTrail trail_;
   AgentStore agents_;
   EvidenceStore evidence_;
+  /// Rows that could not be read, while they are the agents' evidence.
+  struct Unreadable {
+    UtcTime attested_at = {};  ///< of the row
+    Seconds wait{0};
+    SteadyTime next_at{};
+    std::int64_t pass = 0;  ///< that last found it
+  };
+  std::unordered_map<AgentKey, Unreadable, AgentKeyHash> unreadable_;
+  std::int64_t pass_ = 0;
   std::atomic<std::int64_t> held_ = 0;
   bool environment_noted_ = false;
 };
