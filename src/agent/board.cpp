@@ -10,6 +10,9 @@ using namespace std::chrono_literals;
 constexpr std::size_t kMaxChecks = 16;
 constexpr Milliseconds kClockJump = 120s;
 constexpr Milliseconds kClockJumpShown = 10min;
+constexpr Milliseconds kUnsignedShift = 10s;
+constexpr std::int64_t kDriftDivisor = 5000;  // 200 ppm
+constexpr Milliseconds kBetweenSignedTimes = 60s;
 
 }  // namespace
 
@@ -81,12 +84,34 @@ agent_api::Health Board::health() const {
   return out;
 }
 
+void Board::set_time_locked(UtcTime at) {
+  answered_at_ = at;
+  answered_steady_ = clock_.steady_now();
+}
+
+void Board::note_signed_time(UtcTime at) {
+  const std::lock_guard lock(mutex_);
+  if (answered_at_ && std::chrono::abs(at - corrected_now_locked()) > kClockJump) jumped_at_ = clock_.steady_now();
+  set_time_locked(at);
+  signed_at_ = at;
+  signed_steady_ = answered_steady_;
+  wants_signed_time_ = false;
+}
+
 void Board::note_answered_at(UtcTime answered_at) {
   const std::lock_guard lock(mutex_);
-  if (answered_at_ && std::chrono::abs(answered_at - corrected_now_locked()) > kClockJump)
-    jumped_at_ = clock_.steady_now();
-  answered_at_ = answered_at;
-  answered_steady_ = clock_.steady_now();
+  if (!answered_at_) return;
+  if (std::chrono::abs(answered_at - corrected_now_locked()) > kClockJump) jumped_at_ = clock_.steady_now();
+  const auto passed = std::chrono::floor<Milliseconds>(clock_.steady_now() - signed_steady_);
+  if (std::chrono::abs(answered_at - (signed_at_ + passed)) <= kUnsignedShift + passed / kDriftDivisor)
+    set_time_locked(answered_at);
+  else if (passed >= kBetweenSignedTimes)
+    wants_signed_time_ = true;
+}
+
+bool Board::wants_signed_time() const {
+  const std::lock_guard lock(mutex_);
+  return wants_signed_time_;
 }
 
 UtcTime Board::corrected_now_locked() const {

@@ -51,12 +51,18 @@ class Board {
   /// `degraded` while any check fails.
   agent_api::Health health() const;
 
-  /// Takes the time from an authenticated answer. The offset to it is kept on the monotonic clock, since the host
-  /// controls the other one. A jump of more than 120 s between two answers fails the check `clock_jump` for 10 minutes.
+  /// Takes the time of an answer that the control plane signed. The offset to it is kept on the monotonic clock, since
+  /// the host controls the other one. A jump of more than 120 s between two answers fails the check `clock_jump` for 10
+  /// minutes.
+  void note_signed_time(UtcTime at);
+  /// Takes the time of an answer that only TLS vouches for, which ends at the edge: within 10 s, and 200 ppm of the
+  /// time since, of what the last signed time says. Anything else changes nothing but the check.
   void note_answered_at(UtcTime answered_at);
-  /// The control plane's time by the last answer; the local one before the first.
+  /// Whether answers disagree with a signed time that is older than a minute: a new one is needed.
+  bool wants_signed_time() const;
+  /// The control plane's time by the last answer; the local one before the first signed one.
   UtcTime corrected_now() const;
-  /// Corrected time less local time; nothing before the first answer.
+  /// Corrected time less local time; nothing before the first signed answer.
   std::optional<Milliseconds> clock_offset() const;
 
   void note_attested(UtcTime at);
@@ -73,6 +79,7 @@ class Board {
 
  private:
   UtcTime corrected_now_locked() const;
+  void set_time_locked(UtcTime at);
 
   const Clock& clock_;
   const SteadyTime started_;
@@ -82,6 +89,9 @@ class Board {
   std::map<std::string, std::string> failing_;  // name -> code
   std::optional<UtcTime> answered_at_;
   SteadyTime answered_steady_{};
+  UtcTime signed_at_{};  // while answered_at_ is set
+  SteadyTime signed_steady_{};
+  bool wants_signed_time_ = false;
   std::optional<SteadyTime> jumped_at_;
   std::optional<UtcTime> attested_at_;
   Counters counters_;

@@ -128,7 +128,7 @@ void ControlLoop::begin(const Registration& registration) {
   for (const std::string_view check : kRegistrationChecks) board_.clear_check(std::string(check));
   board_.count(&Board::Counters::registrations);
   board_.begin_session(registration.session);
-  board_.note_answered_at(answer.answered_at);
+  board_.note_signed_time(answer.answered_at);
   board_.note_attested(answer.answered_at);
   last_contact_ = session_began_ = next_beat_ = clock_.steady_now();
   interval_ = Seconds(answer.heartbeat_interval_seconds);

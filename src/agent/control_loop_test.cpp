@@ -306,20 +306,51 @@ TEST(BoardClock, AJumpBetweenAnswersIsShownForTenMinutes) {
   FakeClock clock;
   Board board(clock);
   const UtcTime start = clock.now();
-  board.note_answered_at(start + 1h);  // the first one only sets the offset
+  board.note_signed_time(start + 1h);  // the first one only sets the offset
   EXPECT_TRUE(board.health().checks.empty());
   EXPECT_EQ(board.clock_offset(), Milliseconds(1h));
   clock.advance(30s);
-  board.note_answered_at(start + 1h + 30s + 119s);
+  board.note_signed_time(start + 1h + 30s + 119s);
   EXPECT_TRUE(board.health().checks.empty());
   clock.advance(30s);
-  board.note_answered_at(start + 2h);
+  board.note_signed_time(start + 2h);
   ASSERT_EQ(board.health().checks.size(), 1U);
   EXPECT_EQ(board.health().checks[0].name, "clock_jump");
   EXPECT_EQ(board.health().status, agent_api::HealthStatus::degraded);
   EXPECT_EQ(board.corrected_now(), start + 2h);
   clock.advance(10min);
   EXPECT_TRUE(board.health().checks.empty());
+}
+
+/// TLS ends at the edge: what is not signed may be anybody's there.
+TEST(BoardClock, AnUnsignedTimeMovesTheClockWithinABoundOfTheSignedOneAlone) {
+  FakeClock clock;
+  Board board(clock);
+  board.note_answered_at(clock.now() + 1h);
+  EXPECT_EQ(board.clock_offset(), std::nullopt);
+  const UtcTime start = clock.now();
+  board.note_signed_time(start);
+  board.note_answered_at(start + 10s);
+  EXPECT_EQ(board.corrected_now(), start + 10s);
+  for (int i = 0; i < 100; ++i) board.note_answered_at(board.corrected_now() + 9s);  // step by step
+  EXPECT_EQ(board.corrected_now(), start + 10s);
+  board.note_answered_at(start - 10s);
+  EXPECT_EQ(board.corrected_now(), start - 10s);
+  board.note_answered_at(start + 1h);
+  EXPECT_EQ(board.corrected_now(), start - 10s);
+  EXPECT_FALSE(board.health().checks.empty()) << "but it is shown";
+  EXPECT_FALSE(board.wants_signed_time()) << "the signed time is new";
+
+  clock.advance(500'000s);
+  board.note_answered_at(start + 500'000s + 110s);  // 10 s and 200 ppm
+  EXPECT_EQ(board.corrected_now(), start + 500'110s);
+  EXPECT_FALSE(board.wants_signed_time());
+  board.note_answered_at(start + 500'000s + 111s);
+  EXPECT_EQ(board.corrected_now(), start + 500'110s);
+  EXPECT_TRUE(board.wants_signed_time());
+  board.note_signed_time(start + 600'000s);  // the machine stood still, and its monotonic clock with it
+  EXPECT_EQ(board.corrected_now(), start + 600'000s);
+  EXPECT_FALSE(board.wants_signed_time());
 }
 
 TEST(BoardHealth, TellsSixteenChecksAtMost) {

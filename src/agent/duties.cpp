@@ -48,6 +48,7 @@ Duties::Duties(Board& board, ControlPlaneClient& client, const InstanceKeys& key
   fetcher_.add(kTunnel, fetching, [this](const std::stop_token& stop) { return fetch_tunnel(stop); });
   fetcher_.add(kSigningKeys, fetching, [this](const std::stop_token& stop) { return fetch_signing_keys(stop); });
   fetcher_.add(kRotate, fetching, [this](const std::stop_token& stop) { return rotate(stop); });
+  fetcher_.add(kTime, fetching, [this](const std::stop_token& stop) { return fetch_time(stop); });
   refresher_.add(kRefresh, Backoff(kRefreshFirst, kRefreshMost),
                  [this](const std::stop_token& stop) { return refresh(stop); });
 }
@@ -78,6 +79,7 @@ void Duties::answered(const Session& session, const agent_api::HeartbeatAnswer& 
     fetcher_.request(kSigningKeys, in(0ms));
   if (answer.rotate_credential && !fetcher_.due(kRotate))
     fetcher_.request(kRotate, in(Milliseconds(random_.between(0, kRotateSpreadMs))));
+  if (board_.wants_signed_time() && !fetcher_.due(kTime)) fetcher_.request(kTime, in(0ms));
   if (answer.reattest_now) {
     // Asked again with every answer until it is done: one that is due soon stays as it is.
     const auto due = refresher_.due(kRefresh);
@@ -224,20 +226,33 @@ ErrandResult Duties::rotate(const std::stop_token& stop) {
 
 // ---- attestation ---------------------------------------------------------------------------------------------------
 
-CallResult<agent_api::RefreshAnswer> Duties::refreshed(const Session& session, const std::stop_token& stop) {
-  const AgentIdentity& self = session.identity;
+CallResult<agent_api::ChallengeAnswer> Duties::signed_challenge(const Session& session, const std::stop_token& stop) {
   ByteArray<32> client_nonce{};
   if (!random_.fill(client_nonce)) return refuse(ErrorCode::internal_error, "no random bytes");
-  const auto challenge = client_.refresh_challenge(self, {.client_nonce = to_hex(client_nonce)}, stop);
-  if (!challenge) return std::unexpected(challenge.error());
+  auto challenge = client_.refresh_challenge(session.identity, {.client_nonce = to_hex(client_nonce)}, stop);
+  if (!challenge) return std::unexpected(std::move(challenge.error()));
   if (auto is_signed = check_challenge_signature(session.signers, client_nonce, *challenge); !is_signed)
     return std::unexpected(std::move(is_signed.error()));
-  if (auto fits = evidence_.check(challenge->value, "refresh"); !fits) return std::unexpected(std::move(fits.error()));
-  auto evidence = evidence_.make(challenge->value, attestation::Purpose::refresh, stop);
+  board_.note_signed_time(challenge->value.expires_at - Seconds(challenge->value.ttl_seconds));
+  return std::move(challenge->value);
+}
+
+ErrandResult Duties::fetch_time(const std::stop_token& stop) {
+  const auto session = board_.session();
+  if (!session) return ErrandResult::done();
+  if (const auto told = signed_challenge(*session, stop); !told) return after_failure(kTime, told.error());
+  return ErrandResult::done();
+}
+
+CallResult<agent_api::RefreshAnswer> Duties::refreshed(const Session& session, const std::stop_token& stop) {
+  const auto challenge = signed_challenge(session, stop);
+  if (!challenge) return std::unexpected(challenge.error());
+  if (auto fits = evidence_.check(*challenge, "refresh"); !fits) return std::unexpected(std::move(fits.error()));
+  auto evidence = evidence_.make(*challenge, attestation::Purpose::refresh, stop);
   if (!evidence) return std::unexpected(std::move(evidence.error()));
   const agent_api::RefreshRequest request{
-      .challenge = challenge->value.challenge, .nonce = challenge->value.nonce, .evidence = std::move(*evidence)};
-  return client_.refresh(self, request, challenge->value.challenge_id, keys_.signing, stop);
+      .challenge = challenge->challenge, .nonce = challenge->nonce, .evidence = std::move(*evidence)};
+  return client_.refresh(session.identity, request, challenge->challenge_id, keys_.signing, stop);
 }
 
 ErrandResult Duties::refresh(const std::stop_token& stop) {

@@ -48,14 +48,18 @@ class Duties {
   static constexpr const char* kSigningKeys = "signing_keys";
   static constexpr const char* kRotate = "rotate";
   static constexpr const char* kRefresh = "refresh";
+  static constexpr const char* kTime = "time";
 
  private:
   ErrandResult fetch_tunnel(const std::stop_token& stop);
   ErrandResult fetch_signing_keys(const std::stop_token& stop);
   ErrandResult rotate(const std::stop_token& stop);
   ErrandResult refresh(const std::stop_token& stop);
+  ErrandResult fetch_time(const std::stop_token& stop);
   CallResult<std::optional<Secret>> tunnel_token_of(const Session& session, const std::stop_token& stop);
   CallResult<Secret> rotated_credential(const Session& session, const std::stop_token& stop);
+  /// A challenge over a nonce of our own: fresh and signed, so it also tells the time.
+  CallResult<agent_api::ChallengeAnswer> signed_challenge(const Session& session, const std::stop_token& stop);
   CallResult<agent_api::RefreshAnswer> refreshed(const Session& session, const std::stop_token& stop);
   SteadyTime in(Milliseconds delay) const { return clock_.steady_now() + delay; }
   /// A steady time for one of the control plane's, by its own clock.

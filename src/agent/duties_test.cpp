@@ -20,7 +20,7 @@ class DutiesTest : public testing::AgentFixture {
     auto registration = registrar_->attempt({}, {});
     ASSERT_TRUE(registration) << registration.error().code;
     board_.begin_session(registration->session);
-    board_.note_answered_at(registration->answer.answered_at);
+    board_.note_signed_time(registration->answer.answered_at);
     duties_->registered(*registration);
   }
   void hear(std::function<void(agent_api::HeartbeatAnswer&)> change = [](auto&) {}) {
@@ -42,6 +42,45 @@ class DutiesTest : public testing::AgentFixture {
     clock_.sleep_until(end, {});
   }
 };
+
+// ---- the control plane's time --------------------------------------------------------------------------------------
+
+TEST_F(DutiesTest, AsksForASignedTimeWhenAnswersDisagreeWithTheLastOne) {
+  start();
+  become_registered();
+  const auto say = [&](Milliseconds ahead) {
+    board_.note_answered_at(clock_.now() + ahead);
+    hear();
+    run_for(duties_->fetcher(), 1ms);
+  };
+  clock_.advance(120s);
+  say(5s);
+  EXPECT_TRUE(cp_.calls("refresh_challenge").empty());
+  // The edge lies: the signed time says so, and the next minute's lies are not even asked about.
+  say(1h);
+  say(1h);
+  EXPECT_EQ(cp_.calls("refresh_challenge").size(), 1U);
+  EXPECT_EQ(board_.clock_offset(), Milliseconds(0));
+  // The guest's clocks stood still for an hour: the signed time is taken.
+  clock_.advance(120s);
+  clock_.set_utc(clock_.now() + 1h);
+  say(0ms);
+  EXPECT_EQ(cp_.calls("refresh_challenge").size(), 2U);
+  EXPECT_EQ(board_.clock_offset(), Milliseconds(0));
+}
+
+TEST_F(DutiesTest, AnUnsignedChallengeTellsNoTime) {
+  start();
+  become_registered();
+  clock_.advance(120s);
+  clock_.set_utc(clock_.now() + 1h);
+  board_.note_answered_at(clock_.now());
+  cp_.knobs.challenge_over_other_nonce = true;
+  hear();
+  run_for(duties_->fetcher(), 1ms);
+  EXPECT_EQ(cp_.calls("refresh_challenge").size(), 1U);
+  EXPECT_EQ(board_.clock_offset(), Milliseconds(-1h));
+}
 
 // ---- tunnel --------------------------------------------------------------------------------------------------------
 

@@ -129,7 +129,7 @@ TEST_F(LocalApiTest, HealthIsLimitedToTwentyASecond) {
 
 TEST_F(LocalApiTest, StatusTellsTheControlPlane) {
   config_.vm_id = "vm-77";
-  board_.note_answered_at(clock_.now() + 3s);
+  board_.note_signed_time(clock_.now() + 3s);
   board_.note_attested(clock_.now() - 60s);
   Token token = good();
   const auto answer = call_with(token);
@@ -226,7 +226,7 @@ TEST_F(LocalApiTest, TimesWithinTheSkewCount) {
 }
 
 TEST_F(LocalApiTest, JudgesTimesByTheControlPlanesClock) {
-  board_.note_answered_at(clock_.now() + 2h);
+  board_.note_signed_time(clock_.now() + 2h);
   EXPECT_EQ(call_with(good()).status, 401);
   Token token = good();
   token.iat += 7200;
