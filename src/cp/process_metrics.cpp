@@ -13,6 +13,8 @@ namespace ee::cp {
 namespace {
 
 constexpr std::string_view kProxyRoute = "/proxy/{service}/{path}";
+constexpr std::string_view kRegisterRoute = "/api/v1/agents/register";
+constexpr std::string_view kOverloaded = "overloaded";
 
 std::vector<std::string> all_slugs() {
   std::vector<std::string> out;
@@ -142,6 +144,9 @@ void ProcessMetrics::request(const net::AccessRecord& record) {
   } else if (requests_) {
     requests_->with({record.route->route_template, record.method, status}).increment();
     request_seconds_->with({record.route->route_template}).observe(static_cast<double>(record.duration.count()) / 1e6);
+    // The server's own refusal, which the service never saw.
+    if (record.code == kOverloaded && record.route->route_template == kRegisterRoute)
+      registrations_.with({"rejected", kOverloaded}).increment();
   }
   // The proxy writes a line of its own; and an error of a tenant's workload is none of this process's, nor must it make
   // an io thread wait for the log.

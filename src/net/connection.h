@@ -45,6 +45,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
     Response response;
     std::stop_source stop;
     InFlightSlot slot;
+    InFlightSlot route_slot;  ///< by the route's own bound, if it has one
     bool client_takes_gzip = false;
     std::atomic<bool> started = false;
   };

@@ -248,12 +248,21 @@ void Connection::serve(Request request) {
 }
 
 void Connection::dispatch(Request request) {
+  InFlightSlot route_slot;
+  if (WorkBound* const bound = meta_.route->bound.get()) {
+    route_slot = ServerState::take_slot(*bound);
+    if (!route_slot) {
+      const Seconds later(state_.random.between(bound->retry_after_min.count(), bound->retry_after_max.count()));
+      return answer(problem_response({.code = ErrorCode::overloaded, .retry_after = later}, meta_.request_id));
+    }
+  }
   InFlightSlot slot = state_.take_slot(meta_.route->reserved);
   if (!slot) return answer(problem(ErrorCode::overloaded));
   handling_ = std::make_shared<Handling>();
   handling_->request = std::move(request);
   handling_->request.stop = handling_->stop.get_token();
   handling_->slot = std::move(slot);
+  handling_->route_slot = std::move(route_slot);
   handling_->client_takes_gzip = meta_.client_takes_gzip;
   phase_ = State::handler;
   deadline_ = handling_->request.deadline;
@@ -278,6 +287,7 @@ void Connection::run(const std::shared_ptr<Handling>& handling) {
     }
   }
   handling->slot.release();
+  handling->route_slot.release();
   loop_.post([self = shared_from_this(), handling] { self->on_handled(handling); });
 }
 

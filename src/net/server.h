@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -24,6 +25,17 @@ class StreamHandler;
 /// and money never (only by the in-flight bound).
 enum class Shed : std::uint8_t { first, second, never };
 
+/// How many requests of one route may be with workers or wait for them. What is beyond is answered `overloaded`, with a
+/// random time within these bounds to come back.
+struct WorkBound {
+  WorkBound(std::size_t most, Seconds retry_min, Seconds retry_max)
+      : limit(most), retry_after_min(retry_min), retry_after_max(retry_max) {}
+  const std::size_t limit;
+  const Seconds retry_after_min;
+  const Seconds retry_after_max;
+  std::atomic<std::size_t> count = 0;
+};
+
 /// What the server must know of a route before it reads a body. The application owns these; they outlive the server.
 struct RouteInfo {
   std::string route_template = {};  ///< for logs and metrics: from a closed set
@@ -33,7 +45,8 @@ struct RouteInfo {
   bool outside = false;   ///< waits for outside services: at most half of the workers at once
   bool reserved = false;  ///< has its own tenth of the in-flight bound and its own workers: health, heartbeats, admin
   Shed shed = Shed::second;
-  bool security_headers = true;  ///< false on proxied answers only
+  bool security_headers = true;           ///< false on proxied answers only
+  std::shared_ptr<WorkBound> bound = {};  ///< beside the server's own in-flight bound; copies share it
 };
 
 /// A request before its body was read. Views are valid during the call only.

@@ -105,6 +105,41 @@ TEST(ServerLimits, AnswersOverloadedBeyondTheInFlightBoundButServesReservedRoute
   EXPECT_EQ(test.server->stats().in_flight, 0U);
 }
 
+TEST(ServerLimits, ARouteMayHaveABoundOfItsOwn) {
+  TestServer test;
+  Gate gate;
+  const auto bound = std::make_shared<WorkBound>(2, Seconds(5), Seconds(30));
+  add_gated(test, "POST /slow", gate, {.bound = bound});
+  test.config.worker_threads = 1;  // the second waits in the queue, and counts
+  test.start();
+  auto one = test.connect();
+  auto two = test.connect();
+  auto other = test.connect();
+  one.send(post("/slow", ""));
+  gate.wait_for_waiting(1);
+  two.send(post("/slow", ""));
+  ASSERT_TRUE(eventually([&] { return bound->count == 2; }));
+  for (int i = 0; i < 20; ++i) {
+    other.send(post("/slow", ""));
+    const auto refused = other.read_response();
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->status, 503);
+    EXPECT_NE(refused->body.find("\"overloaded\""), std::string::npos) << refused->body;
+    const int retry_after = std::atoi(refused->header("retry-after").value_or("0").c_str());
+    EXPECT_GE(retry_after, 5);
+    EXPECT_LE(retry_after, 30);
+    other.send(kGet);
+    EXPECT_EQ(other.read_response()->status, 200) << "other routes go on";
+  }
+  EXPECT_EQ(bound->count, 2U) << "what was refused does not count";
+  gate.open();
+  EXPECT_EQ(one.read_response()->body, "opened");
+  EXPECT_EQ(two.read_response()->body, "opened");
+  other.send(post("/slow", ""));
+  EXPECT_EQ(other.read_response()->status, 200);
+  EXPECT_TRUE(eventually([&] { return bound->count == 0; }));
+}
+
 TEST(ServerLimits, BoundsTheReservedShareToo) {
   TestServer test;
   Gate gate;

@@ -22,6 +22,8 @@ InFlightSlot ServerState::take_slot(bool reserved) {
   return take(in_flight, config.max_in_flight);
 }
 
+InFlightSlot ServerState::take_slot(WorkBound& bound) { return take(bound.count, bound.limit); }
+
 bool ServerState::add_connection(const std::string& address_key) {
   if (!address_key.empty()) {
     const std::lock_guard lock(mutex_);

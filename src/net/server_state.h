@@ -48,6 +48,8 @@ class ServerState {
 
   /// Nothing in it when the bound is reached. Reserved routes take their own share first.
   InFlightSlot take_slot(bool reserved);
+  /// The same by a route's own bound. The bound outlives the slot.
+  static InFlightSlot take_slot(WorkBound& bound);
   /// Counts the address's connections. False: it has too many already.
   bool add_connection(const std::string& address_key);
   void remove_connection(const std::string& address_key);

@@ -74,7 +74,8 @@ Api::Api(std::vector<Route> routes, Authenticator& authenticator, RateLimits& li
                       .fast = static_cast<bool>(route.fast),
                       .outside = route.outside,
                       .reserved = route.reserved,
-                      .shed = route.shed});
+                      .shed = route.shed,
+                      .bound = route.bound});
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -79,10 +80,11 @@ struct Route {
   // What the server must know.
   FastHandler fast = {};
   Gate gate = {};
-  std::size_t max_body_bytes = 0;  ///< 0: EE_HTTP_MAX_BODY_BYTES, which the table's maker fills in
-  bool any_accept = false;         ///< browsers come here: what they accept is not looked at
-  bool outside = false;            ///< waits for outside services
-  bool reserved = false;           ///< in the reserved share of the in-flight bound
+  std::size_t max_body_bytes = 0;              ///< 0: EE_HTTP_MAX_BODY_BYTES, which the table's maker fills in
+  bool any_accept = false;                     ///< browsers come here: what they accept is not looked at
+  bool outside = false;                        ///< waits for outside services
+  bool reserved = false;                       ///< in the reserved share of the in-flight bound
+  std::shared_ptr<net::WorkBound> bound = {};  ///< its own, beside the server's in-flight bound
   net::Shed shed = net::Shed::second;
   Milliseconds timeout{30'000};
   std::string_view also_answers = {};  ///< a media type that the route answers besides JSON
