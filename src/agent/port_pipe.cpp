@@ -9,12 +9,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/clock.h"
 #include "common/log.h"
 
 namespace ee::agent {
@@ -49,6 +51,9 @@ std::optional<sockaddr_in> address_of(const Endpoint& endpoint) {
 const sockaddr* generic(const sockaddr_in& address) { return reinterpret_cast<const sockaddr*>(&address); }
 
 Descriptor new_socket() { return Descriptor(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)); }
+
+/// A caller that went away before it was taken; the next one is.
+bool is_callers_fault(int error) { return error == ECONNABORTED || error == EPROTO || error == EPERM; }
 
 bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
 
@@ -90,6 +95,7 @@ struct Connection {
   Direction back = {};  // far to near
   short near_events = 0;
   short far_events = 0;
+  SteadyTime active_at = {};  ///< when something last happened on it
 
   void set_events() {
     near_events = static_cast<short>((out.wants_input() ? POLLIN : 0) | (back.wants_output() ? POLLOUT : 0));
@@ -121,26 +127,54 @@ struct PortPipe::Parts {
   Descriptor waker;
   sockaddr_in target{};
   std::uint16_t port = 0;
+  Milliseconds idle_timeout{0};
   std::vector<Connection> connections;
+  SteadyTime accepts_again_at = {};
+  std::atomic<std::uint64_t> failed_accepts = 0;
+  SystemClock clock;  // sockets know no other time
 
-  void accept_one() {
-    Descriptor near(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  void accept_one(SteadyTime now) {
+    // First what may be lacking: a caller that was taken and cannot be served would be dropped.
     Descriptor far = new_socket();
-    if (!near || !far) return;
+    if (!far) return pause(now);
+    Descriptor near(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!near) {
+      // The listener stays readable: without a pause the next poll would end at once, for ever.
+      if (!would_block() && !is_callers_fault(errno)) pause(now);
+      return;
+    }
     if (::connect(far.get(), generic(target), sizeof target) != 0 && errno != EINPROGRESS) return;
-    connections.push_back({.near = std::move(near), .far = std::move(far)});
+    connections.push_back({.near = std::move(near), .far = std::move(far), .active_at = now});
+  }
+  void pause(SteadyTime now) {
+    accepts_again_at = now + kAcceptPause;
+    if (failed_accepts++ == 0) log::warn("port_pipe", "a connection cannot be taken: descriptors or memory ran out");
+  }
+  bool accepts(SteadyTime now) const { return connections.size() < kMaxConnections && now >= accepts_again_at; }
+
+  /// For poll: until the first connection is idle for too long, or callers are taken again. -1: no end.
+  int wait_ms(SteadyTime now) const {
+    std::optional<SteadyTime> end;
+    if (now < accepts_again_at) end = accepts_again_at;
+    for (const Connection& connection : connections)
+      end = std::min(end.value_or(SteadyTime::max()), connection.active_at + idle_timeout);
+    if (!end) return -1;
+    const auto wait = std::chrono::ceil<Milliseconds>(*end - now).count();
+    return static_cast<int>(std::clamp<std::int64_t>(wait, 0, 3'600'000));
   }
 };
 
 PortPipe::PortPipe(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 PortPipe::~PortPipe() = default;
 
-Result<std::unique_ptr<PortPipe>> PortPipe::start(const Endpoint& listen, const Endpoint& target) {
+Result<std::unique_ptr<PortPipe>> PortPipe::start(const Endpoint& listen, const Endpoint& target,
+                                                  Milliseconds idle_timeout) {
   const auto here = address_of(listen);
   const auto there = address_of(target);
   if (!here || !there) return fail(ErrorCode::invalid_request, "not an IPv4 address");
   auto parts = std::make_unique<Parts>();
   parts->target = *there;
+  parts->idle_timeout = idle_timeout;
   parts->listener = new_socket();
   parts->waker = Descriptor(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   const int on = 1;
@@ -156,6 +190,7 @@ Result<std::unique_ptr<PortPipe>> PortPipe::start(const Endpoint& listen, const 
 }
 
 std::uint16_t PortPipe::port() const { return parts_->port; }
+std::uint64_t PortPipe::failed_accepts() const { return parts_->failed_accepts; }
 
 void PortPipe::run(const std::stop_token& stop) {
   Parts& parts = *parts_;
@@ -166,9 +201,10 @@ void PortPipe::run(const std::stop_token& stop) {
   std::vector<pollfd> polled;
   while (!stop.stop_requested()) {
     // A connection that is full in both directions waits for one side alone, which `events` of 0 leaves to POLLHUP.
-    const bool has_room = parts.connections.size() < kMaxConnections;
-    polled.assign({{.fd = parts.waker.get(), .events = POLLIN, .revents = 0},
-                   {.fd = parts.listener.get(), .events = static_cast<short>(has_room ? POLLIN : 0), .revents = 0}});
+    SteadyTime now = parts.clock.steady_now();
+    const int listener = parts.accepts(now) ? parts.listener.get() : -1;
+    polled.assign(
+        {{.fd = parts.waker.get(), .events = POLLIN, .revents = 0}, {.fd = listener, .events = POLLIN, .revents = 0}});
     for (Connection& connection : parts.connections) {
       connection.set_events();
       // A side that nothing is wanted of is left out: its end would be told again and again.
@@ -177,18 +213,22 @@ void PortPipe::run(const std::stop_token& stop) {
       polled.push_back({.fd = near, .events = connection.near_events, .revents = 0});
       polled.push_back({.fd = far, .events = connection.far_events, .revents = 0});
     }
-    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) {
+    if (::poll(polled.data(), polled.size(), parts.wait_ms(now)) < 0) {
+      if (errno == EINTR) continue;
       log::error("port_pipe", "poll failed");
       break;
     }
+    now = parts.clock.steady_now();
     std::size_t at = 2;
     std::erase_if(parts.connections, [&](Connection& connection) {
       const short near = polled[at].revents;
       const short far = polled[at + 1].revents;
       at += 2;
-      return (near != 0 || far != 0) && !connection.step(near, far);
+      if (near == 0 && far == 0) return now - connection.active_at >= parts.idle_timeout;
+      connection.active_at = now;
+      return !connection.step(near, far);
     });
-    if (polled[1].revents != 0) parts.accept_one();
+    if (polled[1].revents != 0) parts.accept_one(now);
   }
   parts.connections.clear();
 }

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -47,6 +49,14 @@ class Socket {
     }
   }
   void end() const { ::shutdown(descriptor_, SHUT_WR); }
+  void connect(std::uint16_t port) const {
+    const sockaddr_in address = loopback(port);
+    EXPECT_EQ(::connect(descriptor_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  }
+  void expect_nothing_for(Milliseconds time) const {
+    pollfd polled{.fd = descriptor_, .events = POLLIN, .revents = 0};
+    EXPECT_EQ(::poll(&polled, 1, static_cast<int>(time.count())), 0);
+  }
   /// What comes until the other side ends; a reset ends it too.
   std::string read_all() const {
     std::string out;
@@ -99,8 +109,8 @@ class Echo {
 };
 
 struct Piped {
-  explicit Piped(std::uint16_t target)
-      : pipe(std::move(PortPipe::start({"127.0.0.1", 0}, {"127.0.0.1", target}).value())),
+  explicit Piped(std::uint16_t target, Milliseconds idle_timeout = PortPipe::kIdleTimeout)
+      : pipe(std::move(PortPipe::start({"127.0.0.1", 0}, {"127.0.0.1", target}, idle_timeout).value())),
         thread([this](const std::stop_token& stop) { pipe->run(stop); }) {}
   std::unique_ptr<PortPipe> pipe;
   std::jthread thread;
@@ -141,6 +151,43 @@ TEST(PortPipe, NobodyThereEndsTheConnection) {
   const Piped piped(nobody);
   const Socket client(Socket::connected(piped.pipe->port()));
   EXPECT_EQ(client.read_all(), "");
+}
+
+TEST(PortPipe, AnIdleConnectionIsDroppedAndMakesRoom) {
+  const Echo echo;
+  const Piped piped(echo.port, Milliseconds(100));
+  std::vector<std::unique_ptr<Socket>> silent;
+  for (std::size_t i = 0; i < PortPipe::kMaxConnections; ++i)
+    silent.push_back(std::make_unique<Socket>(Socket::connected(piped.pipe->port())));
+  const Socket client(Socket::connected(piped.pipe->port()));  // waits until one of them is gone
+  client.send("hello");
+  client.end();
+  EXPECT_EQ(client.read_all(), "hellohello");
+  for (const auto& one : silent) EXPECT_EQ(one->read_all(), "") << "dropped before the patience of the test is over";
+}
+
+TEST(PortPipe, WaitsWhenDescriptorsRanOut) {
+  const Echo echo;
+  const Piped piped(echo.port);
+  const Socket client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  // The lowest free descriptor is the first that is not allowed: all below it are taken, and stay so.
+  const int free = ::dup(2);
+  ASSERT_GT(free, 2);
+  ::close(free);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = static_cast<rlim_t>(free);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  client.connect(piped.pipe->port());
+  client.send("x");
+  client.end();
+  client.expect_nothing_for(Milliseconds(700));
+  const std::uint64_t failed = piped.pipe->failed_accepts();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_GE(failed, 1U);
+  EXPECT_LE(failed, 5U) << "one in half a second, not as fast as it can";
+  EXPECT_EQ(client.read_all(), "xx") << "it waited in the kernel's queue";
 }
 
 TEST(PortPipe, AStopDropsWhatIsOpen) {
