@@ -39,6 +39,9 @@ struct AppWorld {
   std::function<void(VerificationStep)> before_verification_step = {};
   /// Tests: in place of the publisher's collateral and the emulator's.
   std::shared_ptr<attestation::CollateralSource> collateral = {};
+  /// Tests: who signs what the publisher serves, in place of Intel; the emulator's own collateral is not used then.
+  /// Outlives the App.
+  const attestation::TrustAnchor* collateral_anchor = nullptr;
   /// Tests: runs before each posting that a deposit, refund or dispute makes.
   std::function<void()> before_deposit_post = {};
   /// Where the process's log is kept for reading; without it an empty one is.

@@ -63,7 +63,8 @@ att::TrustStore environment_trust(const App::Parts& parts) {
 std::shared_ptr<att::CollateralSource> collateral_source(App::Parts& parts) {
   if (parts.world.collateral) return parts.world.collateral;
 #ifdef EE_EMULATOR
-  if (const auto allowed = emulation(parts))
+  const auto allowed = emulation(parts);
+  if (allowed && parts.world.collateral_anchor == nullptr)
     return std::make_shared<att::EmulatedCollateralSource>(*allowed, parts.collateral_cache);
 #endif
   return parts.collateral_cache;
@@ -123,19 +124,20 @@ void build_evidence(App::Parts& parts) {
   parts.pcs = std::make_unique<att::PcsClient>(parts.outbound.of("pcs"), world.clock, world.random,
                                                [&parts] { return views::pcs(parts.snapshot()->resolved().values); });
   parts.collateral_rows = std::make_unique<DatabaseCollateralStore>(*parts.database);
-  parts.collateral_cache = std::make_shared<att::CollateralCache>(
-      att::CollateralCache::Parts{.fetcher = *parts.pcs,
-                                  .store = *parts.collateral_rows,
-                                  .policy = [&parts] { return views::collateral(parts.snapshot()->resolved().values); },
-                                  .wake_refresh =
-                                      [&parts] {
-                                        if (parts.jobs) parts.jobs->wake("collateral_refresh");
-                                      },
-                                  .observe =
-                                      [&parts](const att::CollateralFetchReport& report) {
-                                        parts.counters->collateral(report);
-                                        if (report.code) parts.dependency_errors.note("pcs", *report.code);
-                                      }});
+  parts.collateral_cache = std::make_shared<att::CollateralCache>(att::CollateralCache::Parts{
+      .fetcher = *parts.pcs,
+      .store = *parts.collateral_rows,
+      .policy = [&parts] { return views::collateral(parts.snapshot()->resolved().values); },
+      .wake_refresh =
+          [&parts] {
+            if (parts.jobs) parts.jobs->wake("collateral_refresh");
+          },
+      .observe =
+          [&parts](const att::CollateralFetchReport& report) {
+            parts.counters->collateral(report);
+            if (report.code) parts.dependency_errors.note("pcs", *report.code);
+          },
+      .anchor = world.collateral_anchor != nullptr ? *world.collateral_anchor : att::intel_anchor()});
   parts.collateral = collateral_source(parts);
   parts.intel_ta = std::make_unique<IntelTa>(parts.outbound.of("intel_ta"), world.clock, world.random, parts.metrics);
   parts.challenges = std::make_unique<ChallengeService>(parts.keys->challenge, parts.config.public_url,

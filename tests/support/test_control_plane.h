@@ -47,6 +47,7 @@ class TestControlPlane {
     Environment environment = {};
     std::function<void(cp::VerificationStep)> before_step = {};
     std::shared_ptr<attestation::CollateralSource> collateral = {};
+    const attestation::TrustAnchor* collateral_anchor = nullptr;  ///< of what a stand-in of the PCS serves
     std::function<void()> before_deposit_post = {};
     std::shared_ptr<cp::LogBuffer> logs = {};  ///< a logger's sink; else an empty one
     HttpStreams* streams = nullptr;            ///< agents' logs that are followed
@@ -79,6 +80,7 @@ class TestControlPlane {
                                         .http = http,
                                         .before_verification_step = options_.before_step,
                                         .collateral = options_.collateral,
+                                        .collateral_anchor = options_.collateral_anchor,
                                         .before_deposit_post = options_.before_deposit_post,
                                         .logs = options_.logs,
                                         .streams = options_.streams,
