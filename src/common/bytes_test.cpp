@@ -56,6 +56,25 @@ TEST(Base64, EveryForeignCharacterIsRefusedInEveryPlace) {
     }
 }
 
+/// Long texts are judged in blocks.
+TEST(Base64, SizeIsThatOfTheDecodedTextWhereverAForeignCharacterStands) {
+  const ByteVector bytes(300, 0x5a);
+  const std::string good = to_base64(bytes);  // 400 characters: six blocks and a rest
+  ASSERT_EQ(base64_size(good), 300U);
+  for (int c = 0; c < 256; ++c) {
+    for (const std::size_t at : {0UL, 1UL, 63UL, 64UL, 127UL, 128UL, 383UL, 384UL, 398UL, 399UL}) {
+      std::string text = good;
+      text[at] = static_cast<char>(c);
+      const auto decoded = from_base64(text);
+      const auto size = base64_size(text);
+      EXPECT_EQ(size.has_value(), decoded.has_value()) << c << " at " << at;
+      if (size && decoded) {
+        EXPECT_EQ(*size, decoded->size()) << c << " at " << at;
+      }
+    }
+  }
+}
+
 TEST(Base64Url, RefusesPaddingAndTheStandardAlphabet) {
   EXPECT_EQ(to_base64url(ByteArray<2>{0xff, 0xfe}), "__4");
   EXPECT_EQ(*from_base64url("__4"), (ByteVector{0xff, 0xfe}));

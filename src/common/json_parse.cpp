@@ -41,6 +41,8 @@ class Builder {
   }
   bool on_string_part(bj::string_view part, std::size_t, bj::error_code&) { return append(part); }
   bool on_string(bj::string_view part, std::size_t, bj::error_code& ec) {
+    // A string without escapes comes in one piece: a long one is copied once.
+    if (text_.empty()) return count(ec) && place(bj::value(part), ec);
     append(part);
     const bool kept = count(ec) && place(bj::value(bj::string_view(text_)), ec);
     text_.clear();
