@@ -1,4 +1,7 @@
 // Composition of everything that judges evidence, and of the control plane's own.
+#include <memory>
+#include <mutex>
+
 #include "attestation/tsm/configfs_tsm.h"
 #include "attestation/validate/emulated_trust.h"
 #include "common/crypto.h"
@@ -97,17 +100,39 @@ Result<att::PolicySnapshot> policy_in_force(App::Parts& parts) {
   return att::freeze_policy(settings);
 }
 
-/// Without the database: on an io thread nothing may wait for it.
-std::optional<att::PolicySnapshot> policy_in_memory(App::Parts& parts) {
-  const std::int64_t trust_version = parts.trust_version_seen.load();
-  if (trust_version < 0) return std::nullopt;
-  const auto snapshot = parts.snapshot();
-  att::PolicySettings settings = views::policy(snapshot->resolved().values, parts.config);
-  settings.settings_version = snapshot->version();
-  settings.trusted_mrtd_version = trust_version;
-  auto policy = att::freeze_policy(settings);
-  return policy ? std::optional(std::move(*policy)) : std::nullopt;
-}
+/// Without the database: on an io thread nothing may wait for it. What the settings in force make of the policy is
+/// kept, since a flood of garbage asks for it with every request. Thread-safe.
+class PolicyInMemory {
+ public:
+  explicit PolicyInMemory(App::Parts& parts) : parts_(parts) {}
+
+  std::optional<att::PolicySnapshot> get() {
+    const std::int64_t trust_version = parts_.trust_version_seen.load();
+    if (trust_version < 0) return std::nullopt;
+    auto settings = parts_.snapshot();
+    const std::lock_guard lock(mutex_);
+    if (settings != settings_) {
+      policy_ = policy_of(*settings);
+      settings_ = std::move(settings);
+    }
+    auto policy = policy_;
+    if (policy) policy->trusted_mrtd_version = trust_version;
+    return policy;
+  }
+
+ private:
+  std::optional<att::PolicySnapshot> policy_of(const SettingsSnapshot& snapshot) const {
+    att::PolicySettings settings = views::policy(snapshot.resolved().values, parts_.config);
+    settings.settings_version = snapshot.version();
+    auto policy = att::freeze_policy(settings);
+    return policy ? std::optional(std::move(*policy)) : std::nullopt;
+  }
+
+  App::Parts& parts_;
+  std::mutex mutex_;
+  SettingsPtr settings_;  // that policy_ was made of
+  std::optional<att::PolicySnapshot> policy_;
+};
 
 }  // namespace
 
@@ -151,7 +176,7 @@ void build_evidence(App::Parts& parts) {
       .collateral = *parts.collateral,
       .token = [&parts](const TokenRequest& asked) { return token_verdict(parts, asked); },
       .policy = parts.attestation_policy,
-      .known_policy = [&parts] { return policy_in_memory(parts); },
+      .known_policy = [known = std::make_shared<PolicyInMemory>(parts)] { return known->get(); },
       .limits = [&parts] { return views::verification(parts.snapshot()->resolved().values); },
       .restored_at = [&parts] { return parts.restored_at; },
       .forgotten_before = [&parts] { return parts.database_began_at; },

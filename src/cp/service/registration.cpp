@@ -65,10 +65,11 @@ AttestationAttempt RegistrationService::attempt_of(const agent_api::RegisterRequ
           .node_size = request.node_size};
 }
 
-/// After `check_request`, which saw that the keys are good.
-EvidenceClaim RegistrationService::claim_of(const agent_api::RegisterRequest& request) {
+/// After `check_request`, which saw that the keys are good. `evidence` is the request's, which may be long: whoever
+/// needs it no more moves it here.
+EvidenceClaim RegistrationService::claim_of(const agent_api::RegisterRequest& request, agent_api::Evidence evidence) {
   EvidenceClaim claim{.purpose = att::Purpose::register_,
-                      .evidence = request.evidence,
+                      .evidence = std::move(evidence),
                       .challenge = request.challenge,
                       .nonce = request.nonce,
                       .vm_name = request.vm_name,
@@ -78,12 +79,12 @@ EvidenceClaim RegistrationService::claim_of(const agent_api::RegisterRequest& re
   return claim;
 }
 
-std::optional<Error> RegistrationService::refuse_form(const agent_api::RegisterRequest& request,
+std::optional<Error> RegistrationService::refuse_form(agent_api::RegisterRequest request,
                                                       const EvidenceTransport& transport) {
   const UtcTime started = parts_.clock.now();
   if (!check_request(request, parts_.settings())) return std::nullopt;
   AttestationAttempt attempt = attempt_of(request, transport);
-  auto refused = parts_.verifier.refuse_form(claim_of(request), transport, attempt);
+  auto refused = parts_.verifier.refuse_form(claim_of(request, std::move(request.evidence)), transport, attempt);
   if (!refused || error_info(refused->code).http_status >= 500) return std::nullopt;
   const UtcTime now = parts_.clock.now();
   if (attempt.audited && !late_.add({.attempt = attempt,
@@ -126,7 +127,7 @@ Result<SignedAnswer> RegistrationService::attempt_registration(const agent_api::
                                                                const RegistrationSettings& settings,
                                                                AttestationAttempt& attempt, UtcTime started) {
   if (auto checked = check_request(request, settings); !checked) return std::unexpected(checked.error());
-  const auto evidence = parts_.verifier.verify(claim_of(request), transport, attempt);
+  const auto evidence = parts_.verifier.verify(claim_of(request, request.evidence), transport, attempt);
   if (!evidence) return std::unexpected(evidence.error());
 
   auto credential = new_credential(CredentialKind::agent, parts_.random);
