@@ -96,9 +96,10 @@ std::optional<net::Response> ProxiedRequest::check_request(const net::RequestHea
 std::optional<net::Response> ProxiedRequest::find_service() {
   const RouteTablePtr table = parts_.routes.table();
   if (!table->available) return refusal(ErrorCode::routing_unavailable);
-  table_version_ = table->version;
+  routed_version_ = table_version_ = table->version;
   service_ = table->find(mount_.service);
   if (!service_) return refusal(ErrorCode::service_not_found);
+  routed_ = service_;
   return std::nullopt;
 }
 
@@ -170,16 +171,34 @@ std::optional<net::Response> ProxiedRequest::take_rates() {
   return std::nullopt;
 }
 
+/// Judging the sender or an earlier attempt may have taken seconds: nobody is sent by routes that hold no more.
+std::optional<net::Response> ProxiedRequest::renew_route() {
+  const RouteTablePtr table = parts_.routes.table();
+  if (table->version == routed_version_) return std::nullopt;
+  if (!table->available) return refusal(ErrorCode::routing_unavailable);
+  auto service = table->find(mount_.service);
+  if (!service || service->id != service_->id) return refusal(ErrorCode::service_not_found);
+  // Whoever was let in by another rule was not judged by this one.
+  if (service->access != service_->access && service->access != ServiceAccess::public_)
+    return refusal(ErrorCode::proxy_auth_required);
+  backend_ = nullptr;
+  routed_ = std::move(service);
+  routed_version_ = table_version_ = table->version;
+  left_routing_at_.reset();
+  return std::nullopt;
+}
+
 void ProxiedRequest::choose_backend(Chosen chosen) {
   release_backend();
-  if (service_->backends.empty()) {
+  if (auto refused = renew_route()) return chosen(std::unexpected(std::move(*refused)));
+  if (routed_->backends.empty()) {
     const bool lost =
-        service_->running > 0 && static_cast<std::int64_t>(service_->attestation_lost.size()) == service_->running;
+        routed_->running > 0 && static_cast<std::int64_t>(routed_->attestation_lost.size()) == routed_->running;
     return chosen(
         std::unexpected(refusal(lost ? ErrorCode::service_attestation_failed : ErrorCode::service_unavailable)));
   }
   const auto choice =
-      proxy_.health_.choose(*service_, tried_, settings_.max_in_flight_backend, parts_.clock.steady_now());
+      proxy_.health_.choose(*routed_, tried_, settings_.max_in_flight_backend, parts_.clock.steady_now());
   if (!choice) return chosen(std::unexpected(refusal(ErrorCode::proxy_overloaded)));
   backend_ = *choice;
   counted_ = true;

@@ -31,6 +31,7 @@ class ProxiedRequest final : public net::ForwardPolicy {
   net::Response refusal(ErrorCode code) override;
   void on_attempt(net::ForwardOutcome outcome, const net::ResponseHead* head) override;
   bool must_end(bool tunnel) override;
+  bool must_give_up() override { return must_end(false); }
   void on_end(const net::ForwardSummary& summary) override;
 
  private:
@@ -41,6 +42,7 @@ class ProxiedRequest final : public net::ForwardPolicy {
   void check_access(net::Exchange& exchange, Chosen chosen);
   void on_access(const Result<ProxyCaller>& caller, Chosen chosen);
   std::optional<net::Response> take_rates();
+  std::optional<net::Response> renew_route();
   void choose_backend(Chosen chosen);
   void resolve_backend(Chosen chosen);
   void on_address(Result<BackendAddress> address, Chosen chosen);
@@ -57,8 +59,10 @@ class ProxiedRequest final : public net::ForwardPolicy {
   const std::string routing_path_;  ///< how it is read to choose the ingress
   ProxyMount mount_;
   ProxySettings settings_;
-  std::shared_ptr<const ServiceRoute> service_;
-  std::uint64_t table_version_ = 0;
+  std::shared_ptr<const ServiceRoute> service_;  ///< by which the sender was judged
+  std::shared_ptr<const ServiceRoute> routed_;   ///< the same in newer routes: whose backends are chosen from
+  std::uint64_t routed_version_ = 0;             ///< of the routes that `routed_` is of
+  std::uint64_t table_version_ = 0;              ///< of those that the backend was last looked for in
   std::optional<net::Response> refused_;
   std::string request_id_;
   std::string client_address_;
@@ -70,7 +74,7 @@ class ProxiedRequest final : public net::ForwardPolicy {
   bool entered_ = false;
   ProxyCaller caller_;
   net::Exchange* exchange_ = nullptr;      ///< while the exchange lasts
-  const BackendRoute* backend_ = nullptr;  ///< of `service_`
+  const BackendRoute* backend_ = nullptr;  ///< of `routed_`
   bool counted_ = false;                   ///< `backend_` is, as in flight
   BackendAddress address_;
   std::vector<std::string> tried_;

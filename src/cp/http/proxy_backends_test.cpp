@@ -210,6 +210,37 @@ TEST_F(ProxyTest, CutsTunnelsAtOnceWhenTheAgentLosesTrust) {
   EXPECT_EQ(tunnel.read_to_end(), std::string("\x88\x02\x03\xe9", 4));
 }
 
+TEST_F(ProxyTest, EndsWhatWaitsForAnAnswerWhenTheBackendLeavesRouting) {
+  start();
+  const auto upload = [&](RawClient& client, std::size_t before) {
+    client.send("POST /proxy/web/hang HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc");
+    ASSERT_TRUE(eventually([&] { return workload.count("/hang") == before + 1; }));
+  };
+  RawClient distrusted = proxy.connect();
+  upload(distrusted, 0);
+  proxy.set_agent_of(deployment, "attestation_state='failed'");
+  proxy.refresh();
+  const auto at_once = distrusted.read_response();
+  ASSERT_TRUE(at_once);
+  EXPECT_EQ(at_once->status, 503);
+  EXPECT_EQ(at_once->header("x-ee-proxy-error"), "service_unavailable");
+
+  proxy.set_agent_of(deployment, "attestation_state='verified'");
+  proxy.refresh();
+  RawClient drained = proxy.connect();
+  upload(drained, 1);
+  proxy.set(deployment, "state='stopping'");
+  proxy.refresh();
+  proxy.server->sweep();
+  proxy.clock.advance(Seconds(29));
+  proxy.server->sweep();
+  drained.send("d");  // goes on while it drains
+  proxy.clock.advance(Seconds(2));
+  const auto later = drained.read_response();
+  ASSERT_TRUE(later);
+  EXPECT_EQ(later->status, 503);
+}
+
 TEST_F(ProxyTest, ASnapshotFollowsTheCounter) {
   start();
   proxy.add_service("late");

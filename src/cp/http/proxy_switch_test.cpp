@@ -1,9 +1,5 @@
 // A service whose backend is exchanged while requests come in.
-#include <gtest/gtest.h>
-
-#include <thread>
-
-#include "tests/support/proxy_fixture.h"
+#include "cp/http/proxy_test_support.h"
 
 namespace ee::cp {
 namespace {
@@ -64,6 +60,26 @@ TEST(ProxySwitch, NoRequestFailsWhileAReplacementTakesOver) {
   EXPECT_EQ(failed, 0);
   EXPECT_GE(answered, 400);
   EXPECT_GT(new_workload.count("/echo"), 150U);
+}
+
+TEST(ProxySwitch, ARetryGoesByTheRoutesOfItsOwnTime) {
+  auto first = std::make_unique<FakeWorkload>("agent-1");
+  FakeWorkload second("agent-2");
+  ProxyFixture proxy;
+  proxy.add_service("web");
+  proxy.add_backend("web", first->url());  // the lower id, so chosen first
+  const std::string distrusted = proxy.add_backend("web", second.url());
+  proxy.start();
+  RawClient client = proxy.connect();
+  client.send("GET /proxy/web/hang HTTP/1.1\r\nHost: x\r\n\r\n");
+  ASSERT_TRUE(eventually([&] { return first->count("/hang") == 1; }));
+  proxy.set_agent_of(distrusted, "attestation_state='failed'");
+  proxy.refresh();
+  first.reset();  // closes before an answer: a GET is tried elsewhere
+  const auto answer = client.read_response();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 502);
+  EXPECT_EQ(second.connections(), 0U) << "its agent lost trust after the first attempt began";
 }
 
 }  // namespace

@@ -84,6 +84,9 @@ class ForwardPolicy {
   virtual void on_attempt(ForwardOutcome outcome, const ResponseHead* head) = 0;
   /// Whether the exchange must end now; asked at each sweep once a backend has answered.
   virtual bool must_end(bool tunnel) = 0;
+  /// Whether an exchange that still waits for its backend's answer must end now, with `service_unavailable`; asked at
+  /// each sweep.
+  virtual bool must_give_up() { return false; }
   /// The last call.
   virtual void on_end(const ForwardSummary& summary) = 0;
 };

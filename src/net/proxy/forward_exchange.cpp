@@ -170,6 +170,7 @@ void ForwardExchange::on_tick(SteadyTime now) {
       deadline_ = std::max(deadline_, attempt_started_ + limits_.connect + limits_.tls_handshake);
     if (now >= deadline_) attempt_failed(ForwardOutcome::connect_failed, ErrorCode::upstream_connect_failed);
   } else if (phase_ == Phase::waiting) {
+    if (policy_->must_give_up()) return fail(ErrorCode::service_unavailable);
     check_waiting(now);
   } else if (phase_ == Phase::relaying) {
     const bool idle = !paused_ && now - last_move_ >= (sse_ ? limits_.sse_idle : limits_.idle);

@@ -107,6 +107,19 @@ TEST(Forward, TimesOutABackendThatHangs) {
   EXPECT_TRUE(eventually([&] { return test.workload.open_connections() == 0; }));
 }
 
+TEST(Forward, GivesUpAnExchangeThatMayWaitNoLonger) {
+  ProxyServer test;
+  RawClient client = test.connect();
+  client.send(get("/hang"));
+  ASSERT_TRUE(eventually([&] { return test.workload.count("/hang") == 1; }));
+  test.app.plan.give_up = true;
+  const auto answer = client.read_response();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 503);
+  EXPECT_EQ(answer->body, "service_unavailable");
+  EXPECT_TRUE(eventually([&] { return test.workload.open_connections() == 0; }));
+}
+
 TEST(Forward, TriesAnotherBackendWhenNoneWasReached) {
   ProxyServer test;
   test.app.plan.ports = {closed_port(), closed_port(), test.workload.port()};

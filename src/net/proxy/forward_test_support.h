@@ -18,6 +18,7 @@ struct Plan {
   std::shared_ptr<const TlsClientContext> tls;
   std::string server_name;
   std::atomic<bool> end_tunnels = false;
+  std::atomic<bool> give_up = false;
   std::mutex mutex;
   std::vector<ForwardSummary> ended;
   std::vector<ForwardOutcome> outcomes;
@@ -58,6 +59,7 @@ class PlainPolicy final : public ForwardPolicy {
     plan_.outcomes.push_back(outcome);
   }
   bool must_end(bool tunnel) override { return tunnel && plan_.end_tunnels; }
+  bool must_give_up() override { return plan_.give_up; }
   void on_end(const ForwardSummary& summary) override {
     const std::lock_guard lock(plan_.mutex);
     plan_.ended.push_back(summary);
