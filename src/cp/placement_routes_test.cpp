@@ -36,6 +36,18 @@ class PlacementRoutesTest : public DeploymentFixture {
   }
 };
 
+TEST_F(PlacementRoutesTest, WhoeverLostSixteenAgentsToOthersMayComeAgainSoon) {
+  EE_SKIP_ON_POSTGRES("the words of the trigger");
+  for (int i = 1; i <= 17; ++i) add(i);
+  cp.execute("CREATE TRIGGER somebody_is_faster BEFORE UPDATE ON agents BEGIN SELECT RAISE(IGNORE); END");
+  const TestAnswer refused = deploy(raw());
+  EXPECT_EQ(refused.status, 409);
+  EXPECT_EQ(refused.code(), "no_capacity");
+  EXPECT_EQ(refused.header("Retry-After"), "1");
+  cp.execute("DROP TRIGGER somebody_is_faster");
+  EXPECT_EQ(deploy(raw()).status, 201);
+}
+
 // covers: S03_ELI_017
 TEST_F(PlacementRoutesTest, PrivateAgentsOfOthersAreNeitherNamedNorCounted) {
   const Made other = make("other");

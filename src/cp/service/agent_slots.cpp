@@ -34,12 +34,13 @@ Result<std::optional<AgentRow>> AgentSlots::claim(db::Transaction& tx, const Age
   AgentRow after = **before;
   if (!change_state(after, AgentEvent::claim, facts_of(**before), now, {.deployment = deployment}))
     return std::optional<AgentRow>{};
+  // What is reserved on it is used up by the claim: if somebody was faster, nothing of it is.
+  after.placement_key = placement_key(after, std::nullopt);
+  const auto written = agents_.update(tx, **before, after, now);
+  if (!written) return std::unexpected(written.error());
+  if (!*written) return std::optional<AgentRow>{};
   if (const auto consumed = reservations_.consume(tx, agent, deployment, now); !consumed)
     return std::unexpected(consumed.error());
-  if (auto done = write(tx, **before, after, now); !done) {
-    if (done.error().code == ErrorCode::concurrent_update) return std::optional<AgentRow>{};
-    return std::unexpected(done.error());
-  }
   return std::optional(std::move(after));
 }
 

@@ -191,7 +191,7 @@ Result<IdempotentAnswer> Deployments::try_deploy(const DeploymentCall& call, con
     answer = idempotency_.run(key, [&](db::Transaction& tx) { return place_all(tx, call, *order); });
   }
   if (!answer) {
-    if (answer.error().code == ErrorCode::no_capacity) return fail(no_capacity(*order));
+    if (answer.error().code == ErrorCode::no_capacity) return fail(no_capacity(*order, answer.error()));
     return answer;
   }
   for (const AgentRow& agent : order->claimed) parts_.directory.put(agent);
@@ -259,10 +259,9 @@ Result<void> Deployments::claim_all(db::Transaction& tx, const Order& order, std
       if (!agent) return std::unexpected(agent.error());
       one.agent = std::move(*agent);
     } else {
-      auto agent = parts_.placer.claim(tx, order.question, order.caller, order.sizes, one.id, used, now);
+      auto agent = parts_.placer.claim_or_refuse(tx, order.question, order.caller, order.sizes, one.id, used, now);
       if (!agent) return std::unexpected(agent.error());
-      if (!*agent) return fail(ErrorCode::no_capacity);
-      one.agent = std::move(**agent);
+      one.agent = std::move(*agent);
     }
     ++used[one.agent->datacenter];
     one.size = one.agent->node_size;

@@ -12,8 +12,8 @@ constexpr Seconds kNoCapacityRetry{30};
 
 }  // namespace
 
-Error Deployments::no_capacity(const Order& order) {
-  Error error{.code = ErrorCode::no_capacity, .retry_after = kNoCapacityRetry};
+Error Deployments::no_capacity(const Order& order, Error error) {
+  if (!error.retry_after) error.retry_after = kNoCapacityRetry;
   const auto seen = parts_.database.read<PreflightAnswer>([&](db::Transaction& tx) { return look(tx, order, {}, 0); });
   if (!seen) return error;
   error.members.push_back({.name = std::string(kReasonsMember), .value = json::write(seen->reasons)});

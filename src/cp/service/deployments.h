@@ -102,7 +102,8 @@ class Deployments {
   Result<void> insert_one(db::Transaction& tx, const DeploymentCall& call, const Order& order,
                           const ServiceRow& service, Placed& placed) const;
   Result<UsdMicros> estimate(db::Transaction& tx, const Order& order) const;
-  Error no_capacity(const Order& order);
+  /// The refusal with its reasons, and when to come again.
+  Error no_capacity(const Order& order, Error error);
   Result<PreflightAnswer> look(db::Transaction& tx, const Order& order, const std::vector<PreflightIssue>& issues,
                                std::int64_t named) const;
   Result<DeploymentRow> owned(db::Transaction& tx, const Principal& principal, const DeploymentId& id) const;

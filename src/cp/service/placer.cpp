@@ -103,22 +103,40 @@ Result<bool> Placer::walk(db::Transaction& tx, const PlacementQuestion& question
   return false;
 }
 
+Result<Placer::Attempt> Placer::attempt(db::Transaction& tx, const PlacementQuestion& question,
+                                        const PlacementCaller& caller, const std::vector<std::string>& sizes,
+                                        const DeploymentId& deployment, const DatacenterUse& used, UtcTime now) const {
+  Attempt made;
+  const auto found = walk(tx, question, caller, sizes, used, [&](const PlacementCandidate& row) -> Result<bool> {
+    auto claimed = slots_.claim(tx, row.id, deployment, now);
+    if (!claimed) return std::unexpected(claimed.error());
+    made.won = std::move(*claimed);
+    if (made.won) return true;
+    counters_.claim_losses.increment();
+    return ++made.losses >= kMostLosses;
+  });
+  if (!found) return std::unexpected(found.error());
+  return made;
+}
+
 Result<std::optional<AgentRow>> Placer::claim(db::Transaction& tx, const PlacementQuestion& question,
                                               const PlacementCaller& caller, const std::vector<std::string>& sizes,
                                               const DeploymentId& deployment, const DatacenterUse& used,
                                               UtcTime now) const {
-  std::optional<AgentRow> won;
-  int losses = 0;
-  const auto found = walk(tx, question, caller, sizes, used, [&](const PlacementCandidate& row) -> Result<bool> {
-    auto claimed = slots_.claim(tx, row.id, deployment, now);
-    if (!claimed) return std::unexpected(claimed.error());
-    won = std::move(*claimed);
-    if (won) return true;
-    counters_.claim_losses.increment();
-    return ++losses >= kMostLosses;
-  });
-  if (!found) return std::unexpected(found.error());
-  return won;
+  auto made = attempt(tx, question, caller, sizes, deployment, used, now);
+  if (!made) return std::unexpected(made.error());
+  return std::move(made->won);
+}
+
+Result<AgentRow> Placer::claim_or_refuse(db::Transaction& tx, const PlacementQuestion& question,
+                                         const PlacementCaller& caller, const std::vector<std::string>& sizes,
+                                         const DeploymentId& deployment, const DatacenterUse& used, UtcTime now) const {
+  auto made = attempt(tx, question, caller, sizes, deployment, used, now);
+  if (!made) return std::unexpected(made.error());
+  if (made->won) return std::move(*made->won);
+  Error none{.code = ErrorCode::no_capacity};
+  if (made->losses >= kMostLosses) none.retry_after = kLossRetry;
+  return fail(std::move(none));
 }
 
 Result<AgentRow> Placer::claim_pinned(db::Transaction& tx, const PlacementQuestion& question,

@@ -23,6 +23,7 @@ class Placer {
   /// Rows of one pool that are looked at when something beyond the index decides.
   static constexpr std::int64_t kMostRows = 256;
   static constexpr int kMostLosses = 16;
+  static constexpr Seconds kLossRetry{1};
   static constexpr int kMostDatacenters = 256;
 
   Placer(const AgentSlots& slots, const DeploymentCounters& counters) : slots_(slots), counters_(counters) {}
@@ -32,6 +33,11 @@ class Placer {
   Result<std::optional<AgentRow>> claim(db::Transaction& tx, const PlacementQuestion& question,
                                         const PlacementCaller& caller, const std::vector<std::string>& sizes,
                                         const DeploymentId& deployment, const DatacenterUse& used, UtcTime now) const;
+  /// The same for somebody who is told why not. Errors: `no_capacity`; with `retry_after` when others were faster
+  /// kMostLosses times, so that there may well be an agent.
+  Result<AgentRow> claim_or_refuse(db::Transaction& tx, const PlacementQuestion& question,
+                                   const PlacementCaller& caller, const std::vector<std::string>& sizes,
+                                   const DeploymentId& deployment, const DatacenterUse& used, UtcTime now) const;
   /// Claims the agent that the question pins. Errors: `agent_not_found`, `not_eligible`.
   Result<AgentRow> claim_pinned(db::Transaction& tx, const PlacementQuestion& question, const PlacementCaller& caller,
                                 const DeploymentId& deployment, UtcTime now) const;
@@ -41,6 +47,13 @@ class Placer {
                                                    const std::vector<std::string>& sizes) const;
 
  private:
+  struct Attempt {
+    std::optional<AgentRow> won = {};
+    int losses = 0;
+  };
+  Result<Attempt> attempt(db::Transaction& tx, const PlacementQuestion& question, const PlacementCaller& caller,
+                          const std::vector<std::string>& sizes, const DeploymentId& deployment,
+                          const DatacenterUse& used, UtcTime now) const;
   Result<std::vector<std::string>> datacenters(db::Transaction& tx, const PlacementRules& rules, const std::string& key,
                                                const std::string& size, const DatacenterUse& used) const;
   /// Calls `take` with candidates in order until it answers true.

@@ -143,6 +143,33 @@ TEST_F(PlacerTest, AmongAHundredThousandAgentsEveryProbeIsASeek) {
   EXPECT_EQ(claim({.datacenters = {"gcp:zone-3"}}), "fleet-99930") << "the longest idle one of that place";
 }
 
+TEST_F(PlacerTest, WhoeverLostSixteenTimesIsToldToComeAgainSoon) {
+  EE_SKIP_ON_POSTGRES("the words of the trigger");
+  const DeploymentId id("0190a000-0000-7000-9000-000000000001");
+  const auto refused = [&] {
+    const auto won = db_->write<AgentRow>([&](db::Transaction& tx) {
+      return placer_.claim_or_refuse(tx, {}, caller_, {"tiny"}, id, {}, from_unix_ms(5000));
+    });
+    return won ? Error{} : won.error();
+  };
+  EXPECT_EQ(refused().code, ErrorCode::no_capacity);
+  EXPECT_EQ(refused().retry_after, std::nullopt) << "there is no agent at all";
+  for (int i = 1; i <= 20; ++i) {
+    const AgentRow agent = add(i, "p", "gcp:us-a", i);
+    const ReservationRow row{
+        .id = "r-" + agent.vm_name, .agent_id = agent.id, .datacenter = "gcp:us-a", .node_size = "tiny"};
+    ASSERT_TRUE(db_->run_write([&](db::Transaction& tx) { return ReservationStore().insert(tx, row); }));
+  }
+  db_.execute("CREATE TRIGGER somebody_is_faster BEFORE UPDATE ON agents BEGIN SELECT RAISE(IGNORE); END");
+  EXPECT_EQ(claim(), "") << "each was lost";
+  EXPECT_EQ(refused().code, ErrorCode::no_capacity);
+  EXPECT_EQ(refused().retry_after, std::optional(Seconds(1)));
+  EXPECT_EQ(db_.value<std::int64_t>("SELECT COUNT(*) FROM capacity_reservations WHERE status='open'"), 20)
+      << "what was not won is not used up";
+  db_.execute("DROP TRIGGER somebody_is_faster");
+  EXPECT_NE(claim(), "");
+}
+
 // covers: S03_ASG_004
 TEST_F(PlacerTest, AReservationIsForItsAccountFirst) {
   const auto open = add(1, "p", "gcp:us-a", 50);
