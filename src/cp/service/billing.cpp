@@ -107,28 +107,14 @@ Result<void> Billing::note_clamp(db::Transaction& tx, const SegmentRow& segment,
 
 Result<void> Billing::admit(db::Transaction& tx, const AccountId& account, UsdMicros rate,
                             std::int64_t replicas) const {
-  if (!parts_.settings().enabled) return {};
-  const auto row = FundsStore().lock(tx, account);
-  if (!row) return std::unexpected(row.error());
-  return judge_funds(tx, *row, rate, replicas);
-}
-
-Result<void> Billing::would_admit(db::Transaction& tx, const AccountId& account, UsdMicros rate,
-                                  std::int64_t replicas) const {
-  if (!parts_.settings().enabled) return {};
-  const auto row = FundsStore().find(tx, account);
-  if (!row) return std::unexpected(row.error());
-  return judge_funds(tx, *row, rate, replicas);
-}
-
-Result<void> Billing::judge_funds(db::Transaction& tx, const std::optional<LockedFunds>& found, UsdMicros rate,
-                                  std::int64_t replicas) const {
   const BillingSettings settings = parts_.settings();
+  if (!settings.enabled) return {};
   const FundsStore funds;
   const UtcTime now = parts_.clock.now();
-  if (!found) return fail(ErrorCode::account_not_found);
-  const LockedFunds* row = &*found;
-  const AccountId& account = row->account_id;
+  const auto found = funds.find(tx, account);
+  if (!found) return std::unexpected(found.error());
+  if (!*found) return fail(ErrorCode::account_not_found);
+  const AccountFunds* row = &**found;
   if (row->dispute_hold) return fail(ErrorCode::account_on_hold);
   const auto use = SegmentStore().use_of(tx, account, now);
   if (!use) return std::unexpected(use.error());

@@ -48,16 +48,12 @@ class Billing {
   Result<void> close_segment(db::Transaction& tx, const DeploymentId& deployment, UtcTime at) const;
 
   /// Whether the account has the funds for `replicas` more at `rate` per hour each: for `deploy.min_prepaid_hours` of
-  /// everything it runs. Locks the balance, so that requests at the same time see each other. Errors:
-  /// `insufficient_funds` with members `balance`, `available` and `required`, `account_on_hold`, `spend_limit_reached`,
-  /// `account_not_found`.
+  /// everything it runs. In a write, which no other one runs beside, requests at the same time see each other; in a
+  /// read it says how things are. Errors: `insufficient_funds` with members `balance`, `available` and `required`,
+  /// `account_on_hold`, `spend_limit_reached`, `account_not_found`.
   Result<void> admit(db::Transaction& tx, const AccountId& account, UsdMicros rate, std::int64_t replicas) const;
-  /// The same, as things are: locks nothing, so that it can be asked in a read.
-  Result<void> would_admit(db::Transaction& tx, const AccountId& account, UsdMicros rate, std::int64_t replicas) const;
 
  private:
-  Result<void> judge_funds(db::Transaction& tx, const std::optional<LockedFunds>& row, UsdMicros rate,
-                           std::int64_t replicas) const;
   Result<void> note_clamp(db::Transaction& tx, const SegmentRow& segment, UtcTime wanted, UtcTime to) const;
   Parts parts_;
 };

@@ -83,9 +83,9 @@ Result<void> DeploymentMachine::set_times(db::Transaction& tx, Step& step) const
     row.running_since_at.reset();
   }
   if (step.does(F::deploy_deadline)) {
-    const auto revision = revision_rows_.get(tx, row.id, row.target_revision);
-    if (!revision) return std::unexpected(revision.error());
-    row.state_deadline_at = now + Seconds(*revision ? (*revision)->deploy_timeout_seconds : 900);
+    const auto seconds = revision_rows_.deploy_timeout_seconds(tx, row.id, row.target_revision);
+    if (!seconds) return std::unexpected(seconds.error());
+    row.state_deadline_at = now + Seconds(seconds->value_or(900));
   }
   if (step.does(F::stop_deadline)) row.state_deadline_at = now + step.settings.stop_timeout;
   if (step.rule.event == E::workload_gone || step.does(F::begin_update) || step.does(F::roll_back)) {

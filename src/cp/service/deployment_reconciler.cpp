@@ -67,19 +67,10 @@ Result<std::vector<DeploymentRow>> DeploymentReconciler::lease_due(std::size_t m
   const auto lag = first->empty() ? Milliseconds(0) : parts_.clock.now() - *first->front().next_action_at;
   parts_.counters.reconciler_lag_seconds.set(static_cast<double>(lag.count()) / 1e3);
   if (first->empty()) return first;
-  return parts_.database.write<std::vector<DeploymentRow>>(
-      [&](db::Transaction& tx) -> Result<std::vector<DeploymentRow>> {
-        const UtcTime now = parts_.clock.now();
-        auto rows = rows_.due(tx, now, limit);
-        if (!rows) return rows;
-        std::vector<DeploymentRow> leased;
-        for (DeploymentRow& row : *rows) {
-          const auto won = rows_.lease(tx, row, parts_.owner, now + kLease, now);
-          if (!won) return std::unexpected(won.error());
-          if (*won) leased.push_back(std::move(row));
-        }
-        return leased;
-      });
+  return parts_.database.write<std::vector<DeploymentRow>>([&](db::Transaction& tx) {
+    const UtcTime now = parts_.clock.now();
+    return rows_.lease_due(tx, parts_.owner, now + kLease, now, limit);
+  });
 }
 
 void DeploymentReconciler::work_on(const DeploymentRow& row, const std::stop_token& stop, Tally& tally) {
@@ -251,50 +242,55 @@ DeploymentReconciler::Outcome DeploymentReconciler::stop_agent(const DeploymentR
   return out;
 }
 
-/// Writes what came out, if the row is still as it was leased; else the row is read again.
+/// Writes what came out, if the row is still as it was leased: then `row` is what the table has.
 Result<void> DeploymentReconciler::settle(const DeploymentRow& row, const Outcome& outcome) {
   std::optional<AgentRow> agent;
   const auto done = parts_.database.write<bool>([&](db::Transaction& tx) -> Result<bool> {
-    const auto read = rows_.get(tx, row.id);
-    if (!read) return std::unexpected(read.error());
-    if (!*read) return false;
-    if ((*read)->row_version != row.row_version) return give_back(tx, **read);
-    if (outcome.event) {
-      EventInputs inputs = outcome.inputs;
-      inputs.actor = "system:reconciler";
-      const auto applied = parts_.machine.apply(tx, **read, *outcome.event, inputs);
-      if (!applied) return std::unexpected(applied.error());
-      if (applied->changed) {
-        const auto& id = row.agent_id ? row.agent_id : applied->row.agent_id;
-        if (id) {
-          auto fresh = agent_rows_.get(tx, *id);
-          if (!fresh) return std::unexpected(fresh.error());
-          agent = std::move(*fresh);
-        }
-        return true;
-      }
+    agent.reset();  // it may be run again
+    if (!outcome.event) return postpone(tx, row, outcome);
+    const auto version = rows_.version_of(tx, row.id);
+    if (!version) return std::unexpected(version.error());
+    if (*version != row.row_version) return give_back(tx, row.id);
+    EventInputs inputs = outcome.inputs;
+    inputs.actor = "system:reconciler";
+    const auto applied = parts_.machine.apply(tx, row, *outcome.event, inputs);
+    if (!applied) return std::unexpected(applied.error());
+    if (!applied->changed) return postpone(tx, row, outcome);
+    if (*outcome.event == E::push_accepted) return true;  // the agent's row says so already
+    if (const auto& id = row.agent_id ? row.agent_id : applied->row.agent_id) {
+      auto fresh = agent_rows_.get(tx, *id);
+      if (!fresh) return std::unexpected(fresh.error());
+      agent = std::move(*fresh);
     }
-    DeploymentRow after = **read;
-    after.next_action_at = outcome.again_at.value_or(parts_.clock.now() + Seconds(60));
-    ++after.action_attempts;
-    after.lease_owner.reset();
-    after.lease_expires_at.reset();
-    const auto written = rows_.update(tx, **read, after, parts_.clock.now());
-    if (!written) return std::unexpected(written.error());
-    return *written;
+    return true;
   });
   if (!done) return std::unexpected(done.error());
   if (agent) parts_.directory.put(*agent);
   return {};
 }
 
-/// The row changed meanwhile, so what came out counts no more; nobody need wait for the rest of its lease.
-Result<bool> DeploymentReconciler::give_back(db::Transaction& tx, const DeploymentRow& row) {
-  if (row.lease_owner != parts_.owner) return false;
+/// A later look. False: the row is not as it was leased.
+Result<bool> DeploymentReconciler::postpone(db::Transaction& tx, const DeploymentRow& row, const Outcome& outcome) {
+  const UtcTime now = parts_.clock.now();
   DeploymentRow after = row;
+  after.next_action_at = outcome.again_at.value_or(now + Seconds(60));
+  ++after.action_attempts;
   after.lease_owner.reset();
   after.lease_expires_at.reset();
-  const auto written = rows_.update(tx, row, after, parts_.clock.now());
+  const auto written = rows_.update(tx, row, after, now);
+  if (!written) return std::unexpected(written.error());
+  return *written ? Result<bool>(true) : give_back(tx, row.id);
+}
+
+/// The row changed meanwhile, so what came out counts no more; nobody need wait for the rest of its lease.
+Result<bool> DeploymentReconciler::give_back(db::Transaction& tx, const DeploymentId& id) {
+  const auto row = rows_.get(tx, id);
+  if (!row) return std::unexpected(row.error());
+  if (!*row || (*row)->lease_owner != parts_.owner) return false;
+  DeploymentRow after = **row;
+  after.lease_owner.reset();
+  after.lease_expires_at.reset();
+  const auto written = rows_.update(tx, **row, after, parts_.clock.now());
   if (!written) return std::unexpected(written.error());
   return false;
 }

@@ -50,7 +50,8 @@ class DeploymentReconciler {
   Outcome dispatch(const DeploymentRow& row, const std::stop_token& stop);
   Outcome stop_agent(const DeploymentRow& row, const std::stop_token& stop);
   Result<void> settle(const DeploymentRow& row, const Outcome& outcome);
-  Result<bool> give_back(db::Transaction& tx, const DeploymentRow& row);
+  Result<bool> postpone(db::Transaction& tx, const DeploymentRow& row, const Outcome& outcome);
+  Result<bool> give_back(db::Transaction& tx, const DeploymentId& id);
   UtcTime push_again(const DeploymentRow& row) const;
 
   Parts parts_;

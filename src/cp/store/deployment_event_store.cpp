@@ -4,24 +4,45 @@
 
 namespace ee::cp {
 
-Result<void> DeploymentEventStore::append(db::Transaction& tx, DeploymentEventRow row) const {
-  static const std::string sql =
-      fmt::format("INSERT INTO deployment_events ({}) VALUES ({})", db::columns_of<DeploymentEventRow>(),
-                  db::placeholders_of<DeploymentEventRow>());
+namespace {
+
+/// The row's number is the next one of its deployment.
+const std::string& insert_sql() {
+  static const std::string sql = [] {
+    constexpr std::string_view kSeq = ":seq";
+    std::string values = db::placeholders_of<DeploymentEventRow>();
+    values.replace(values.find(kSeq), kSeq.size(),
+                   "(SELECT COALESCE(MAX(seq), 0)+1 FROM deployment_events WHERE deployment_id=:deployment_id)");
+    return fmt::format("INSERT INTO deployment_events ({}) VALUES ({})", db::columns_of<DeploymentEventRow>(), values);
+  }();
+  return sql;
+}
+
+}  // namespace
+
+Result<bool> DeploymentEventStore::merge_progress(db::Transaction& tx, const DeploymentEventRow& row) const {
   const auto last = tx.query_one<std::int64_t>(
       "SELECT COALESCE(MAX(seq), 0) FROM deployment_events WHERE deployment_id=:id", {{"id", row.deployment_id}});
   if (!last) return std::unexpected(last.error());
+  if (last->value_or(0) < kCap) return false;
+  const auto merged = tx.execute(
+      "UPDATE deployment_events SET at=:at, detail=:detail WHERE deployment_id=:id AND seq=(SELECT MAX(seq)"
+      " FROM deployment_events WHERE deployment_id=:id AND kind='progress')",
+      {{"at", row.at}, {"detail", row.detail}, {"id", row.deployment_id}});
+  if (!merged) return std::unexpected(merged.error());
+  return true;
+}
+
+Result<void> DeploymentEventStore::append(db::Transaction& tx, DeploymentEventRow row) const {
   if (row.detail.size() > kMaxDetail) row.detail = R"({"dropped":"too_long"})";
-  if (row.kind == "progress" && last->value_or(0) >= kCap) {
-    const auto merged = tx.execute(
-        "UPDATE deployment_events SET at=:at, detail=:detail WHERE deployment_id=:id AND seq=(SELECT MAX(seq)"
-        " FROM deployment_events WHERE deployment_id=:id AND kind='progress')",
-        {{"at", row.at}, {"detail", row.detail}, {"id", row.deployment_id}});
+  if (row.kind == "progress") {
+    const auto merged = merge_progress(tx, row);
     if (!merged) return std::unexpected(merged.error());
-    return {};
+    if (*merged) return {};
   }
-  row.seq = last->value_or(0) + 1;
-  const auto inserted = tx.execute(sql, db::params_of(row));
+  db::Params params = db::params_of(row);
+  std::erase_if(params, [](const db::Param& param) { return param.name == "seq"; });
+  const auto inserted = tx.execute(insert_sql(), params);
   if (!inserted) return std::unexpected(inserted.error());
   return {};
 }

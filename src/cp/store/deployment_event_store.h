@@ -25,6 +25,10 @@ class DeploymentEventStore {
                          const std::string& since) const;
   /// Of deployments that ended before `ended_before`; at most `limit`.
   Result<std::int64_t> remove_old(db::Transaction& tx, UtcTime ended_before, std::int64_t limit) const;
+
+ private:
+  /// Whether there are so many events that this one took the place of the newest progress.
+  Result<bool> merge_progress(db::Transaction& tx, const DeploymentEventRow& row) const;
 };
 
 }  // namespace ee::cp

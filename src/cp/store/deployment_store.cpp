@@ -103,6 +103,10 @@ Result<std::optional<DeploymentRow>> DeploymentStore::get(db::Transaction& tx, c
   return tx.query_one<DeploymentRow>(sql, {{"id", id}});
 }
 
+Result<std::optional<std::int64_t>> DeploymentStore::version_of(db::Transaction& tx, const DeploymentId& id) const {
+  return tx.query_one<std::int64_t>("SELECT row_version FROM deployments WHERE id=:id", {{"id", id}});
+}
+
 Result<bool> DeploymentStore::update(db::Transaction& tx, const DeploymentRow& before, DeploymentRow& after,
                                      UtcTime now) const {
   DeploymentRow written = after;
@@ -143,18 +147,14 @@ Result<std::vector<DeploymentRow>> DeploymentStore::due(db::Transaction& tx, Utc
   return tx.query<DeploymentRow>(sql, {{"now", now}, {"limit", limit}});
 }
 
-Result<bool> DeploymentStore::lease(db::Transaction& tx, DeploymentRow& row, const std::string& owner, UtcTime until,
-                                    UtcTime now) const {
-  const auto changed = tx.execute(
+Result<std::vector<DeploymentRow>> DeploymentStore::lease_due(db::Transaction& tx, const std::string& owner,
+                                                              UtcTime until, UtcTime now, std::int64_t limit) const {
+  static const std::string sql =
       "UPDATE deployments SET lease_owner=:owner, lease_expires_at=:until, row_version=row_version+1"
-      " WHERE id=:id AND row_version=:version AND (lease_expires_at IS NULL OR lease_expires_at<:now)",
-      {{"owner", owner}, {"until", until}, {"id", row.id}, {"version", row.row_version}, {"now", now}});
-  if (!changed) return std::unexpected(changed.error());
-  if (*changed == 0) return false;
-  row.lease_owner = owner;
-  row.lease_expires_at = until;
-  ++row.row_version;
-  return true;
+      " WHERE id IN (SELECT id FROM deployments WHERE next_action_at IS NOT NULL AND next_action_at<=:now"
+      " AND (lease_expires_at IS NULL OR lease_expires_at<:now) ORDER BY next_action_at LIMIT :limit) RETURNING " +
+      db::columns_of<DeploymentRow>();
+  return tx.query<DeploymentRow>(sql, {{"owner", owner}, {"until", until}, {"now", now}, {"limit", limit}});
 }
 
 Result<std::int64_t> DeploymentStore::release_leases(db::Transaction& tx, const std::string& owner) const {
@@ -250,12 +250,18 @@ Result<bool> DeploymentStore::owner_in_use(db::Transaction& tx, std::int64_t git
   return found->has_value();
 }
 
-Result<UsdMicros> DeploymentStore::pending_burn(db::Transaction& tx, const AccountId& account) const {
-  const auto found = tx.query_one<UsdMicros>(
+const std::string& DeploymentStore::pending_burn_sql() {
+  // What does not run yet has no open segment; it is not looked for.
+  static const std::string sql =
       "SELECT COALESCE(SUM(hourly_micros), 0) FROM deployments WHERE account_id=:account"
       " AND state IN ('pending','assigned','deploying','running','updating')"
-      " AND NOT EXISTS (SELECT 1 FROM deployment_segments s WHERE s.deployment_id=deployments.id AND s.to_at IS NULL)",
-      {{"account", account}});
+      " AND (state NOT IN ('running','updating') OR NOT EXISTS (SELECT 1 FROM deployment_segments s"
+      " WHERE s.deployment_id=deployments.id AND s.to_at IS NULL))";
+  return sql;
+}
+
+Result<UsdMicros> DeploymentStore::pending_burn(db::Transaction& tx, const AccountId& account) const {
+  const auto found = tx.query_one<UsdMicros>(pending_burn_sql(), {{"account", account}});
   if (!found) return std::unexpected(found.error());
   return found->value_or(UsdMicros{});
 }

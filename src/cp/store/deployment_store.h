@@ -45,6 +45,8 @@ class DeploymentStore {
   /// Errors: `concurrent_update` when the agent is held already.
   Result<void> insert(db::Transaction& tx, const DeploymentRow& row) const;
   Result<std::optional<DeploymentRow>> get(db::Transaction& tx, const DeploymentId& id) const;
+  /// Nothing: there is no such deployment.
+  Result<std::optional<std::int64_t>> version_of(db::Transaction& tx, const DeploymentId& id) const;
   /// Writes `after` over the row that still has the version of `before`; `after` gets its new version and time. False:
   /// somebody was faster. Errors: `concurrent_update` when its agent is held already.
   Result<bool> update(db::Transaction& tx, const DeploymentRow& before, DeploymentRow& after, UtcTime now) const;
@@ -55,9 +57,9 @@ class DeploymentStore {
   Result<std::optional<DeploymentRow>> holder_of(db::Transaction& tx, const AgentId& agent) const;
   /// Those whose `next_action_at` has come, the longest due first.
   Result<std::vector<DeploymentRow>> due(db::Transaction& tx, UtcTime now, std::int64_t limit) const;
-  /// Takes the lease of a row that is as `row` and free; false: it is not. Raises the version in `row`.
-  Result<bool> lease(db::Transaction& tx, DeploymentRow& row, const std::string& owner, UtcTime until,
-                     UtcTime now) const;
+  /// Takes the leases of those that are due and free, the longest due first; the rows as they are then, in any order.
+  Result<std::vector<DeploymentRow>> lease_due(db::Transaction& tx, const std::string& owner, UtcTime until,
+                                               UtcTime now, std::int64_t limit) const;
   /// Gives up leases of this owner; how many.
   Result<std::int64_t> release_leases(db::Transaction& tx, const std::string& owner) const;
 
@@ -82,6 +84,8 @@ class DeploymentStore {
   Result<bool> owner_in_use(db::Transaction& tx, std::int64_t github_id) const;
   /// Sum of the hourly prices of those that are not final and not stopping, and have no open segment.
   Result<UsdMicros> pending_burn(db::Transaction& tx, const AccountId& account) const;
+  /// SQL of `pending_burn`, for the test of its plan.
+  static const std::string& pending_burn_sql();
   /// By state, for metrics.
   Result<std::vector<DeploymentCount>> counts(db::Transaction& tx) const;
 };

@@ -14,19 +14,11 @@ constexpr std::string_view kMoneyColumns =
 
 }  // namespace
 
-Result<std::optional<LockedFunds>> FundsStore::lock(db::Transaction& tx, const AccountId& account) const {
-  // The update that changes nothing is the row lock, in the words that both engines know.
-  const auto locked =
-      tx.execute("UPDATE account_balances SET version=version WHERE account_id=:account", {{"account", account}});
-  if (!locked) return std::unexpected(locked.error());
-  return find(tx, account);
-}
-
-Result<std::optional<LockedFunds>> FundsStore::find(db::Transaction& tx, const AccountId& account) const {
+Result<std::optional<AccountFunds>> FundsStore::find(db::Transaction& tx, const AccountId& account) const {
   static const std::string sql =
       fmt::format("SELECT {} FROM account_balances b JOIN accounts a ON a.id=b.account_id WHERE b.account_id=:account",
                   kMoneyColumns);
-  return tx.query_one<LockedFunds>(sql, {{"account", account}});
+  return tx.query_one<AccountFunds>(sql, {{"account", account}});
 }
 
 Result<std::vector<FundsOfAccount>> FundsStore::page(db::Transaction& tx, const AccountId& after, UtcTime now,

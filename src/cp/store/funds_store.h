@@ -11,7 +11,7 @@
 namespace ee::cp {
 
 /// The money side of an account.
-struct LockedFunds {
+struct AccountFunds {
   AccountId account_id = {};
   UsdMicros balance_micros = {};
   std::int64_t version = 0;  ///< of the balance
@@ -22,7 +22,7 @@ struct LockedFunds {
   std::optional<UsdMicros> spend_limit_micros = {};
   SpendLimitAction spend_limit_action = SpendLimitAction::block;
 };
-BOOST_DESCRIBE_STRUCT(LockedFunds, (),
+BOOST_DESCRIBE_STRUCT(AccountFunds, (),
                       (account_id, balance_micros, version, billing_state, grace_ends_at, dispute_hold,
                        credit_limit_micros, spend_limit_micros, spend_limit_action))
 
@@ -48,10 +48,8 @@ BOOST_DESCRIBE_STRUCT(FundsOfAccount, (),
 /// Stateless.
 class FundsStore {
  public:
-  /// Locks the balance until the transaction ends. Nothing: no such account.
-  Result<std::optional<LockedFunds>> lock(db::Transaction& tx, const AccountId& account) const;
-  /// The same without the lock.
-  Result<std::optional<LockedFunds>> find(db::Transaction& tx, const AccountId& account) const;
+  /// Nothing: no such account.
+  Result<std::optional<AccountFunds>> find(db::Transaction& tx, const AccountId& account) const;
   /// A page, by account, of those with segments that are not settled or a state other than ok; at most `limit`.
   Result<std::vector<FundsOfAccount>> page(db::Transaction& tx, const AccountId& after, UtcTime now,
                                            std::int64_t limit) const;

@@ -28,6 +28,13 @@ Result<std::optional<RevisionRow>> RevisionStore::get(db::Transaction& tx, const
   return tx.query_one<RevisionRow>(sql, {{"id", id}, {"revision", revision}});
 }
 
+Result<std::optional<std::int64_t>> RevisionStore::deploy_timeout_seconds(db::Transaction& tx, const DeploymentId& id,
+                                                                          std::int64_t revision) const {
+  return tx.query_one<std::int64_t>(
+      "SELECT deploy_timeout_seconds FROM deployment_revisions WHERE deployment_id=:id AND revision=:revision",
+      {{"id", id}, {"revision", revision}});
+}
+
 Result<std::vector<RevisionRow>> RevisionStore::list(db::Transaction& tx, const DeploymentId& id) const {
   static const std::string sql = select_revisions() + " WHERE deployment_id=:id ORDER BY revision";
   return tx.query<RevisionRow>(sql, {{"id", id}});

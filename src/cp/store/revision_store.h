@@ -17,6 +17,9 @@ class RevisionStore {
   Result<std::optional<RevisionRow>> get(db::Transaction& tx, const DeploymentId& id, std::int64_t revision) const;
   /// Ascending.
   Result<std::vector<RevisionRow>> list(db::Transaction& tx, const DeploymentId& id) const;
+  /// Nothing: there is no such revision.
+  Result<std::optional<std::int64_t>> deploy_timeout_seconds(db::Transaction& tx, const DeploymentId& id,
+                                                             std::int64_t revision) const;
   /// The highest number so far.
   Result<std::int64_t> last(db::Transaction& tx, const DeploymentId& id) const;
   Result<std::optional<RevisionRow>> last_superseded(db::Transaction& tx, const DeploymentId& id) const;

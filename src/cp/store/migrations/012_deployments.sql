@@ -96,7 +96,8 @@ CREATE TABLE deployments (
 -- An agent is held by at most one deployment.
 CREATE UNIQUE INDEX deployments_slot ON deployments (agent_id) WHERE slot_held = 1;
 CREATE INDEX deployments_account ON deployments (account_id, created_at DESC, id);
-CREATE INDEX deployments_account_state ON deployments (account_id, state, created_at DESC, id);
+-- With the price, so that what an account's deployments cost is summed up without reading their rows.
+CREATE INDEX deployments_account_state ON deployments (account_id, state, created_at DESC, id, hourly_micros);
 CREATE INDEX deployments_state ON deployments (state, created_at DESC, id);
 CREATE INDEX deployments_created ON deployments (created_at DESC, id);
 CREATE INDEX deployments_service ON deployments (service_id, state);
