@@ -1,4 +1,5 @@
 // Documents, reports, losses and stops between the control plane and its agents, with everything that can go wrong.
+#include <algorithm>
 #include <set>
 
 #include "cp/deployment_fixture.h"
@@ -246,6 +247,39 @@ TEST_F(DispatchTest, PushAndPullGiveTheSameDocument) {
     document->issued_at = {};
   }
   EXPECT_EQ(json::write(pushed), json::write(pulled));
+}
+
+TEST_F(DispatchTest, AgentsAreToldWhoMayCall) {
+  FakeAgent& agent = join();
+  const std::string id = deploy_one(R"("access":"public")");
+  start(id);
+  EXPECT_EQ(agent.held()->access, agent_api::WorkloadAccess::public_);
+  const auto pushes = [&] {
+    const auto all = agent.requests();
+    return std::ranges::count(all, "PUT /.easyenclave/v1/deployment");
+  };
+  const auto before = pushes();
+  const auto change = [&](const std::string& access) {
+    ASSERT_EQ(as(account.key, "PATCH", "/api/v1/services/web", R"({"access":")" + access + "\"}").status, 200);
+  };
+  change("public");
+  reconcile();
+  EXPECT_EQ(pushes(), before) << "nothing has changed";
+  agent.script.put_status = 422;
+  change("account");
+  reconcile();
+  EXPECT_EQ(pushes(), before + 1);
+  EXPECT_EQ(state(id), "running") << "a refusal ends nothing that runs";
+  agent.script = {};
+  cp.clock.advance(Seconds(60));
+  reconcile();
+  EXPECT_EQ(agent.held()->access, agent_api::WorkloadAccess::account) << "tried until it has arrived";
+  EXPECT_EQ(column<std::int64_t>(id, "document_changed"), 0);
+  cp.clock.advance(Seconds(60));
+  reconcile();
+  EXPECT_EQ(pushes(), before + 2);
+  EXPECT_EQ(agent.held()->revision, 1);
+  expect_sound();
 }
 
 // covers: S03_DSP_014

@@ -111,6 +111,7 @@ std::string content_hash(const agent_api::DeploymentDocument& document, const Op
   content.revision = 1;
   content.secrets.reset();
   content.registry_auth.reset();
+  content.access = agent_api::WorkloadAccess::account;  // who may call changes nothing of what runs
   content.issued_at = UtcTime{};
   std::string text = json::write(content);
   std::vector<const WorkloadSecret*> sorted;

@@ -233,13 +233,18 @@ void Reconciler::act(Input input, const std::stop_token& stop) {
   }
 }
 
-/// The same content under a newer key: the phase stays, and is told under the new one.
+/// The same content under a newer key, or for other callers: the phase stays, and is told under the new key.
 void Reconciler::adopt_key(const Incoming& incoming) {
   HeldWorkload next = *held_;
   const bool rolled_back = next.rolled_back && incoming.key.revision > next.revision;
   next.assignment_epoch = incoming.key.assignment_epoch;
   next.revision = incoming.key.revision;
   next.registration_id = incoming.key.registration_id;
+  // A document that comes late lets nobody in; one that shuts out counts whatever the clocks say.
+  const bool newer = incoming.document.issued_at >= next.document.issued_at;
+  if (newer || incoming.document.access != agent_api::WorkloadAccess::public_)
+    next.document.access = incoming.document.access;
+  if (newer) next.document.issued_at = incoming.document.issued_at;
   if (rolled_back) {  // the automatic rollback: what runs is now the wanted revision
     next.rolled_back = false;
     next.failure.reset();

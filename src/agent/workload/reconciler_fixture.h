@@ -54,6 +54,7 @@ struct Wanted {
   std::string health_path = "/health";
   std::vector<agent_api::IngressRule> ingress = {{.path_prefix = "/", .port = 8080}};
   std::int64_t deploy_timeout_seconds = 300;
+  agent_api::WorkloadAccess access = agent_api::WorkloadAccess::public_;
 };
 
 /// A reconciler over a fake engine, with a session and documents signed for it. `restart` is a kill -9: the reconciler
@@ -154,7 +155,7 @@ class ReconcilerFixture : public ::testing::Test {
     }
     out.ingress = wanted.ingress;
     out.health_path = wanted.health_path;
-    out.access = agent_api::WorkloadAccess::public_;
+    out.access = wanted.access;
     out.deploy_timeout_seconds = wanted.deploy_timeout_seconds;
     out.stop_grace_seconds = 10;
     out.issued_at = clock_.now();

@@ -126,10 +126,14 @@ Result<Reconciler::TakeResult> Reconciler::take(std::string_view body, std::stri
     case Decision::older: return TakeResult{.taken = Taken::older};
     case Decision::held_by_other:
       return TakeResult{.taken = Taken::held_by_other, .held_deployment_id = accepted->key.deployment_id};
-    case Decision::nothing:
-      if (accepted->key.registration_id == key.registration_id) return TakeResult{.taken = Taken::already};
-      put_locked({.document = std::move(*incoming)}, false);  // only to be known under this registration
+    case Decision::nothing: {
+      const bool same_access = !slot_ && !working_on_ && held_->document.access == (*incoming)->document.access;
+      if (accepted->key.registration_id == key.registration_id && same_access)
+        return TakeResult{.taken = Taken::already};
+      // Only to be known under this registration, or to let in those that may call now.
+      put_locked({.document = std::move(*incoming)}, false);
       return TakeResult{.taken = Taken::already};
+    }
     case Decision::adopt: put_locked({.document = std::move(*incoming)}, false); break;
     case Decision::deploy:
     case Decision::upgrade:

@@ -226,6 +226,7 @@ Result<ServiceRow> Deployments::service_for(db::Transaction& tx, const Order& or
     if (auto done = services_.raise_route_epoch(tx); !done) return std::unexpected(done.error());
   } else if (access != row.access) {
     if (auto done = services_.set_access(tx, row.id, access, now); !done) return std::unexpected(done.error());
+    if (auto done = rows_.change_documents(tx, row.id, now); !done) return std::unexpected(done.error());
     if (auto done = services_.raise_route_epoch(tx); !done) return std::unexpected(done.error());
     const auto audited = AuditLogStore().append(tx,
                                                 {.actor = actor.name,

@@ -109,10 +109,13 @@ Result<void> DeploymentMachine::set_times(db::Transaction& tx, Step& step) const
       row.next_action_at = dispatch ? std::optional(now) : row.state_deadline_at;
       break;
     }
-    case S::running:
+    case S::running: {
+      const auto changed = rows_.has_changed_document(tx, row.id);
+      if (!changed) return std::unexpected(changed.error());
       row.state_deadline_at.reset();
-      row.next_action_at = now + Seconds(24 * 3600);
+      row.next_action_at = *changed ? now : now + Seconds(24 * 3600);
       break;
+    }
     case S::stopped:
     case S::failed:
     case S::terminated:

@@ -42,6 +42,7 @@ struct DeploymentReconciler::Outcome {
   EventInputs inputs = {};
   std::optional<UtcTime> again_at = {};  ///< without an event
   bool pushed = false;
+  bool delivered = false;  ///< the agent has the document as it is now
 };
 
 UtcTime DeploymentReconciler::push_again(const DeploymentRow& row) const {
@@ -158,7 +159,8 @@ DeploymentReconciler::Outcome DeploymentReconciler::act(const DeploymentRow& row
       return dispatch(row, stop);
     case S::running:
       if (gone) out.event = E::workload_gone;
-      out.again_at = row.workload_gone_at ? *row.workload_gone_at + DeploymentMachine::kGone : now + Seconds(24 * 3600);
+      if (!row.workload_gone_at) return look_at_running(row, stop);
+      out.again_at = *row.workload_gone_at + DeploymentMachine::kGone;
       return out;
     case S::stopping:
       if (!late) return stop_agent(row, stop);
@@ -204,6 +206,7 @@ DeploymentReconciler::Outcome DeploymentReconciler::dispatch(const DeploymentRow
   switch (answer->status) {
     case 200:
     case 202:
+      out.delivered = true;
       if (assigned) {
         out.event = E::push_accepted;
       } else {
@@ -225,6 +228,26 @@ DeploymentReconciler::Outcome DeploymentReconciler::dispatch(const DeploymentRow
       return out;
     default: return out;  // 412: what is newer is in the row that is read next; 5xx: again
   }
+}
+
+/// A document that has changed is sent until it has arrived. What runs goes on, whatever its agent says to it.
+DeploymentReconciler::Outcome DeploymentReconciler::look_at_running(const DeploymentRow& row,
+                                                                    const std::stop_token& stop) {
+  constexpr std::int64_t kSoon = 10;
+  const auto changed =
+      parts_.database.read<bool>([&](db::Transaction& tx) { return rows_.has_changed_document(tx, row.id); });
+  Outcome out;
+  if (!changed) return out;
+  if (*changed) {
+    out = dispatch(row, stop);
+    out.event.reset();
+  }
+  if (!*changed || out.delivered) {
+    out.again_at = parts_.clock.now() + Seconds(24 * 3600);
+  } else if (row.action_attempts >= kSoon) {
+    out.again_at = parts_.clock.now() + Seconds(3600);
+  }
+  return out;
 }
 
 DeploymentReconciler::Outcome DeploymentReconciler::stop_agent(const DeploymentRow& row, const std::stop_token& stop) {
@@ -279,7 +302,10 @@ Result<bool> DeploymentReconciler::postpone(db::Transaction& tx, const Deploymen
   after.lease_expires_at.reset();
   const auto written = rows_.update(tx, row, after, now);
   if (!written) return std::unexpected(written.error());
-  return *written ? Result<bool>(true) : give_back(tx, row.id);
+  if (!*written) return give_back(tx, row.id);
+  if (outcome.delivered)
+    if (auto noted = rows_.document_arrived(tx, row.id); !noted) return std::unexpected(noted.error());
+  return true;
 }
 
 /// The row changed meanwhile, so what came out counts no more; nobody need wait for the rest of its lease.

@@ -48,6 +48,7 @@ class DeploymentReconciler {
   void count_states();
   Outcome act(const DeploymentRow& row, const std::stop_token& stop);
   Outcome dispatch(const DeploymentRow& row, const std::stop_token& stop);
+  Outcome look_at_running(const DeploymentRow& row, const std::stop_token& stop);
   Outcome stop_agent(const DeploymentRow& row, const std::stop_token& stop);
   Result<void> settle(const DeploymentRow& row, const Outcome& outcome);
   Result<bool> postpone(db::Transaction& tx, const DeploymentRow& row, const Outcome& outcome);

@@ -132,6 +132,10 @@ Result<ListedServiceRow> Services::update(const Principal& principal, const Acto
     if (auto done = services_.update(tx, row->id, access, settings, parts_.clock.now()); !done)
       return std::unexpected(done.error());
     if (auto done = routes_.raise_route_epoch(tx); !done) return std::unexpected(done.error());
+    // Agents judge by their document whom they let in without us.
+    if (access != row->access)
+      if (auto done = deployments_.change_documents(tx, row->id, parts_.clock.now()); !done)
+        return std::unexpected(done.error());
     const std::string detail = fmt::format(R"({{"name":{},"access":{}}})", json::quote(row->name), json::write(access));
     if (auto done = audit(tx, actor, "service_access_changed", *row, detail); !done)
       return std::unexpected(done.error());

@@ -11,6 +11,7 @@
 #include "cp/service/actor.h"
 #include "cp/service/route_table.h"
 #include "cp/store/audit_log_store.h"
+#include "cp/store/deployment_store.h"
 #include "cp/store/service_list_store.h"
 #include "cp/store/service_store.h"
 #include "cp/store/service_token_store.h"
@@ -66,6 +67,7 @@ class Services {
   Parts parts_;
   ServiceListStore services_;
   ServiceStore routes_;
+  DeploymentStore deployments_;
   ServiceTokenStore tokens_;
   AuditLogStore audit_;
 };

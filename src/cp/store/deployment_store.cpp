@@ -157,6 +157,28 @@ Result<std::vector<DeploymentRow>> DeploymentStore::lease_due(db::Transaction& t
   return tx.query<DeploymentRow>(sql, {{"owner", owner}, {"until", until}, {"now", now}, {"limit", limit}});
 }
 
+Result<void> DeploymentStore::change_documents(db::Transaction& tx, const std::string& service_id, UtcTime now) const {
+  const auto changed = tx.execute(
+      "UPDATE deployments SET document_changed=1, next_action_at=:now, action_attempts=0, row_version=row_version+1"
+      " WHERE service_id=:service AND state IN ('assigned','deploying','running','updating')",
+      {{"service", service_id}, {"now", now}});
+  if (!changed) return std::unexpected(changed.error());
+  return {};
+}
+
+Result<bool> DeploymentStore::has_changed_document(db::Transaction& tx, const DeploymentId& id) const {
+  const auto found = tx.query_one<std::int64_t>("SELECT document_changed FROM deployments WHERE id=:id", {{"id", id}});
+  if (!found) return std::unexpected(found.error());
+  return found->value_or(0) != 0;
+}
+
+Result<void> DeploymentStore::document_arrived(db::Transaction& tx, const DeploymentId& id) const {
+  const auto changed =
+      tx.execute("UPDATE deployments SET document_changed=0 WHERE id=:id AND document_changed=1", {{"id", id}});
+  if (!changed) return std::unexpected(changed.error());
+  return {};
+}
+
 Result<std::int64_t> DeploymentStore::release_leases(db::Transaction& tx, const std::string& owner) const {
   return tx.execute(
       "UPDATE deployments SET lease_owner=NULL, lease_expires_at=NULL, row_version=row_version+1"

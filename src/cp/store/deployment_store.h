@@ -60,6 +60,11 @@ class DeploymentStore {
   /// Takes the leases of those that are due and free, the longest due first; the rows as they are then, in any order.
   Result<std::vector<DeploymentRow>> lease_due(db::Transaction& tx, const std::string& owner, UtcTime until,
                                                UtcTime now, std::int64_t limit) const;
+  /// The documents of the service's deployments are to be sent again: who may call it has changed.
+  Result<void> change_documents(db::Transaction& tx, const std::string& service_id, UtcTime now) const;
+  /// Whether its document is not yet known to have arrived since then.
+  Result<bool> has_changed_document(db::Transaction& tx, const DeploymentId& id) const;
+  Result<void> document_arrived(db::Transaction& tx, const DeploymentId& id) const;
   /// Gives up leases of this owner; how many.
   Result<std::int64_t> release_leases(db::Transaction& tx, const std::string& owner) const;
 

@@ -74,6 +74,7 @@ CREATE TABLE deployments (
   action_attempts INTEGER NOT NULL DEFAULT 0,
   lease_owner TEXT,
   lease_expires_at BIGINT,
+  document_changed INTEGER NOT NULL DEFAULT 0 CHECK (document_changed IN (0, 1)),
   phase TEXT,
   progress TEXT,
   log_tail TEXT,
