@@ -145,6 +145,11 @@ void add_deployment_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
                                    [&parts](const JobContext& context) { return parts.reconciler->run(context.stop); });
   reconciler.own_thread = true;
   jobs.push_back(std::move(reconciler));
+  // The routes have a thread of their own that looks more often; here an operator sees whether they can be read.
+  jobs.push_back(local("route_snapshot", every(1s), 30s, [&parts](const JobContext&) -> Result<JobSummary> {
+    if (auto read = parts.routes->refresh(); !read) return std::unexpected(read.error());
+    return JobSummary{};
+  }));
   struct Pass {
     const char* name;
     Milliseconds period;

@@ -249,6 +249,35 @@ TEST_F(DispatchTest, PushAndPullGiveTheSameDocument) {
   EXPECT_EQ(json::write(pushed), json::write(pulled));
 }
 
+TEST_F(DispatchTest, AnAgentThatKnowsSomethingNewerIsCountedAndAskedAgain) {
+  FakeAgent& agent = join();
+  agent.script.put_status = 412;
+  const std::string id = deploy_one();
+  const auto counted = [&](int times) {
+    const std::string metrics = cp.call("GET", "/metrics", "", {}, "127.0.0.1").body;
+    return metrics.find("ee_deployment_stale_reports_total " + std::to_string(times)) != std::string::npos;
+  };
+  EXPECT_TRUE(counted(0));
+  reconcile();
+  EXPECT_EQ(state(id), "assigned");
+  EXPECT_TRUE(counted(1));
+  agent.script = {};
+  cp.clock.advance(Seconds(5));
+  reconcile();
+  EXPECT_EQ(state(id), "deploying");
+  EXPECT_TRUE(counted(1));
+}
+
+TEST_F(DispatchTest, TheRoutesAreReadByAJobThatOperatorsSee) {
+  EXPECT_NE(cp.admin("GET", "/api/v1/admin/jobs").body.find("\"route_snapshot\""), std::string::npos);
+  start(deploy_one());
+  run("route_snapshot");
+  cp.execute("ALTER TABLE route_epoch RENAME TO away");
+  EXPECT_FALSE(cp.app().run_job("route_snapshot"));
+  cp.execute("ALTER TABLE away RENAME TO route_epoch");
+  EXPECT_TRUE(cp.app().run_job("route_snapshot"));
+}
+
 TEST_F(DispatchTest, AgentsAreToldWhoMayCall) {
   FakeAgent& agent = join();
   const std::string id = deploy_one(R"("access":"public")");

@@ -226,7 +226,10 @@ DeploymentReconciler::Outcome DeploymentReconciler::dispatch(const DeploymentRow
       if (assigned) out.event = E::push_refused;
       out.inputs.failure_detail = refusal.detail;
       return out;
-    default: return out;  // 412: what is newer is in the row that is read next; 5xx: again
+    case 412:  // what is newer is in the row that is read next
+      parts_.counters.stale_reports.increment();
+      return out;
+    default: return out;  // 5xx: again
   }
 }
 
