@@ -8,6 +8,8 @@
 namespace ee::cp {
 namespace {
 
+constexpr std::int64_t kFirstRows = 2;  ///< mostly the first one is it
+
 /// Whether the index alone does not decide.
 bool has_residual(const PlacementQuestion& question, const PlacementVariant* variant) {
   return !question.min_agent_version.empty() || question.wants.nano_cpus > 0 || question.wants.memory_mib > 0 ||
@@ -57,22 +59,23 @@ template <class Take>
 Result<bool> Placer::walk(db::Transaction& tx, const PlacementQuestion& question, const PlacementCaller& caller,
                           const std::vector<std::string>& sizes, const DatacenterUse& used, const Take& take) const {
   const PlacementRules& rules = question.wants.rules;
+  // `rows`: the first kFirstRows of the pool, or all that it has. The more are refused, the more are read at once.
   const auto look_in = [&](const std::string& key, const PlacementQuestion& asked, std::int64_t most,
-                           const std::string& datacenter) -> Result<bool> {
-    // Mostly the first row is it; the more are refused, the more are read at once.
+                           const std::string& datacenter, std::vector<PlacementCandidate> rows) -> Result<bool> {
     std::int64_t seen = 0;
-    for (std::int64_t limit = 2; seen < most; limit = std::min(limit * 8, most)) {
-      const auto rows = agents_.idle(tx, key, *asked.node_size, datacenter, limit);
-      if (!rows) return std::unexpected(rows.error());
-      for (; seen < std::ssize(*rows); ++seen) {
-        const PlacementCandidate& row = (*rows)[static_cast<std::size_t>(seen)];
+    for (std::int64_t limit = kFirstRows;;) {
+      for (; seen < std::ssize(rows); ++seen) {
+        const PlacementCandidate& row = rows[static_cast<std::size_t>(seen)];
         if (!placement_reasons(asked, caller, row).empty()) continue;
         const Result<bool> took = take(row);
         if (!took || *took) return took;
       }
-      if (std::ssize(*rows) < limit) break;
+      if (std::ssize(rows) < limit || seen >= most) return false;
+      limit = std::min(limit * 8, most);
+      auto more = agents_.idle(tx, key, *asked.node_size, datacenter, limit);
+      if (!more) return std::unexpected(more.error());
+      rows = std::move(*more);
     }
-    return false;
   };
   for (const std::string& key : placement_keys(caller)) {
     for (const std::string& size : sizes) {
@@ -84,19 +87,23 @@ Result<bool> Placer::walk(db::Transaction& tx, const PlacementQuestion& question
       if (!rules.datacenters.empty() || !used.empty()) {
         const auto places = datacenters(tx, rules, key, size, used);
         if (!places) return std::unexpected(places.error());
-        for (const std::string& place : *places)
-          if (const Result<bool> done = look_in(key, asked, most, place); !done || *done) return done;
+        for (const std::string& place : *places) {
+          auto rows = agents_.idle(tx, key, size, place, kFirstRows);
+          if (!rows) return std::unexpected(rows.error());
+          if (const Result<bool> done = look_in(key, asked, most, place, std::move(*rows)); !done || *done) return done;
+        }
         continue;
       }
       // By name, and mostly the first one will do: the next is looked for when it must be.
       std::string place;
       for (int i = 0; i < kMostDatacenters; ++i) {
-        auto next = agents_.next_datacenter(tx, key, size, place);
-        if (!next) return std::unexpected(next.error());
-        if (!*next) break;
-        place = std::move(**next);
+        auto rows = agents_.idle_after(tx, key, size, place, kFirstRows);
+        if (!rows) return std::unexpected(rows.error());
+        if (rows->empty()) break;
+        place = rows->front().datacenter;
+        std::erase_if(*rows, [&](const PlacementCandidate& row) { return row.datacenter != place; });
         if (!datacenter_allowed(rules, place)) continue;
-        if (const Result<bool> done = look_in(key, asked, most, place); !done || *done) return done;
+        if (const Result<bool> done = look_in(key, asked, most, place, std::move(*rows)); !done || *done) return done;
       }
     }
   }

@@ -81,6 +81,40 @@ TEST_F(PlacerTest, AProbeIsASeekInTheIndexOfIdleAgents) {
       << plan[0].detail;
 }
 
+// One statement finds the next datacenter and the first agents of it: those of a further one are not of its pool.
+TEST_F(PlacerTest, DatacentersFollowEachOtherByName) {
+  const auto b_late = add(1, "p", "gcp:us-b", 90);
+  const auto c = add(2, "p", "gcp:us-c", 1);
+  const auto a = add(3, "p", "gcp:us-a", 100);
+  const auto b_early = add(4, "p", "gcp:us-b", 80);
+  add(5, "p", "gcp:us-d", 1);
+  const PlacementRules rules{.excluded_datacenters = {"gcp:us-d"}};
+  for (const AgentRow* next : {&a, &b_early, &b_late, &c}) EXPECT_EQ(claim(rules), next->vm_name);
+  EXPECT_EQ(claim(rules), "");
+}
+
+TEST_F(PlacerTest, OfAPoolAllAreLookedAtUntilOneWillDo) {
+  for (int i = 1; i <= 40; ++i) {
+    const AgentRow agent = add(i, "p", i <= 20 ? "gcp:us-a" : "gcp:us-b", i);
+    if (i != 15 && i != 33)
+      db_.execute("UPDATE agents SET agent_version='0.0.1' WHERE id=:id", {{"id", agent.id}});
+    else
+      db_.execute("UPDATE agents SET agent_version='9.0.0' WHERE id=:id", {{"id", agent.id}});
+  }
+  PlacementQuestion question;
+  question.min_agent_version = "9.0.0";
+  std::vector<std::string> won;
+  for (int i = 1; i <= 3; ++i) {
+    const DeploymentId id("0190a000-0000-7000-9000-00000000000" + std::to_string(i));
+    const auto agent = db_->write<std::optional<AgentRow>>([&](db::Transaction& tx) {
+      return placer_.claim(tx, question, caller_, {"tiny"}, id, {}, from_unix_ms(5000));
+    });
+    ASSERT_TRUE(agent) << agent.error().detail;
+    won.push_back(*agent ? (*agent)->datacenter : "");
+  }
+  EXPECT_EQ(won, (std::vector<std::string>{"gcp:us-a", "gcp:us-b", ""}));
+}
+
 // covers: S03_ASG_003
 TEST_F(PlacerTest, TheSameStateAndRequestGiveTheSameAgent) {
   for (int i = 1; i <= 20; ++i) add(i, i % 3 == 0 ? "g:4711" : "p", i % 2 == 0 ? "gcp:us-a" : "gcp:us-b", 1000 - i % 5);
@@ -128,6 +162,8 @@ TEST_F(PlacerTest, AmongAHundredThousandAgentsEveryProbeIsASeek) {
     for (const auto& [sql, params] : std::vector<std::pair<std::string, db::Params>>{
              {PlacementStore::idle_sql(),
               {{"key", "p"}, {"size", "tiny"}, {"datacenter", "gcp:zone-3"}, {"limit", std::int64_t{16}}}},
+             {PlacementStore::idle_after_sql(),
+              {{"key", "p"}, {"size", "tiny"}, {"after", ""}, {"limit", std::int64_t{2}}}},
              {PlacementStore::next_datacenter_sql(), {{"key", "p"}, {"size", "tiny"}, {"after", ""}}}}) {
       const auto plan = db_.values<PlanRow>("EXPLAIN QUERY PLAN " + sql, params);
       ASSERT_EQ(plan.size(), 1U) << "no step beside it, so no sort";

@@ -52,6 +52,14 @@ const std::string& PlacementStore::idle_sql() {
   return sql;
 }
 
+const std::string& PlacementStore::idle_after_sql() {
+  static const std::string sql = fmt::format(
+      "{} WHERE {} AND placement_key=:key AND node_size=:size AND datacenter>:after"
+      " ORDER BY datacenter, idle_since_at, id LIMIT :limit",
+      select_candidates(), kIdle);
+  return sql;
+}
+
 const std::string& PlacementStore::next_datacenter_sql() {
   static const std::string sql = fmt::format(
       "SELECT datacenter FROM agents WHERE {} AND placement_key=:key AND node_size=:size AND datacenter>:after"
@@ -71,6 +79,13 @@ Result<std::vector<PlacementCandidate>> PlacementStore::idle(db::Transaction& tx
                                                              const std::string& datacenter, std::int64_t limit) const {
   return tx.query<PlacementCandidate>(
       idle_sql(), {{"key", key}, {"size", node_size}, {"datacenter", datacenter}, {"limit", limit}});
+}
+
+Result<std::vector<PlacementCandidate>> PlacementStore::idle_after(db::Transaction& tx, const std::string& key,
+                                                                   const std::string& node_size,
+                                                                   const std::string& after, std::int64_t limit) const {
+  return tx.query<PlacementCandidate>(idle_after_sql(),
+                                      {{"key", key}, {"size", node_size}, {"after", after}, {"limit", limit}});
 }
 
 Result<std::optional<PlacementCandidate>> PlacementStore::find(db::Transaction& tx, const AgentId& id) const {

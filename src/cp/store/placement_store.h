@@ -18,6 +18,11 @@ class PlacementStore {
   Result<std::vector<PlacementCandidate>> idle(db::Transaction& tx, const std::string& key,
                                                const std::string& node_size, const std::string& datacenter,
                                                std::int64_t limit) const;
+  /// Idle agents of this key and size in the datacenters after `after`: by datacenter, then as `idle`. So the first one
+  /// is of the next datacenter that has any.
+  Result<std::vector<PlacementCandidate>> idle_after(db::Transaction& tx, const std::string& key,
+                                                     const std::string& node_size, const std::string& after,
+                                                     std::int64_t limit) const;
   Result<std::optional<PlacementCandidate>> find(db::Transaction& tx, const AgentId& id) const;
   /// By id, those that the caller may see; for preflights.
   Result<std::vector<PlacementCandidate>> visible(db::Transaction& tx, const PlacementCaller& caller,
@@ -25,8 +30,9 @@ class PlacementStore {
   /// The agent of that name, if the caller may see it.
   Result<std::optional<PlacementCandidate>> visible_by_name(db::Transaction& tx, const PlacementCaller& caller,
                                                             const std::string& vm_name) const;
-  /// SQL of `idle` and of `next_datacenter`, for the test of their plans.
+  /// SQL of `idle`, `idle_after` and `next_datacenter`, for the test of their plans.
   static const std::string& idle_sql();
+  static const std::string& idle_after_sql();
   static const std::string& next_datacenter_sql();
 };
 
