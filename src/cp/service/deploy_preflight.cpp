@@ -108,8 +108,7 @@ Result<PreflightAnswer> Deployments::preflight(const DeploymentCall& call, const
     if (*active + order->replicas > parts_.settings().max_active) note({.code = ErrorCode::deployment_limit});
     const auto least = estimate(tx, *order);
     if (!least) return std::unexpected(least.error());
-    if (auto funds = parts_.billing.admit(tx, order->account, *least, order->replicas); !funds)
-      note(funds.error());
+    if (auto funds = parts_.billing.admit(tx, order->account, *least, order->replicas); !funds) note(funds.error());
     return look(tx, *order, issues, 50);
   });
 }
