@@ -4,13 +4,16 @@
 set(ee_use_precompiled OFF)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND EE_TESTS)
   set(ee_use_precompiled ON)
-  file(RELATIVE_PATH ee_precompiled_header "${PROJECT_BINARY_DIR}" "${PROJECT_SOURCE_DIR}/cmake/precompiled.h")
   get_directory_property(ee_flags COMPILE_OPTIONS)
+  # Read from standard input at the root: what is made names no folder of this checkout, so it is the same in each one, and
+  # what ccache gives from another checkout does not ask for files that may be gone.
   add_custom_command(OUTPUT precompiled.pch
-    COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${CMAKE_CXX_COMPILER} -std=c++23 ${ee_flags}
+    COMMAND ${CMAKE_CXX_COMPILER} -std=c++23 ${ee_flags}
       -DGTEST_HAS_PTHREAD=1 -DFMT_SHARED -Xclang -fno-pch-timestamp -fpch-instantiate-templates
-      -x c++-header ${ee_precompiled_header} -o precompiled.pch -MD -MF precompiled.pch.d -MT precompiled.pch
-    DEPENDS cmake/precompiled.h DEPFILE precompiled.pch.d COMMENT "precompiled.pch" COMMAND_EXPAND_LISTS)
+      -x c++-header - -o ${PROJECT_BINARY_DIR}/precompiled.pch
+      -MD -MF ${PROJECT_BINARY_DIR}/precompiled.pch.d -MT precompiled.pch < ${PROJECT_SOURCE_DIR}/cmake/precompiled.h
+    DEPENDS cmake/precompiled.h DEPFILE precompiled.pch.d COMMENT "precompiled.pch" COMMAND_EXPAND_LISTS
+    WORKING_DIRECTORY /)
   add_custom_target(ee_precompiled DEPENDS precompiled.pch)
 endif()
 

@@ -16,7 +16,7 @@ class DispatchTest : public DeploymentFixture {
     return agent;
   }
   /// Passes of the loss job, as it needs them before it believes in its own ears; all but `silent` go on beating.
-  void pass_time(std::vector<FakeAgent*> beating, Seconds time) {
+  void pass_time(const std::vector<FakeAgent*>& beating, Seconds time) {
     for (Seconds passed{0}; passed < time; passed += Seconds(30)) {
       cp.clock.advance(Seconds(30) - Milliseconds(2100) * static_cast<std::int64_t>(beating.size()));
       for (FakeAgent* agent : beating) ASSERT_EQ(agent->beat().status, 200);

@@ -146,8 +146,11 @@ TEST_F(PlacementRoutesTest, ListsOfCloudsAndDatacentersDecide) {
 
 /// Refuses every write of an agent whose key is not the one that its row and its reservation give, by the rules of the
 /// specification written down in SQL: a key that is mended later would not do.
+/// A claim alone writes the agent before it uses up the reservation: whoever loses it must use up none.
 constexpr const char* kKeyIsRight =
-    "CREATE TRIGGER key_is_right AFTER UPDATE ON agents WHEN NEW.placement_key<>(CASE"
+    "CREATE TRIGGER key_is_right AFTER UPDATE ON agents"
+    " WHEN NOT (OLD.current_deployment_id IS NULL AND NEW.current_deployment_id IS NOT NULL) AND "
+    "NEW.placement_key<>(CASE"
     " WHEN NEW.draining=1 THEN 'x'"
     " WHEN EXISTS (SELECT 1 FROM capacity_reservations r WHERE r.agent_id=NEW.id AND r.status='open'"
     "  AND r.account_id IS NOT NULL) THEN (SELECT 'r:'||r.account_id FROM capacity_reservations r"

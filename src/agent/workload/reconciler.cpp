@@ -182,7 +182,7 @@ SteadyTime Reconciler::step(const std::stop_token& stop) {
     if (!recovered_) return clock_.steady_now() + 5s;
   }
   while (auto input = next_input()) {
-    act(std::move(*input), stop);
+    act(*input, stop);
     {
       const std::lock_guard lock(mutex_);
       working_on_.reset();
@@ -204,7 +204,7 @@ void Reconciler::run(const std::stop_token& stop) {
   }
 }
 
-void Reconciler::act(Input input, const std::stop_token& stop) {
+void Reconciler::act(const Input& input, const std::stop_token& stop) {
   if (!input.document) {
     stop_held(stop);
     return;

@@ -138,7 +138,7 @@ class Reconciler final : public Workloads {
   void put_locked(Input input, bool cancel_work);
   bool is_known_locked(const agent_api::Desired& desired) const;
   std::optional<Input> next_input();
-  void act(Input input, const std::stop_token& stop);
+  void act(const Input& input, const std::stop_token& stop);
   void update_view_locked();
   void set_held(std::optional<HeldWorkload> held);
   void set_phase(agent_api::WorkloadPhase phase);
