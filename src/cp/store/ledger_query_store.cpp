@@ -146,7 +146,7 @@ Result<std::vector<UsageRow>> LedgerQueryStore::usage(db::Transaction& tx, const
       "WHERE account_id=:account AND hour_start_at>=:from AND hour_start_at<:to UNION ALL "
       "SELECT day_start_at, deployment_id, app_id, billed_ms, gross_micros FROM usage_daily "
       "WHERE account_id=:account AND day_start_at>=:from AND day_start_at<:to) AS charged "
-      "GROUP BY {1} ORDER BY {1} LIMIT :limit",
+      "GROUP BY {1} ORDER BY ({1}) IS NOT NULL, {1} LIMIT :limit",
       form.columns, form.by);
   return tx.query<UsageRow>(sql, {{"account", id}, {"from", from}, {"to", to}, {"limit", limit}});
 }
