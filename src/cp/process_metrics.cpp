@@ -64,8 +64,8 @@ std::vector<std::string> tunnel_results() {
 log::Level level_of(const net::AccessRecord& record) {
   if (record.status < 400) return log::Level::debug;
   if (const auto code = error_code_of(record.code)) return log_level_of(*code);
-  // Without a code, 503 is how /health and /ready say that the process starts, stops or misses something: no request
-  // has failed, and what is amiss has records of its own.
+  // Without a code, 503 is how /ready says that the process starts, stops or misses something: no request has failed,
+  // and what is amiss has records of its own.
   return record.status < 500 || record.status == 503 ? log::Level::warn : log::Level::error;
 }
 
