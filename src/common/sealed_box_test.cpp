@@ -1,6 +1,7 @@
 #include "common/sealed_box.h"
 
 #include <gtest/gtest.h>
+#include <sodium.h>
 
 #include <numeric>
 
@@ -98,6 +99,51 @@ TEST(SealedBox, RefusesKeysOfLowOrder) {
   }
   EXPECT_TRUE(is_acceptable_x25519(vector_key().public_key()));
   EXPECT_FALSE(is_acceptable_x25519(Bytes(vector_key().public_key()).first(31)));
+}
+
+/// The list of such keys against libsodium's own multiplication, which fails for exactly those.
+TEST(SealedBox, AcceptsExactlyTheKeysThatCanBeMultiplied) {
+  FakeRandom random;
+  ByteArray<32> scalar{};
+  ASSERT_TRUE(random.fill(scalar));
+  int refused = 0;
+  const auto compare = [&](const ByteArray<32>& key) {
+    ByteArray<32> product{};
+    const bool fits = crypto_scalarmult(product.data(), scalar.data(), key.data()) == 0;
+    EXPECT_EQ(is_acceptable_x25519(key), fits) << to_hex(key);
+    refused += fits ? 0 : 1;
+  };
+  const auto with_neighbours = [&](const ByteArray<32>& key) {
+    for (const std::uint8_t top : {std::uint8_t{0x00}, std::uint8_t{0x80}}) {
+      ByteArray<32> other = key;
+      other.back() ^= top;
+      compare(other);
+      for (std::size_t bit = 0; bit < 255; ++bit) {
+        other[bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
+        compare(other);
+        other[bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
+      }
+    }
+  };
+  with_neighbours(ByteArray<32>{});
+  with_neighbours(from_hex_exact<32>("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800").value());
+  with_neighbours(from_hex_exact<32>("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157").value());
+  // Everything that is not reduced, and what comes before it: p is 2^255 - 19.
+  for (unsigned last = 0xe0; last <= 0xff; ++last)
+    for (const std::uint8_t top : {std::uint8_t{0x7f}, std::uint8_t{0xff}}) {
+      ByteArray<32> key;
+      key.fill(0xff);
+      key.front() = static_cast<std::uint8_t>(last);
+      key.back() = top;
+      compare(key);
+    }
+  // 0 and 1, each the other's neighbour; the two of order 8; p - 1, p, p + 1; all of them with and without the top bit.
+  EXPECT_EQ(refused, 2 * (2 + 2 + 3));
+  for (int i = 0; i < 100; ++i) {
+    ByteArray<32> key{};
+    ASSERT_TRUE(random.fill(key));
+    compare(key);
+  }
 }
 
 TEST(SealedBox, BoundsThePayload) {

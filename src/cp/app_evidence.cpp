@@ -100,38 +100,41 @@ Result<att::PolicySnapshot> policy_in_force(App::Parts& parts) {
   return att::freeze_policy(settings);
 }
 
-/// Without the database: on an io thread nothing may wait for it. What the settings in force make of the policy is
-/// kept, since a flood of garbage asks for it with every request. Thread-safe.
+/// Without the database: on an io thread nothing may wait for it. What the settings in force and the trust list make of
+/// the policy is kept, since a flood of garbage asks for it with every request. Thread-safe.
 class PolicyInMemory {
  public:
   explicit PolicyInMemory(App::Parts& parts) : parts_(parts) {}
 
-  std::optional<att::PolicySnapshot> get() {
+  std::shared_ptr<const KnownPolicy> get() {
     const std::int64_t trust_version = parts_.trust_version_seen.load();
-    if (trust_version < 0) return std::nullopt;
+    if (trust_version < 0) return nullptr;
     auto settings = parts_.snapshot();
     const std::lock_guard lock(mutex_);
-    if (settings != settings_) {
-      policy_ = policy_of(*settings);
+    if (settings != settings_ || trust_version != trust_version_) {
+      known_ = made_of(*settings, trust_version);
       settings_ = std::move(settings);
+      trust_version_ = trust_version;
     }
-    auto policy = policy_;
-    if (policy) policy->trusted_mrtd_version = trust_version;
-    return policy;
+    return known_;
   }
 
  private:
-  std::optional<att::PolicySnapshot> policy_of(const SettingsSnapshot& snapshot) const {
+  std::shared_ptr<const KnownPolicy> made_of(const SettingsSnapshot& snapshot, std::int64_t trust_version) const {
     att::PolicySettings settings = views::policy(snapshot.resolved().values, parts_.config);
     settings.settings_version = snapshot.version();
+    settings.trusted_mrtd_version = trust_version;
     auto policy = att::freeze_policy(settings);
-    return policy ? std::optional(std::move(*policy)) : std::nullopt;
+    if (!policy) return nullptr;
+    std::string json = att::to_json(*policy, std::nullopt);
+    return std::make_shared<const KnownPolicy>(KnownPolicy{.policy = std::move(*policy), .json = std::move(json)});
   }
 
   App::Parts& parts_;
   std::mutex mutex_;
-  SettingsPtr settings_;  // that policy_ was made of
-  std::optional<att::PolicySnapshot> policy_;
+  SettingsPtr settings_;  // that known_ was made of, with trust_version_
+  std::int64_t trust_version_ = -1;
+  std::shared_ptr<const KnownPolicy> known_;
 };
 
 }  // namespace

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <set>
+#include <variant>
 
+#include "common/fake_log.h"
 #include "cp/http/route.h"
+#include "net/curl_http_client.h"
 #include "tests/support/registered_agent.h"
 
 namespace ee::testing {
@@ -71,6 +74,27 @@ TEST(MaintenanceMode, ARunningAgentStaysAliveAndANewOneWaits) {
   ASSERT_EQ(cp.admin("POST", kPath, R"({"read_only":true,"message":""})").status, 200);
   EXPECT_EQ(agent.ask_challenge(cp).status, 200);
   EXPECT_EQ(cp.call("POST", "/api/v1/agents/register", "{}").code(), "maintenance");
+}
+
+TEST(MaintenanceMode, ItsRefusalsAreNoErrorsInTheLog) {
+  const CaptureLogs logs;
+  TestControlPlane cp;
+  ASSERT_EQ(cp.admin("POST", kPath, R"({"read_only":true})").status, 200);
+  HttpClientRequest request{.method = "POST", .url = cp.app().url() + "/api/v1/accounts"};
+  request.headers.push_back({"Content-Type", "application/json"});
+  request.body = "{}";
+  ASSERT_EQ(net::CurlHttpClient().send(request).value().status, 503);
+  int refusals = 0;
+  for (const log::Record& record : logs->records()) {
+    if (record.component != "http") continue;
+    for (const auto& [name, value] : record.fields) {
+      const auto* text = std::get_if<std::string>(&value);
+      if (name != "code" || text == nullptr || *text != "maintenance") continue;
+      ++refusals;
+      EXPECT_EQ(record.level, log::Level::info);
+    }
+  }
+  EXPECT_EQ(refusals, 1);
 }
 
 TEST(MaintenanceMode, AnotherProcessSeesItWithinSeconds) {

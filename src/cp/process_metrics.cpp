@@ -4,6 +4,7 @@
 #include <boost/mp11/algorithm.hpp>
 
 #include "attestation/validate/policy.h"
+#include "common/error_level.h"
 #include "common/http_client.h"
 #include "common/log.h"
 #include "cp/domain/agent.h"
@@ -58,6 +59,14 @@ std::vector<std::string> tunnel_results() {
         Failure::rate_limited, Failure::over_budget, Failure::transient, Failure::refused, Failure::cancelled})
     out.emplace_back(to_string(failure));
   return out;
+}
+
+log::Level level_of(const net::AccessRecord& record) {
+  if (record.status < 400) return log::Level::debug;
+  if (const auto code = error_code_of(record.code)) return log_level_of(*code);
+  // Without a code, 503 is how /ready says that the process starts, stops or misses something: no request has failed,
+  // and what is amiss has records of its own.
+  return record.status < 500 || record.status == 503 ? log::Level::warn : log::Level::error;
 }
 
 }  // namespace
@@ -151,9 +160,7 @@ void ProcessMetrics::request(const net::AccessRecord& record) {
   // The proxy writes a line of its own; and an error of a tenant's workload is none of this process's, nor must it make
   // an io thread wait for the log.
   if (record.route != nullptr && record.route->route_template == kProxyRoute) return;
-  const log::Level level = record.status >= 500   ? log::Level::error
-                           : record.status >= 400 ? log::Level::warn
-                                                  : log::Level::debug;
+  const log::Level level = level_of(record);
   if (!log::enabled(level)) return;
   const std::string_view route = record.route != nullptr ? std::string_view(record.route->route_template) : "-";
   log::write(level, "http", "request",

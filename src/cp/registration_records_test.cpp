@@ -110,6 +110,38 @@ TEST(RegistrationRecords, RefusedRegistrationsAreSampledInTheAuditLog) {
   EXPECT_EQ(rows().size(), 11U);
 }
 
+/// What is refused by its form is judged by a policy that is kept in memory: it is the one in force all the same.
+TEST(RegistrationRecords, GarbageIsRefusedByThePolicyInForce) {
+  TestControlPlane cp;
+  const EmulatedAgent agent("tdx-agent-001", cp.random);
+  std::set<std::string> seen;
+  const auto refuse_both = [&] {
+    cp.clock.advance(Seconds(1));
+    auto unknown = cp.prepare(agent);
+    unknown.request.nonce = std::string(64, '0');
+    EXPECT_EQ(cp.send(agent, unknown).code(), "nonce_unknown") << "by the whole pipeline";
+    auto garbage = cp.prepare(agent);
+    garbage.request.evidence.quote = to_base64(ByteVector(2000, 7));
+    EXPECT_EQ(cp.send(agent, garbage).code(), "quote_version_unsupported");
+    const auto policies = cp.values<std::string>("SELECT policy_snapshot FROM attestation_audit WHERE at=:now",
+                                                 {{"now", cp.clock.now()}});
+    ASSERT_EQ(policies.size(), 2U);
+    EXPECT_EQ(policies[0], policies[1]);
+    seen.insert(policies[0]);
+  };
+  refuse_both();
+  ASSERT_EQ(
+      cp.admin("PUT", "/api/v1/admin/settings/attestation.denied_advisories", R"({"value":["INTEL-SA-99999"]})").status,
+      200);
+  refuse_both();
+  ASSERT_EQ(
+      cp.admin("POST", "/api/v1/admin/trusted-mrtds", R"({"mrtd":")" + std::string(96, 'a') + R"(","kind":"agent"})")
+          .status,
+      201);
+  refuse_both();
+  EXPECT_EQ(seen.size(), 3U) << "each change makes another policy";
+}
+
 // covers: S01_NON_001, S01_NON_008
 TEST(RegistrationRecords, ANonceIsGivenUsedOnceAndStoredAsItsHashOnly) {
   CaptureLogs logs;

@@ -4,11 +4,14 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+
 namespace ee::net {
 namespace {
 
 constexpr std::size_t kMinRead = 1024;
 constexpr std::size_t kBodyRead = 16UL * 1024;
+constexpr std::size_t kMaxBodyRead = 64UL * 1024;  // of a body whose length is announced
 constexpr std::size_t kFlushBytes = 64UL * 1024;
 constexpr std::size_t kKeptBytes = 4096;  // of a buffer's memory, for the next request
 constexpr std::size_t kMaxLinger = 1024UL * 1024;
@@ -47,15 +50,21 @@ void Connection::want_read() {
   const bool takes_body = phase_ == State::stream && !stream_->body_done;
   const std::size_t limit = takes_body ? kBodyRead : state_.config.head.max_bytes + kBodyRead;
   if (in_.size() >= limit) return;
-  const std::size_t wanted = tls_                                                               ? kTlsRead
-                             : (phase_ == State::body || phase_ == State::linger || takes_body) ? kBodyRead
-                                                                                                : kMinRead;
+  const std::size_t wanted = bytes_to_read(takes_body);
   const std::span<char> room = (tls_ ? tls_in_ : in_).prepare(wanted);
   reading_ = true;
   socket_.async_read_some(asio::buffer(room.data(), room.size()),
                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
                             self->on_read(error, bytes);
                           });
+}
+
+/// What of a body is announced, within bounds: each further read costs two system calls, and a short rest needs no more
+/// room than a head.
+std::size_t Connection::bytes_to_read(bool takes_body) const {
+  if (tls_) return kTlsRead;
+  if (phase_ == State::body && !chunks_) return std::clamp<std::uint64_t>(body_left_, kMinRead, kMaxBodyRead);
+  return phase_ == State::body || phase_ == State::linger || takes_body ? kBodyRead : kMinRead;
 }
 
 void Connection::on_read(const boost::system::error_code& error, std::size_t bytes) {

@@ -90,6 +90,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
 
   // connection.cpp: bytes in and out, time
   void want_read();
+  std::size_t bytes_to_read(bool takes_body) const;
   void on_read(const boost::system::error_code& error, std::size_t bytes);
   bool take_in(std::size_t bytes);
   void on_peer_gone(bool end_of_file);

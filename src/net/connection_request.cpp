@@ -11,7 +11,17 @@ namespace ee::net {
 namespace {
 
 constexpr std::size_t kMaxDiscard = 64UL * 1024;  ///< of a refused request's body; beyond, the connection is closed
+constexpr std::size_t kBodyStart = 16UL * 1024;   ///< room that a body is given at first, if it is that long
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Room for `more` bytes and for what of the `left` is announced, but never for more than four times what has come (at
+/// first kBodyStart): a body that grows by doubling is copied at each turn, and a length costs its sender nothing.
+void make_room(std::string& body, std::size_t more, std::uint64_t left) {
+  const std::size_t needed = body.size() + more;
+  if (needed <= body.capacity()) return;
+  const std::uint64_t wanted = std::min<std::uint64_t>(body.size() + left, std::max(4 * needed, kBodyStart));
+  body.reserve(static_cast<std::size_t>(wanted));
+}
 
 }  // namespace
 
@@ -197,6 +207,7 @@ bool Connection::read_body() {
     taken = static_cast<std::size_t>(std::min<std::uint64_t>(body_left_, bytes.size()));
     if (!discarding_) {
       if (!grow_body(taken)) return false;
+      make_room(request_->body, taken, body_left_);
       request_->body.append(bytes.substr(0, taken));
     }
     body_left_ -= taken;

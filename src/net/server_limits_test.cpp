@@ -192,6 +192,32 @@ TEST(ServerLimits, ClosesWhenARefusedBodyIsLong) {
   EXPECT_TRUE(client.closed());
 }
 
+/// Room for a body is made from the length that is announced, piece by piece.
+TEST(ServerLimits, TakesALongBodyInPieces) {
+  TestServer test;
+  test.app.routes["POST /large"] = {
+      .info = {.route_template = "/large", .max_body_bytes = 1024UL * 1024},
+      .handler = [](Request&& request) { return Response{.body = std::move(request.body)}; }};
+  test.start();
+  auto client = test.connect();
+  for (const std::size_t size : {1UL, 2000UL, 16384UL, 16385UL, 41'000UL, 300'000UL, 1024UL * 1024}) {
+    std::string body(size, '\0');
+    for (std::size_t i = 0; i < size; ++i) body[i] = static_cast<char>('a' + i % 23 + i / 8192 % 3);
+    const std::string_view rest = body;
+    client.send("POST /large HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(size) + "\r\n\r\n" +
+                body.substr(0, size / 50));
+    test.settle();
+    client.send(std::string(rest.substr(size / 50, size / 3)));
+    test.settle();
+    client.send(std::string(rest.substr(size / 50 + size / 3)));
+    const auto response = client.read_response();
+    ASSERT_TRUE(response);
+    EXPECT_EQ(response->status, 200) << size;
+    EXPECT_TRUE(response->body == body) << size;
+  }
+  EXPECT_EQ(test.server->stats().buffered_body_bytes, 0U);
+}
+
 TEST(ServerLimits, BoundsTheMemoryOfAllBodiesTogether) {
   TestServer test;
   test.config.max_buffered_body_bytes = 1500;

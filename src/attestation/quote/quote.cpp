@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "attestation/quote/layout.h"
+#include "common/base64_size.h"
 #include "common/require.h"
 
 namespace ee::attestation {
@@ -51,6 +52,12 @@ std::optional<std::size_t> chain_length(std::string_view padded) {
   return length;
 }
 
+Result<void> check_size(std::size_t size, std::size_t max_bytes) {
+  if (size < layout::kQuoteMinBytes) return fail(ErrorCode::quote_malformed, "shorter than any quote");
+  if (size > max_bytes) return fail(ErrorCode::quote_malformed, "longer than the limit");
+  return {};
+}
+
 }  // namespace
 
 /// Fills a quote from front to back. Every length is compared with what remains, never added to an offset first.
@@ -59,8 +66,7 @@ class QuoteParser {
   QuoteParser(Bytes raw, TrailingPolicy trailing) : raw_(raw), trailing_(trailing) {}
 
   Result<Quote> parse(std::size_t max_bytes) && {
-    if (raw_.size() < layout::kQuoteMinBytes) return fail(ErrorCode::quote_malformed, "shorter than any quote");
-    if (raw_.size() > max_bytes) return fail(ErrorCode::quote_malformed, "longer than the limit");
+    if (const auto fits = check_size(raw_.size(), max_bytes); !fits) return fail(fits.error());
     if (const auto done = header(); !done) return fail(done.error());
     if (const auto done = locate_body(); !done) return fail(done.error());
     if (const auto done = signature_data(); !done) return fail(done.error());
@@ -68,7 +74,7 @@ class QuoteParser {
     return std::move(quote_);
   }
 
- private:
+  /// Looks at the first 48 bytes alone.
   Result<void> header() {
     using namespace layout::header;
     const auto version = little_endian(Version::of(raw_));
@@ -84,6 +90,7 @@ class QuoteParser {
     return {};
   }
 
+ private:
   Result<void> locate_body() {
     quote_.body_offset_ = layout::header::kSize;
     std::size_t size = layout::body::kSize10;
@@ -195,8 +202,17 @@ Result<Quote> parse_quote(Bytes raw, TrailingPolicy trailing, std::size_t max_by
 Result<Quote> parse_quote_base64(std::string_view base64, TrailingPolicy trailing, std::size_t max_bytes) {
   if (base64.empty()) return fail(ErrorCode::quote_missing);
   if (base64.size() / 4 > max_bytes / 3 + 1) return fail(ErrorCode::quote_malformed, "longer than the limit");
+  const auto malformed_text = [] { return fail(ErrorCode::quote_malformed, "not strict base64"); };
+  const auto size = base64_size(base64);
+  if (!size) return malformed_text();
+  if (const auto fits = check_size(*size, max_bytes); !fits) return fail(fits.error());
+  // What is no quote mostly shows it in its header, and decoding all of it is most of the work.
+  static_assert(layout::header::kSize % 3 == 0);
+  const auto head = from_base64(base64.substr(0, layout::header::kSize / 3 * 4));
+  if (!head) return malformed_text();
+  if (const auto done = QuoteParser(*head, trailing).header(); !done) return fail(done.error());
   const auto raw = from_base64(base64);
-  if (!raw) return fail(ErrorCode::quote_malformed, "not strict base64");
+  if (!raw) return malformed_text();
   return parse_quote(*raw, trailing, max_bytes);
 }
 

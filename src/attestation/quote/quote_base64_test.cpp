@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 
 #include "attestation/quote/quote.h"
@@ -34,6 +35,48 @@ TEST(ParseQuoteBase64, ChecksTheLengthBeforeDecoding) {
   const auto quote = parse_quote_base64(std::string(30000, '!'), TrailingPolicy::zeros);
   ASSERT_FALSE(quote);
   EXPECT_EQ(quote.error().detail, "longer than the limit");
+}
+
+/// The header is looked at before the rest is decoded; what is refused, and with which words, is the same.
+TEST(ParseQuoteBase64, AnswersWhatTheDecodedBytesAre) {
+  const ByteVector good = emulated_quote();
+  const auto text_of_answer = [](const Result<Quote>& quote) {
+    return quote ? "accepted" : std::string(slug(quote.error().code)) + ": " + quote.error().detail;
+  };
+  std::set<std::string> answers;
+  const auto compare = [&](const ByteVector& raw, std::string_view what, std::size_t at) {
+    const std::string expected = text_of_answer(parse_quote(raw, TrailingPolicy::zeros));
+    EXPECT_EQ(text_of_answer(parse_quote_base64(to_base64(raw), TrailingPolicy::zeros)), expected) << what << at;
+    answers.insert(expected);
+  };
+  compare(good, "whole ", 0);
+  for (std::size_t at = 0; at < 640; ++at) {
+    ByteVector altered = good;
+    altered[at] ^= 0xffU;
+    compare(altered, "byte ", at);
+  }
+  for (const std::size_t size : {1UL, 47UL, 48UL, 49UL, 1225UL, 1226UL, 1500UL, good.size() - 1, good.size() + 1,
+                                 good.size() + 3000, 16384UL, 16385UL, 16386UL}) {
+    ByteVector cut = good;
+    cut.resize(size);
+    compare(cut, "size ", size);
+    cut[0] = 9;  // a version that there is not, in a text of any length
+    compare(cut, "other version, size ", size);
+  }
+  for (const char* reason :
+       {"accepted", "quote_version_unsupported: ", "quote_key_type_unsupported: ", "quote_not_tdx: ",
+        "quote_vendor_unknown: ", "quote_malformed: shorter than any quote", "quote_malformed: longer than the limit"})
+    EXPECT_TRUE(answers.contains(reason)) << reason;
+}
+
+TEST(ParseQuoteBase64, FindsForeignCharactersBehindAHeaderThatIsRefused) {
+  ByteVector raw = emulated_quote();
+  raw[0] = 9;
+  std::string text = to_base64(raw);
+  text[text.size() / 2] = '!';
+  const auto quote = parse_quote_base64(text, TrailingPolicy::zeros);
+  ASSERT_FALSE(quote);
+  EXPECT_EQ(quote.error().detail, "not strict base64");
 }
 
 TEST(CheckEmulation, RefusesTheEmulatorsQuotesUnlessAllowed) {

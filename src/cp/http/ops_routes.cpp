@@ -9,7 +9,10 @@ namespace ee::cp {
 namespace {
 
 net::Response get_health(const OpsRoutes& context) {
-  return json_answer(context.health.alive() ? 200 : 503, context.health.health());
+  const bool alive = context.health.alive();
+  net::Response response = json_answer(alive ? 200 : 503, context.health.health());
+  if (!alive) response.code = slug(ErrorCode::internal_error);  // in the access log it is a fault
+  return response;
 }
 
 net::Response get_ready(const OpsRoutes& context) {

@@ -1,19 +1,31 @@
 #include "cp/service/audit_fold.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace ee::cp {
+
+/// Only when something may be old enough: under a flood of new keys this is asked for with each of them.
+void AuditFold::forget_old(SteadyTime now) {
+  if (now < oldest_ends_at_) return;
+  oldest_ends_at_ = now + kPeriod;  // of those that are still to come
+  // What they had folded is told with the next new row, whichever that is.
+  std::erase_if(entries_, [&](const auto& item) {
+    const Entry& entry = item.second;
+    if (now - entry.written_at >= kPeriod) {
+      untold_ += entry.folded;
+      return true;
+    }
+    oldest_ends_at_ = std::min(oldest_ends_at_, entry.written_at + kPeriod);
+    return false;
+  });
+}
 
 std::optional<std::int64_t> AuditFold::admit(const std::string& key, SteadyTime now) {
   const std::lock_guard lock(mutex_);
   auto found = entries_.find(key);
   if (found == entries_.end() && entries_.size() >= kMaxKeys) {
-    // What they had folded is told with the next new row, whichever that is.
-    std::erase_if(entries_, [&](const auto& item) {
-      if (now - item.second.written_at < kPeriod) return false;
-      untold_ += item.second.folded;
-      return true;
-    });
+    forget_old(now);
     if (entries_.size() >= kMaxKeys) found = entries_.find("");
   }
   if (found == entries_.end()) {

@@ -28,9 +28,13 @@ class AuditFold {
     std::int64_t rows = 1;
     std::int64_t folded = 0;
   };
+  void forget_old(SteadyTime now);
+
   const std::int64_t rows_per_period_;
   std::mutex mutex_;
   std::unordered_map<std::string, Entry> entries_;
+  /// Until then no entry's period is over, as far as was seen when all were looked at: times only grow.
+  SteadyTime oldest_ends_at_ = SteadyTime::min();
   std::int64_t untold_ = 0;  ///< folded by entries that had to go
 };
 

@@ -40,12 +40,15 @@ class EvidenceVerifier::Run {
   Result<void> prepare() {
     begin(VerificationStep::policy);
     if (is_late()) return fail(ErrorCode::verifier_timeout);
-    return freeze(parts_.policy());
+    auto policy = parts_.policy();
+    if (!policy) return std::unexpected(std::move(policy.error()));
+    std::string json = att::to_json(*policy, std::nullopt);
+    return take(std::move(*policy), std::move(json));
   }
 
   /// Steps 2 and 3.
-  Result<void> check_form_only(att::PolicySnapshot policy) {
-    if (auto frozen = freeze(std::move(policy)); !frozen) return frozen;
+  Result<void> check_form_only(const KnownPolicy& known) {
+    if (auto taken = take(known.policy, known.json); !taken) return taken;
     return parse();
   }
 
@@ -92,11 +95,10 @@ class EvidenceVerifier::Run {
   }
   bool is_late() const { return parts_.clock.steady_now() >= deadline_; }
 
-  Result<void> freeze(Result<att::PolicySnapshot> policy) {
-    if (!policy) return std::unexpected(policy.error());
-    policy_.emplace(std::move(*policy));
+  Result<void> take(att::PolicySnapshot policy, std::string json) {
+    policy_.emplace(std::move(policy));
     attempt_.verifier_mode = boost::describe::enum_to_string(policy_->verifier_mode.get(), "");
-    attempt_.policy_snapshot = att::to_json(*policy_, std::nullopt);
+    attempt_.policy_snapshot = std::move(json);
     return check_form();
   }
 
@@ -346,13 +348,13 @@ std::optional<Error> EvidenceVerifier::refuse_form(const EvidenceClaim& claim, c
                                                    AttestationAttempt& attempt) const {
   auto signature = check_complete(claim, transport);
   if (!signature) return std::move(signature.error());
-  auto policy = parts_.known_policy ? parts_.known_policy() : std::nullopt;
+  const auto policy = parts_.known_policy ? parts_.known_policy() : nullptr;
   if (!policy) return std::nullopt;
   const VerificationLimits limits = parts_.limits();
   attempt.audited = true;
   try {
     Run attempted(parts_, limits, claim, transport, std::move(*signature), attempt);
-    if (auto fits = attempted.check_form_only(std::move(*policy)); !fits) return std::move(fits.error());
+    if (auto fits = attempted.check_form_only(*policy); !fits) return std::move(fits.error());
   } catch (const std::exception&) {  // whoever runs the whole pipeline finds out
   }
   return std::nullopt;

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -79,6 +80,11 @@ using TokenVerification = std::function<Result<TokenVerdict>(const TokenRequest&
 
 /// The policy in force, frozen; errors: policy_invalid, those of the database.
 using PolicySource = std::function<Result<attestation::PolicySnapshot>()>;
+/// A policy and its text as an audit row has it, made once for many attempts.
+struct KnownPolicy {
+  attestation::PolicySnapshot policy;
+  std::string json;
+};
 
 struct VerificationLimits {
   Seconds deadline{60};              ///< `attestation.verify_timeout_seconds`; waiting calls are stopped at it
@@ -116,8 +122,8 @@ class EvidenceVerifier {
     attestation::CollateralSource& collateral;
     TokenVerification token;
     PolicySource policy;
-    /// The same as far as memory knows it, for `refuse_form`: asks nobody. Nothing: it is not known yet.
-    std::function<std::optional<attestation::PolicySnapshot>()> known_policy = {};
+    /// The same as far as memory knows it, for `refuse_form`: asks nobody. Null: it is not known yet.
+    std::function<std::shared_ptr<const KnownPolicy>()> known_policy = {};
     std::function<VerificationLimits()> limits;
     std::function<std::optional<UtcTime>()> restored_at;  ///< `meta.restored_at`
     /// When this database was made or put back: of what was before it may know nothing. None: it knows everything.

@@ -2,15 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace ee::cp {
 
 Result<void> AttestationAuditStore::append(db::Transaction& tx, const AttestationAuditRow& row) const {
   static const std::string sql =
       fmt::format("INSERT INTO attestation_audit ({}) VALUES ({})", db::columns_of<AttestationAuditRow>(),
                   db::placeholders_of<AttestationAuditRow>());
-  AttestationAuditRow stored = row;
-  if (stored.details && stored.details->size() > kMaxDetails) stored.details = R"({"dropped":"too_long"})";
-  const auto written = tx.execute(sql, db::params_of(stored));
+  db::Params params = db::params_of(row);
+  if (row.details && row.details->size() > kMaxDetails)
+    std::ranges::find(params, "details", &db::Param::name)->value = std::string(R"({"dropped":"too_long"})");
+  const auto written = tx.execute(sql, params);
   if (!written) return std::unexpected(written.error());
   return {};
 }

@@ -10,6 +10,15 @@ namespace {
 
 using testing::TestDatabase;
 
+/// A row of SQLite's EXPLAIN QUERY PLAN.
+struct PlanRow {
+  std::int64_t id = 0;
+  std::int64_t parent = 0;
+  std::int64_t notused = 0;
+  std::string detail;
+};
+BOOST_DESCRIBE_STRUCT(PlanRow, (), (id, parent, notused, detail))
+
 class AttestationAuditStoreTest : public ::testing::Test {
  protected:
   AttestationAuditRow row(const std::string& id, Seconds after = Seconds(0)) const {
@@ -70,6 +79,26 @@ TEST_F(AttestationAuditStoreTest, KeepsEveryField) {
       db_->read<std::optional<AttestationAuditRow>>([&](db::Transaction& tx) { return store_.get(tx, "id-1"); });
   ASSERT_TRUE(back && *back);
   EXPECT_EQ(**back, full);
+}
+
+/// Rows without an agent or a measurement, as those of garbage are, take no room in these two.
+TEST_F(AttestationAuditStoreTest, SearchesByAgentAndMeasurementUseTheirIndexes) {
+  EE_SKIP_ON_POSTGRES("it reads SQLite's query plan");
+  const auto plan_of = [&](const std::string& sql, const db::Params& params) {
+    std::string plan;
+    for (const PlanRow& step : db_.values<PlanRow>("EXPLAIN QUERY PLAN " + sql, params)) plan += step.detail + "\n";
+    return plan;
+  };
+  const std::string from = "FROM attestation_audit WHERE ";
+  EXPECT_THAT(plan_of("SELECT id " + from + "1=1 AND agent_id=:agent ORDER BY at DESC, id DESC LIMIT :limit",
+                      {{"agent", "a"}, {"limit", 50}}),
+              ::testing::HasSubstr("attestation_audit_agent"));
+  EXPECT_THAT(plan_of("SELECT COUNT(*) " + from + "agent_id=:agent AND at>=:since AND event='x'",
+                      {{"agent", "a"}, {"since", 1}}),
+              ::testing::HasSubstr("attestation_audit_agent"));
+  EXPECT_THAT(
+      plan_of("SELECT 1 " + from + "mrtd=:mrtd AND at>=:since AND event='x' LIMIT 1", {{"mrtd", "m"}, {"since", 1}}),
+      ::testing::HasSubstr("attestation_audit_mrtd"));
 }
 
 TEST_F(AttestationAuditStoreTest, LongDetailsAreDroppedNotTheRow) {

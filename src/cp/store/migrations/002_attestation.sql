@@ -77,9 +77,9 @@ CREATE TABLE attestation_audit (
   duration_ms BIGINT
 );
 CREATE INDEX attestation_audit_at ON attestation_audit (at, id);
-CREATE INDEX attestation_audit_agent ON attestation_audit (agent_id, at);
+CREATE INDEX attestation_audit_agent ON attestation_audit (agent_id, at) WHERE agent_id IS NOT NULL;
 CREATE INDEX attestation_audit_reason ON attestation_audit (reason_code, at);
-CREATE INDEX attestation_audit_mrtd ON attestation_audit (mrtd, at);
+CREATE INDEX attestation_audit_mrtd ON attestation_audit (mrtd, at) WHERE mrtd IS NOT NULL;
 
 CREATE TABLE attestation_collateral (
   cache_key TEXT PRIMARY KEY,
