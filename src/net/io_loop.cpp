@@ -62,9 +62,11 @@ void IoLoop::schedule_tick() {
   timer_.expires_at(next_tick_);
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
-    const auto late = std::chrono::duration_cast<Milliseconds>(std::chrono::steady_clock::now() - next_tick_);
+    const auto time = std::chrono::steady_clock::now();
+    const auto late = std::chrono::duration_cast<Milliseconds>(time - next_tick_);
     last_lag_ms_.store(late.count(), std::memory_order_relaxed);
     tick();
+    if (stall_guard_.may_judge(time, late)) begin_round();
     if (on_tick) on_tick();
     schedule_tick();
   });
@@ -98,7 +100,10 @@ void IoLoop::tick() {
   date_second_ = second;
   const SteadyTime now = state_.clock.steady_now();
   for (auto& [owner, local] : locals_) local->sweep(now);
-  if (to_sweep_ > 0) return;  // the last round goes on
+}
+
+void IoLoop::begin_round() {
+  if (to_sweep_ > 0) return;  // the last one goes on
   to_sweep_ = connections_.size();
   sweep_some();
 }
@@ -123,9 +128,9 @@ void IoLoop::sweep_next(SteadyTime now) {
 }
 
 void IoLoop::sweep() {
-  to_sweep_ = 0;
   tick();
   const SteadyTime now = state_.clock.steady_now();
+  to_sweep_ = connections_.size();
   while (to_sweep_ > 0) sweep_next(now);
 }
 

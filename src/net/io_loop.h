@@ -10,6 +10,7 @@
 #include "net/asio.h"
 #include "net/polled_socket.h"
 #include "net/server_state.h"
+#include "net/stall_guard.h"
 
 namespace ee::net {
 
@@ -75,6 +76,7 @@ class IoLoop {
  private:
   void schedule_tick();
   void tick();
+  void begin_round();
   void sweep_some();
   void sweep_next(SteadyTime now);
 
@@ -88,6 +90,7 @@ class IoLoop {
   std::int64_t date_second_ = -1;
   std::uint64_t request_id_state_ = 0;
   std::chrono::steady_clock::time_point next_tick_;
+  StallGuard stall_guard_;
   std::atomic<std::int64_t> next_tick_ms_ = 0;  ///< of the steady clock
   std::atomic<std::int64_t> last_lag_ms_ = 0;
   std::atomic<std::uint64_t> bytes_received_ = 0;
