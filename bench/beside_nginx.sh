@@ -1,5 +1,8 @@
 # Sourced by what measures us beside nginx: a directory that goes with the script, processors, nginx with one worker,
-# medians. Sets dir, pin_server (ours and nginx) and pin_rest (load and origins).
+# medians. Sets dir, pin_server (ours and nginx) and pin_rest (load and origins). A command that fails ends the script, in
+# substitutions too.
+shopt -s inherit_errexit
+source "$(dirname "${BASH_SOURCE[0]}")/processes.sh"
 for tool in wrk nginx "${needed[@]}"; do
   command -v "$tool" >/dev/null || { echo "skipped: no $tool (tools/install-packages.sh)"; exit 0; }
 done
@@ -35,15 +38,21 @@ CONF
     echo "}"
   } >"$dir/$1.conf"
   "${@:2}" nginx -c "$dir/$1.conf" -e "$dir/$1.error.log"
-  for _ in $(seq 100); do [ -s "$dir/$1.pid" ] && return; sleep 0.05; done
+  # Its master listens before there is a worker: until then connections are made and nothing is answered.
+  for _ in $(seq 600); do [ -s "$dir/$1.pid" ] && [ -n "$(nginx_worker "$1" 2>/dev/null)" ] && return; sleep 0.05; done
   echo "nginx did not start" >&2
+  tail -n 5 "$dir/$1.error.log" >&2
   return 1
 }
-nginx_worker() { tr -d ' ' <"/proc/$(cat "$dir/$1.pid")/task/$(cat "$dir/$1.pid")/children"; }
+nginx_worker() {
+  local master
+  master=$(cat "$dir/$1.pid")
+  tr -d ' ' <"/proc/$master/task/$master/children"
+}
 
 run_wrk() {  # run_wrk ARGUMENT...: what wrk prints; only 2xx may come
   local out
-  out=$("${pin_rest[@]}" wrk -t1 "$@")
+  out=$("${pin_rest[@]}" timeout --foreground 300 wrk -t1 "$@")
   if grep -qE 'Non-2xx|Socket errors' <<<"$out"; then echo "$out" >&2; return 1; fi
   echo "$out"
 }

@@ -12,7 +12,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/beside_nginx.sh"
 
 stop_server() {
   exec 3>&-
-  wait "$server_pid"
+  for _ in $(seq 100); do kill -0 "$server_pid" 2>/dev/null || break; sleep 0.1; done
+  stop_process "$server_pid"
 }
 mkfifo "$dir/stdin"
 "${pin_server[@]}" "$server" <"$dir/stdin" >"$dir/url" & server_pid=$!

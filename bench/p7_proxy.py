@@ -49,7 +49,7 @@ def add_service(db, name, access, origin, now):
 
 def main():
     path, kind, count, access, origin = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5]
-    db = sqlite3.connect(path)
+    db = sqlite3.connect(path, timeout=30)  # and then an error: the control plane does not run
     now = int(time.time() * 1000)
     with db:
         for number in range(count):

@@ -14,7 +14,7 @@ here=$(dirname "${BASH_SOURCE[0]}")
 needed=(python3 curl)
 source "$here/beside_nginx.sh"
 
-base=$((20000 + RANDOM % 20000))
+base=$((20000 + RANDOM % 12000))  # below the ports that connections get
 files_port=$base nginx_port=$((base + 1)) cp_port=$((base + 2)) live_port=$((base + 3))
 nginx_url=http://127.0.0.1:$nginx_port
 cp_url=http://127.0.0.1:$cp_port
@@ -28,13 +28,17 @@ start_cp() {
     EE_PROXY_MAX_SERVICE_RPS=100000 EE_AGENT_DIRECT_URL_CIDRS=127.0.0.0/8 ADMIN_PASSWORD_HASH="$hash" \
     "${pin_server[@]}" "$cp_program" serve >"$dir/cp.log" 2>&1 &
   cp_pid=$!
-  for _ in $(seq 300); do curl -fsS -o /dev/null "$cp_url/ready" 2>/dev/null && return; sleep 0.1; done
+  for _ in $(seq 300); do
+    fetch --max-time 5 -o /dev/null "$cp_url/ready" 2>/dev/null && return
+    kill -0 "$cp_pid" 2>/dev/null || break
+    sleep 0.1
+  done
   echo "ee-cp did not start" >&2; tail -n 5 "$dir/cp.log" >&2; exit 1
 }
-stop_cp() { kill -TERM "$cp_pid" && wait "$cp_pid" || true; cp_pid=; }
+stop_cp() { stop_process "$cp_pid"; cp_pid=; }
 stop_server() {
+  [ -z "$live_pid" ] || stop_process "$live_pid" 5  # first: it has our output open, and whoever reads that waits for it
   [ -z "$cp_pid" ] || stop_cp
-  [ -z "$live_pid" ] || kill "$live_pid"
 }
 
 # --- the origins: files by nginx, what moves by proxy_load; and the two proxies
@@ -75,6 +79,8 @@ start_nginx nginx "${pin_server[@]}" <<CONF
     location /proxy/w { rewrite ^/proxy/[^/]+/(.*)\$ /\$1 break; proxy_pass http://live; proxy_buffering off; }
   }
 CONF
+for port in "$files_port" "$live_port"; do until_answers "http://127.0.0.1:$port/small"; done
+until_answers "$nginx_url/proxy/s1/small"
 start_cp  # makes the tables
 stop_cp
 add_services() { python3 "$here/p7_proxy.py" "$dir/cp.db" "$@"; }
@@ -82,17 +88,17 @@ add_services s "$services" public "http://127.0.0.1:$files_port" >/dev/null
 add_services w "$services" public "http://127.0.0.1:$live_port" >/dev/null
 add_services a "$private" account "http://127.0.0.1:$files_port" >"$dir/accounts"
 start_cp
-token=$(curl -fsS "$cp_url/admin/login" -H 'Content-Type: application/json' \
+token=$(fetch "$cp_url/admin/login" -H 'Content-Type: application/json' \
   -d "{\"password\":\"$password\",\"mode\":\"token\"}" | sed -n 's/.*"token":"\([^"]*\)".*/\1/p')
 while read -r account; do
-  curl -fsS "$cp_url/api/v1/accounts/$account/api-keys" -H "Authorization: Bearer $token" \
+  fetch "$cp_url/api/v1/accounts/$account/api-keys" -H "Authorization: Bearer $token" \
     -H 'Content-Type: application/json' -d '{"name":"bench","reason":"bench"}' |
     grep -o 'ee_live_[a-z0-9]*_[A-Za-z0-9_-]\+' | head -n 1
 done <"$dir/accounts" >"$dir/keys"
 [ "$(wc -l <"$dir/keys")" = "$private" ] || { echo "no API keys were made" >&2; exit 1; }
 for url in "$cp_url" "$nginx_url"; do
   for name in small large; do
-    [ "$(curl -fsS "$url/proxy/s1/$name" | wc -c)" = "$(wc -c <"$dir/files/$name")" ] ||
+    [ "$({ fetch --max-time 120 "$url/proxy/s1/$name" || true; } | wc -c)" = "$(wc -c <"$dir/files/$name")" ] ||
       { echo "$url does not pass $name" >&2; tail -n 3 "$dir/cp.log" >&2; exit 1; }
   done
 done
@@ -131,12 +137,15 @@ requests() {  # requests KIND SERVICES PROXY: requests/s, p50 and p99 in us, CPU
     /^ *50%/ {p50 = us($2)} /^ *99%/ {p99 = us($2)} / requests in / {n = $1}
     /Requests\/sec/ {print $2, p50, p99, ticks / hz * 1e6 / n}' "$dir/wrk.out"
 }
-load() { "${pin_rest[@]}" "$load_program" "$1" --port "$(port_of "${*: -1}")" "${@:2:$#-2}"; }  # load NAME [OPTION]... PROXY
+load() {  # load NAME [OPTION]... PROXY
+  "${pin_rest[@]}" timeout --foreground 300 "$load_program" "$1" --port "$(port_of "${*: -1}")" "${@:2:$#-2}"
+}
 transfer() {  # transfer upload|download PROXY: bytes/s, by how many KiB the memory grew at most
-  local before
+  local before rate
   echo 5 2>/dev/null >"/proc/$(pid_of "$2")/clear_refs" || true  # the peak counts anew
   before=$(memory "$2" VmRSS)
-  echo "$(load "$1" --connections 8 --seconds "$half" "$2") $(($(memory "$2" VmHWM) - before))"
+  rate=$(load "$1" --connections 8 --seconds "$half" "$2")
+  echo "$rate $(($(memory "$2" VmHWM) - before))"
 }
 websockets() { load websockets --seconds "$seconds" --idle 1000 --connections 64 --pid "$(pid_of "$1")" "$1"; }
 events() { load events --seconds "$seconds" --connections 200 "$1"; }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -43,7 +44,12 @@ std::string begin_request(const Target& target, std::string_view method, char ki
 
 class Client {
  public:
-  explicit Client(const Target& target) : fd_(connect_to(target.options)) {}
+  explicit Client(const Target& target) : fd_(connect_to(target.options)) {
+    // Whoever is silent that long has failed; nothing here waits for more.
+    constexpr timeval kPatience{.tv_sec = 30, .tv_usec = 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
+    ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
+  }
   Client(Client&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   Client& operator=(Client&&) = delete;
   ~Client() {
@@ -65,7 +71,7 @@ class Client {
     std::array<char, 4096> bytes;
     while (in.find("\r\n\r\n") == std::string::npos) {
       const ssize_t count = ::recv(fd_, bytes.data(), bytes.size(), 0);
-      if (count <= 0) throw std::runtime_error("closed before an answer");
+      if (count <= 0) throw std::runtime_error("closed or silent before an answer");
       in.append(bytes.data(), static_cast<std::size_t>(count));
     }
     if (parse_answer(in)->status != status) throw std::runtime_error("unexpected answer: " + in);

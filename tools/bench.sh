@@ -17,7 +17,8 @@ bin=build/bench
 seconds=${BENCH_SECONDS:-5}
 dir=$(mktemp -d)
 pid=
-stop() { [ -n "$pid" ] && kill -TERM "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; pid=; }
+source bench/processes.sh
+stop() { [ -z "$pid" ] || stop_process "$pid"; pid=; }
 trap 'stop; rm -rf "$dir"' EXIT
 port=18180
 url=http://127.0.0.1:$port
@@ -29,11 +30,11 @@ start() {  # start NAME [VARIABLE=VALUE]...: ee-cp on $dir/NAME.db
     EE_DATABASE_URL="sqlite:$dir/$1.db" EE_TRUSTED_PROXIES=127.0.0.0/8 EE_RATE_LIMIT_SCALE=1000 EE_LOG_LEVEL=error \
     ADMIN_PASSWORD_HASH="$hash" "${@:2}" "$bin/ee-cp" serve >"$dir/$1.log" 2>&1 &
   pid=$!
-  for _ in $(seq 200); do curl -fsS -o /dev/null "$url/ready" 2>/dev/null && return; sleep 0.1; done
+  for _ in $(seq 200); do fetch --max-time 5 -o /dev/null "$url/ready" 2>/dev/null && return; sleep 0.1; done
   echo "ee-cp did not start" >&2; tail -n 5 "$dir/$1.log" >&2; exit 1
 }
 token() {
-  curl -fsS "$url/admin/login" -H 'Content-Type: application/json' -d "{\"password\":\"$password\",\"mode\":\"token\"}" |
+  fetch "$url/admin/login" -H 'Content-Type: application/json' -d "{\"password\":\"$password\",\"mode\":\"token\"}" |
     sed -n 's/.*"token":"\([^"]*\)".*/\1/p'
 }
 cpu_ticks() { awk '{print $14 + $15}' "/proc/$pid/stat"; }

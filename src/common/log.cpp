@@ -106,7 +106,8 @@ ContextScope::~ContextScope() { current_context = outer_; }
 Context* ContextScope::current() { return current_context; }
 
 class Logger::Impl {
-  static constexpr Milliseconds kGather{5};
+  /// Short: what is written in one go takes the processor from those whose answers are on their way.
+  static constexpr Milliseconds kGather{2};
 
  public:
   Impl(Options options, std::vector<std::shared_ptr<Sink>> sinks, const Clock& clock)

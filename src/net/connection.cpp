@@ -53,6 +53,7 @@ void Connection::want_read() {
   const std::size_t wanted = bytes_to_read(takes_body);
   const std::span<char> room = (tls_ ? tls_in_ : in_).prepare(wanted);
   reading_ = true;
+  if (polled_) return polled_->read_later(room);
   socket_.async_read_some(asio::buffer(room.data(), room.size()),
                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
                             self->on_read(error, bytes);
@@ -70,6 +71,7 @@ std::size_t Connection::bytes_to_read(bool takes_body) const {
 void Connection::on_read(const boost::system::error_code& error, std::size_t bytes) {
   reading_ = false;
   if (phase_ == State::closed) return;
+  if (polled_ && error == asio::error::operation_aborted) return want_read();  // Asio's: the socket was taken from it
   now_ = state_.clock.steady_now();
   loop_.count_received(bytes);
   if (error) return on_peer_gone(error == asio::error::eof);
@@ -152,7 +154,7 @@ void Connection::flush() {
   std::size_t written = 0;
   if (!sending_.empty()) {
     boost::system::error_code error;
-    written = socket_.write_some(asio::buffer(sending_), error);
+    written = write_some(sending_, error);
     if (error == asio::error::would_block)
       written = 0;
     else if (error)
@@ -163,10 +165,7 @@ void Connection::flush() {
     sending_.swap(ready);  // its memory is used again
     if (ready.capacity() > kKeptBytes && !stream_) ready = {};
     if (closing_ && phase_ != State::linger) begin_linger();
-    if (ends && phase_ == State::stream) {
-      boost::system::error_code ignored;
-      socket_.shutdown(Socket::shutdown_send, ignored);
-    }
+    if (ends && phase_ == State::stream) shut_down_output();
     return;
   }
   sent_ = written;
@@ -181,9 +180,23 @@ void Connection::fail() {
   loop_.post([self = shared_from_this()] { self->close(); });
 }
 
+std::size_t Connection::write_some(std::string_view bytes, boost::system::error_code& error) {
+  return polled_ ? polled_->write_some(bytes, error) : socket_.write_some(asio::buffer(bytes), error);
+}
+
+void Connection::shut_down_output() {
+  boost::system::error_code ignored;
+  if (polled_)
+    polled_->shut_down_output();
+  else
+    socket_.shutdown(Socket::shutdown_send, ignored);
+}
+
 void Connection::write_rest() {
   write_deadline_ = now_ + (stream_ ? stream_->write_stall : state_.config.write_stall_timeout);
-  socket_.async_write_some(asio::buffer(sending_.data() + sent_, sending_.size() - sent_),
+  const std::string_view rest = std::string_view(sending_).substr(sent_);
+  if (polled_) return polled_->write_later(rest);
+  socket_.async_write_some(asio::buffer(rest),
                            [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
                              self->on_written(error, bytes);
                            });
@@ -206,8 +219,7 @@ void Connection::on_written(const boost::system::error_code& error, std::size_t 
 /// section 9.6). So: say that nothing more comes, and read for a moment.
 void Connection::begin_linger() {
   if (end_of_file_) return close();
-  boost::system::error_code ignored;
-  socket_.shutdown(Socket::shutdown_send, ignored);
+  shut_down_output();
   phase_ = State::linger;
   deadline_ = now_ + state_.config.linger_timeout;
   in_.clear();
@@ -259,21 +271,22 @@ void Connection::reset() {
   if (phase_ == State::closed) return;
   // Otherwise the kernel would go on offering what the peer has not read, and keep it in memory meanwhile.
   const linger none{.l_onoff = 1, .l_linger = 0};
-  ::setsockopt(socket_.native_handle(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+  ::setsockopt(polled_ ? polled_->fd() : socket_.native_handle(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
   close();
 }
 
 void Connection::close() {
   if (phase_ == State::closed) return;
   phase_ = State::closed;
+  const std::shared_ptr<Connection> self = shared_from_this();
   boost::system::error_code ignored;
   socket_.close(ignored);
+  if (polled_) polled_->close();
   if (handling_) handling_->stop.request_stop();
   handling_.reset();
   state_.uncharge_body(charged_);
   charged_ = 0;
   state_.remove_connection(address_key_);
-  const std::shared_ptr<Connection> self = shared_from_this();
   loop_.forget(*this);
   if (!stream_) return;
   observe_stream();

@@ -10,6 +10,7 @@
 #include "net/chunked.h"
 #include "net/head.h"
 #include "net/io_loop.h"
+#include "net/polled_socket.h"
 #include "net/read_buffer.h"
 #include "net/server_state.h"
 #include "net/stream.h"
@@ -22,7 +23,7 @@ namespace ee::net {
 /// Bytes go socket -> (TLS) -> `in_` -> head and body -> application -> `out_` -> (TLS) -> `sending_` -> socket.
 /// Answers of pipelined requests gather in `out_` and leave in one write. While a write is not finished, no further
 /// request is looked at, so what a peer makes us hold is bounded.
-class Connection final : public std::enable_shared_from_this<Connection>, private Exchange {
+class Connection final : public std::enable_shared_from_this<Connection>, public PolledUser, private Exchange {
  public:
   Connection(ServerState& state, IoLoop& loop, Socket socket, std::string peer_address, std::string address_key);
 
@@ -91,14 +92,16 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // connection.cpp: bytes in and out, time
   void want_read();
   std::size_t bytes_to_read(bool takes_body) const;
-  void on_read(const boost::system::error_code& error, std::size_t bytes);
+  void on_read(const boost::system::error_code& error, std::size_t bytes) override;
   bool take_in(std::size_t bytes);
   void on_peer_gone(bool end_of_file);
   void process();
   void flush();
   void fail();
+  std::size_t write_some(std::string_view bytes, boost::system::error_code& error);
   void write_rest();
-  void on_written(const boost::system::error_code& error, std::size_t bytes);
+  void on_written(const boost::system::error_code& error, std::size_t bytes) override;
+  void shut_down_output();
   void begin_linger();
   void on_timeout();
 
@@ -159,6 +162,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   ServerState& state_;
   IoLoop& loop_;
   Socket socket_;
+  std::shared_ptr<PolledSocket> polled_;  ///< instead of it, in a tunnel
   const std::string peer_address_;
   const std::string address_key_;
   std::optional<IpAddress> peer_;

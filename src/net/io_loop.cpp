@@ -1,5 +1,7 @@
 #include "net/io_loop.h"
 
+#include <algorithm>
+
 #include "common/require.h"
 #include "net/connection.h"
 #include "net/response_writer.h"
@@ -60,9 +62,11 @@ void IoLoop::schedule_tick() {
   timer_.expires_at(next_tick_);
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
-    const auto late = std::chrono::duration_cast<Milliseconds>(std::chrono::steady_clock::now() - next_tick_);
+    const auto time = std::chrono::steady_clock::now();
+    const auto late = std::chrono::duration_cast<Milliseconds>(time - next_tick_);
     last_lag_ms_.store(late.count(), std::memory_order_relaxed);
-    sweep();
+    tick();
+    if (stall_guard_.may_judge(time, late)) begin_round();
     if (on_tick) on_tick();
     schedule_tick();
   });
@@ -90,17 +94,44 @@ void IoLoop::forget(Connection& connection) {
   connections_.pop_back();
 }
 
-// A connection that these calls close is replaced by the last one, which has had its turn: hence backwards.
-void IoLoop::sweep() {
+void IoLoop::tick() {
   const std::int64_t second = std::chrono::floor<Seconds>(state_.clock.now()).time_since_epoch().count();
   if (second != date_second_) date_ = http_date(std::chrono::sys_seconds(Seconds(second)));
   date_second_ = second;
   const SteadyTime now = state_.clock.steady_now();
-  for (std::size_t i = connections_.size(); i-- > 0;) {
-    const std::shared_ptr<Connection> connection = connections_[i];
-    connection->sweep(now);
-  }
   for (auto& [owner, local] : locals_) local->sweep(now);
+}
+
+void IoLoop::begin_round() {
+  if (to_sweep_ > 0) return;  // the last one goes on
+  to_sweep_ = connections_.size();
+  sweep_some();
+}
+
+/// A part of the connections, then the rest when the sockets have had their turn: all at once, thousands of them would
+/// hold up every message that is on its way.
+void IoLoop::sweep_some() {
+  constexpr std::size_t kLeast = 16;
+  constexpr std::size_t kTurns = 64;  // at most
+  const SteadyTime now = state_.clock.steady_now();
+  for (std::size_t left = std::max(kLeast, connections_.size() / kTurns + 1); left > 0 && to_sweep_ > 0; --left)
+    sweep_next(now);
+  if (to_sweep_ > 0) post([this] { sweep_some(); });
+}
+
+// A connection that this closes is replaced by the last one, which has had its turn: hence backwards.
+void IoLoop::sweep_next(SteadyTime now) {
+  to_sweep_ = std::min(to_sweep_, connections_.size());
+  if (to_sweep_ == 0) return;
+  const std::shared_ptr<Connection> connection = connections_[--to_sweep_];
+  connection->sweep(now);
+}
+
+void IoLoop::sweep() {
+  tick();
+  const SteadyTime now = state_.clock.steady_now();
+  to_sweep_ = connections_.size();
+  while (to_sweep_ > 0) sweep_next(now);
 }
 
 void IoLoop::begin_drain() {
@@ -115,6 +146,11 @@ void IoLoop::reset_all() {
     const std::shared_ptr<Connection> connection = connections_.back();
     connection->reset();
   }
+}
+
+SocketPoller* IoLoop::poller() {
+  if (!poller_) poller_ = SocketPoller::make(executor());
+  return poller_.get();
 }
 
 std::string IoLoop::next_request_id() {

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "net/asio.h"
+#include "net/polled_socket.h"
 #include "net/server_state.h"
+#include "net/stall_guard.h"
 
 namespace ee::net {
 
@@ -45,6 +47,7 @@ class IoLoop {
   /// Takes a socket just accepted.
   void adopt(int descriptor, int family, std::string peer_address, std::string address_key);
   void forget(Connection& connection);
+  /// Has all time-outs looked at now.
   void sweep();
   void begin_drain();
   void reset_all();
@@ -64,20 +67,30 @@ class IoLoop {
     return static_cast<Local&>(*place);
   }
   Clock& clock() { return state_.clock; }
+  /// For connections that pass many small messages. Made when first asked for; nothing when the system is out of
+  /// descriptors: then they stay with Asio.
+  SocketPoller* poller();
   /// Called at each tick, on this thread.
   std::function<void()> on_tick;
 
  private:
   void schedule_tick();
+  void tick();
+  void begin_round();
+  void sweep_some();
+  void sweep_next(SteadyTime now);
 
   ServerState& state_;
   asio::io_context context_;
   Timer timer_;
+  std::unique_ptr<SocketPoller> poller_;
   std::vector<std::shared_ptr<Connection>> connections_;
+  std::size_t to_sweep_ = 0;  ///< the first so many of them have not had their turn since the last tick
   std::string date_;
   std::int64_t date_second_ = -1;
   std::uint64_t request_id_state_ = 0;
   std::chrono::steady_clock::time_point next_tick_;
+  StallGuard stall_guard_;
   std::atomic<std::int64_t> next_tick_ms_ = 0;  ///< of the steady clock
   std::atomic<std::int64_t> last_lag_ms_ = 0;
   std::atomic<std::uint64_t> bytes_received_ = 0;

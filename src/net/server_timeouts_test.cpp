@@ -178,5 +178,17 @@ TEST(ServerTimeouts, SendsALargeAnswerToASlowReader) {
   EXPECT_EQ(client.read_response()->body, "hello");
 }
 
+// The ticks look at a few connections at a time, and still at each.
+TEST(ServerTimeouts, ComeToEachOfManyConnections) {
+  TestServer test;
+  test.start();
+  std::vector<testing::RawClient> clients;
+  for (int i = 0; i < 200; ++i) clients.push_back(test.connect());
+  test.wait_for_connections(200);
+  test.clock.advance(test.config.idle_timeout + Milliseconds(1));
+  EXPECT_TRUE(eventually([&] { return test.server->stats().connections == 0; }));
+  for (testing::RawClient& client : clients) EXPECT_TRUE(client.closed());
+}
+
 }  // namespace
 }  // namespace ee::net

@@ -66,11 +66,19 @@ void Upstream::on_tcp_connected(const boost::system::error_code& error) {
   read();
 }
 
+void Upstream::poll() {
+  if (!polled_ && !writing_ && !closed_) polled_ = PolledSocket::take(loop_.poller(), socket_, shared_from_this());
+}
+
+std::size_t Upstream::write_some(std::string_view bytes, boost::system::error_code& error) {
+  return polled_ ? polled_->write_some(bytes, error) : socket_.write_some(asio::buffer(bytes), error);
+}
+
 std::size_t Upstream::send(std::string_view bytes) {
   if (closed_ || broken_) return 0;
   if (!tls_ && !writing_ && out_.empty()) {
     boost::system::error_code error;
-    const std::size_t written = socket_.write_some(asio::buffer(bytes.data(), bytes.size()), error);
+    const std::size_t written = write_some(bytes, error);
     if (error && error != asio::error::would_block) {
       broken_ = true;  // an answer may have arrived before; reading tells
       return 0;
@@ -99,14 +107,23 @@ void Upstream::flush() {
   std::string& ready = tls_ ? wire_ : out_;
   if (ready.empty()) {
     boost::system::error_code ignored;
-    if (half_closing_) socket_.shutdown(Socket::shutdown_send, ignored);
+    if (half_closing_ && polled_)
+      polled_->shut_down_output();
+    else if (half_closing_)
+      socket_.shutdown(Socket::shutdown_send, ignored);
     return;
   }
   sending_.swap(ready);
   ready.clear();
   sent_ = 0;
   writing_ = true;
-  socket_.async_write_some(asio::buffer(sending_),
+  write_rest();
+}
+
+void Upstream::write_rest() {
+  const std::string_view rest = std::string_view(sending_).substr(sent_);
+  if (polled_) return polled_->write_later(rest);
+  socket_.async_write_some(asio::buffer(rest),
                            [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
                              self->on_written(error, bytes);
                            });
@@ -116,13 +133,7 @@ void Upstream::on_written(const boost::system::error_code& error, std::size_t by
   if (closed_) return;
   sent_ += bytes;
   taken_ += bytes;
-  if (!error && sent_ < sending_.size()) {
-    socket_.async_write_some(asio::buffer(sending_.data() + sent_, sending_.size() - sent_),
-                             [self = shared_from_this()](const boost::system::error_code& result, std::size_t more) {
-                               self->on_written(result, more);
-                             });
-    return;
-  }
+  if (!error && sent_ < sending_.size()) return write_rest();
   writing_ = false;
   sent_ = 0;
   sending_.clear();
@@ -145,6 +156,7 @@ void Upstream::read() {
   if (reading_ || ended_ || closed_ || (ready_ && !wanted_)) return;
   reading_ = true;
   const std::span<char> room = tls_ ? tls_in_.prepare(kTlsRead) : in_.prepare(small_ || !much_ ? kSmallRead : kRead);
+  if (polled_) return polled_->read_later(room);
   socket_.async_read_some(asio::buffer(room.data(), room.size()),
                           [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
                             self->on_read(error, bytes);
@@ -154,6 +166,7 @@ void Upstream::read() {
 void Upstream::on_read(const boost::system::error_code& error, std::size_t bytes) {
   reading_ = false;
   if (closed_) return;
+  if (polled_ && error == asio::error::operation_aborted) return read();  // Asio's: the socket was taken from it
   // Over TLS only the closing alert is a clean end: anybody on the way could forge the other one.
   if (error) return end(error == asio::error::eof && !tls_);
   much_ = much_ || bytes >= kSmallRead;
@@ -200,6 +213,7 @@ void Upstream::close() {
   closed_ = true;
   boost::system::error_code ignored;
   socket_.close(ignored);
+  if (polled_) polled_->close();
 }
 
 bool Upstream::is_idle_and_open() {

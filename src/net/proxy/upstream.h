@@ -5,6 +5,7 @@
 
 #include "net/asio.h"
 #include "net/io_loop.h"
+#include "net/polled_socket.h"
 #include "net/proxy/forward.h"
 #include "net/read_buffer.h"
 #include "net/tls.h"
@@ -27,7 +28,7 @@ class UpstreamUser {
 };
 
 /// A connection, plain or TLS, of one loop. Time-outs are its user's.
-class Upstream final : public std::enable_shared_from_this<Upstream> {
+class Upstream final : public std::enable_shared_from_this<Upstream>, public PolledUser {
  public:
   Upstream(IoLoop& loop, const ForwardTarget& target);
 
@@ -35,6 +36,8 @@ class Upstream final : public std::enable_shared_from_this<Upstream> {
   void use(UpstreamUser* user) { user_ = user; }
   void connect();
   bool tcp_connected() const { return tcp_connected_; }
+  /// From now on small messages are cheap: for a tunnel. Never goes back to a pool.
+  void poll();
   /// Sends at once what the socket takes; returns how much waits.
   std::size_t send(std::string_view bytes);
   /// Bytes that the socket has taken since it was made.
@@ -56,14 +59,17 @@ class Upstream final : public std::enable_shared_from_this<Upstream> {
  private:
   void on_tcp_connected(const boost::system::error_code& error);
   void read();
-  void on_read(const boost::system::error_code& error, std::size_t bytes);
+  void on_read(const boost::system::error_code& error, std::size_t bytes) override;
   bool take_in(std::size_t bytes);
+  std::size_t write_some(std::string_view bytes, boost::system::error_code& error);
   void flush();
-  void on_written(const boost::system::error_code& error, std::size_t bytes);
+  void write_rest();
+  void on_written(const boost::system::error_code& error, std::size_t bytes) override;
   void end(bool clean);
 
   IoLoop& loop_;
   Socket socket_;
+  std::shared_ptr<PolledSocket> polled_;  ///< instead of it
   const ForwardTarget target_;
   std::unique_ptr<TlsSession> tls_;
   UpstreamUser* user_ = nullptr;
