@@ -49,8 +49,6 @@ Fleet::Fleet(const std::string& file, const LoadOptions& options) : options_(opt
                        .boot_id = boot_id,
                        .schedule = agent::HeartbeatSchedule(now, random_),
                        .due = {}});
-    Agent& agent = agents_.back();
-    plan(agents_.size() - 1, agent.schedule.next(now, Seconds(agent.interval_seconds)));
   }
   if (agents_.empty()) throw std::runtime_error("no agents in " + file);
   connections_.resize(static_cast<std::size_t>(options_.connections));
@@ -63,11 +61,25 @@ Fleet::~Fleet() {
   ::close(epoll_);
 }
 
-FleetResult Fleet::run(double seconds) {
+std::int32_t Fleet::longest_interval_seconds() const {
+  std::int32_t longest = 0;
+  for (const Agent& agent : agents_) longest = std::max(longest, agent.interval_seconds);
+  return longest;
+}
+
+/// Not in the constructor: the server is started after it, and a fleet that is late from the start is another scenario.
+void Fleet::begin(Steady::time_point now) {
+  if (std::exchange(begun_, true)) return;
+  for (std::size_t i = 0; i < agents_.size(); ++i)
+    plan(i, agents_[i].schedule.next(now, Seconds(agents_[i].interval_seconds)));
+}
+
+FleetResult Fleet::run(double seconds, const std::function<bool(const FleetResult&)>& enough) {
   result_ = {};
   result_.latencies_us.reserve(1'000'000);
   for (Agent& agent : agents_) agent.seen = false;
-  const auto began = Steady::now();
+  const auto began = run_began_ = Steady::now();
+  begin(began);
   const auto end = began + std::chrono::duration_cast<Steady::duration>(std::chrono::duration<double>(seconds));
   auto next_check = began;
   std::vector<epoll_event> events(256);
@@ -78,6 +90,7 @@ FleetResult Fleet::run(double seconds) {
     const int count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
                                    static_cast<int>(std::clamp<std::int64_t>(wait, 0, 100)));
     for (int i = 0; i < count; ++i) receive(events[static_cast<std::size_t>(i)].data.u32);
+    if (enough && enough(result_)) break;
     if (now < next_check) continue;
     next_check = now + std::chrono::seconds(1);
     drop_overdue(now);
@@ -173,7 +186,8 @@ void Fleet::answered(Connection& connection, int status, std::string_view body, 
     return plan(connection.agent, now + wait);
   }
   ++result_.beats;
-  if (!std::exchange(agent.seen, true)) ++result_.agents_seen;
+  if (!std::exchange(agent.seen, true) && ++result_.agents_seen == agents_.size())
+    result_.all_seen_seconds = std::chrono::duration<double>(now - run_began_).count();
   agent.backoff.reset();
   agent.interval_seconds = number_after(body, R"("heartbeat_interval_seconds":)", agent.interval_seconds);
   plan(connection.agent, agent.schedule.next(now, Seconds(agent.interval_seconds)));

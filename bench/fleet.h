@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <queue>
 #include <string>
@@ -22,6 +23,7 @@ struct FleetResult {
   std::uint64_t unanswered = 0;   ///< no connection, or none left before the answer
   std::uint64_t agents_seen = 0;  ///< how many agents had at least one 200
   double seconds = 0;
+  double all_seen_seconds = 0;  ///< when the last agent had its first 200; 0: not all had one
   std::vector<std::uint32_t> latencies_us;
   std::vector<int> statuses = {};  ///< of the first few that were refused
 
@@ -39,8 +41,11 @@ class Fleet {
   Fleet& operator=(const Fleet&) = delete;
 
   std::size_t size() const { return agents_.size(); }
-  /// Beats for so long. The next call goes on where this one ended.
-  FleetResult run(double seconds);
+  /// Beats for so long, or until `enough` says so. The first call is the fleet's start, the next ones go on where the
+  /// last one ended: whatever was due in between is late, and is measured so.
+  FleetResult run(double seconds, const std::function<bool(const FleetResult&)>& enough = {});
+  /// The longest interval that an agent was told last.
+  std::int32_t longest_interval_seconds() const;
 
  private:
   using Steady = std::chrono::steady_clock;
@@ -64,6 +69,7 @@ class Fleet {
   };
   using Due = std::pair<Steady::time_point, std::size_t>;
 
+  void begin(Steady::time_point now);
   void send_due(Steady::time_point now);
   bool open(std::size_t index);
   void send(std::size_t connection, std::size_t agent);
@@ -83,6 +89,8 @@ class Fleet {
   std::deque<std::size_t> waiting_;  ///< due, for a connection
   std::string out_;
   int epoll_ = -1;
+  bool begun_ = false;
+  Steady::time_point run_began_;
   FleetResult result_;
 };
 

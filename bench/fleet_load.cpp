@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
+#include <future>
 #include <stdexcept>
 #include <thread>
 
@@ -25,6 +27,11 @@ constexpr double kFlushesPerSecond = 3;
 /// For 100,000 agents: the slots of the live map and of the credential cache (02 section 5.4), the page caches of
 /// SQLite's six connections, and what the process has when idle (P8).
 constexpr std::int64_t kMemoryMib = 98 + 28 + 6 * 16 + 64;
+/// After a start the health sweep marks nobody for so long (02 section 5.4): whoever is back by then lost nothing. An
+/// agent comes back within the interval that it was told last, which is more than 30 s where the server had raised it.
+constexpr double kSweepGraceSeconds = 180;
+/// Of a beat while one in ten refreshes. The specification names none: small beside the interval.
+constexpr std::uint32_t kP99WhileRefreshingUs = 1'000'000;
 
 struct Options {
   LoadOptions load;
@@ -33,7 +40,7 @@ struct Options {
   std::string agents;
   std::string database;
   std::string audience = "http://127.0.0.1:8080";
-  double warm = 35;
+  double warm = 60;
   double steady = 60;
   double outage = 300;
   double after = 240;
@@ -52,7 +59,7 @@ class Scenarios {
                "\n",
                fleet_.size(), server_.start());
     idle();
-    print("warm_up", measured(options_.warm));
+    print("warm_up", measured(options_.warm, all_seen()));
     steady();
     restart();
     outage();
@@ -70,9 +77,14 @@ class Scenarios {
     std::int64_t memory_mib = 0;
   };
 
-  Measured measured(double seconds) {
+  using Enough = std::function<bool(const FleetResult&)>;
+  Enough all_seen() const {
+    return [this](const FleetResult& result) { return result.agents_seen == fleet_.size(); };
+  }
+
+  Measured measured(double seconds, const Enough& enough = {}) {
     const auto before = server_.use();
-    Measured out{.fleet = fleet_.run(seconds)};
+    Measured out{.fleet = fleet_.run(seconds, enough)};
     const auto after = server_.use();
     out.cpu_seconds = after.cpu_seconds - before.cpu_seconds;
     out.commits_per_second = static_cast<double>(after.commits - before.commits) / out.fleet.seconds;
@@ -82,12 +94,13 @@ class Scenarios {
 
   static void print(const char* run, const Measured& m) {
     fmt::print(
-        R"({{"run":"{}","seconds":{:.1f},"beats":{},"agents_seen":{},"refused":{},"unanswered":{},"rate":{:.0f},"p50_us":{},"p99_us":{},"p999_us":{},"cpu_us_per_beat":{:.1f},"transactions_per_second":{:.2f},"memory_mib":{}}})"
+        R"({{"run":"{}","seconds":{:.1f},"beats":{},"agents_seen":{},"all_seen_seconds":{:.1f},"refused":{},"unanswered":{},"rate":{:.0f},"p50_us":{},"p99_us":{},"p999_us":{},"cpu_us_per_beat":{:.1f},"transactions_per_second":{:.2f},"memory_mib":{}}})"
         "\n",
-        run, m.fleet.seconds, m.fleet.beats, m.fleet.agents_seen, m.fleet.refused, m.fleet.unanswered,
-        static_cast<double>(m.fleet.beats) / m.fleet.seconds, m.fleet.percentile_us(0.5), m.fleet.percentile_us(0.99),
-        m.fleet.percentile_us(0.999), m.fleet.beats > 0 ? m.cpu_seconds * 1e6 / static_cast<double>(m.fleet.beats) : 0,
-        m.commits_per_second, m.memory_mib);
+        run, m.fleet.seconds, m.fleet.beats, m.fleet.agents_seen, m.fleet.all_seen_seconds, m.fleet.refused,
+        m.fleet.unanswered, static_cast<double>(m.fleet.beats) / m.fleet.seconds, m.fleet.percentile_us(0.5),
+        m.fleet.percentile_us(0.99), m.fleet.percentile_us(0.999),
+        m.fleet.beats > 0 ? m.cpu_seconds * 1e6 / static_cast<double>(m.fleet.beats) : 0, m.commits_per_second,
+        m.memory_mib);
     std::fflush(stdout);
   }
 
@@ -125,12 +138,13 @@ class Scenarios {
   /// Everybody's credential is read and verified again; the connections are gone.
   void restart() {
     server_.stop();
-    fmt::print(R"({{"run":"restarted","ready_seconds":{:.2f}}})"
+    fmt::print(R"({{"run":"restarted","ready_seconds":{:.2f},"longest_interval_seconds":{}}})"
                "\n",
-               server_.start());
-    const Measured m = measured(options_.warm);
+               server_.start(), fleet_.longest_interval_seconds());
+    const Measured m = measured(kSweepGraceSeconds, all_seen());
     print("after_restart", m);
-    judge("the whole fleet is back within an interval", m.fleet.agents_seen == fleet_.size());
+    judge(fmt::format("the whole fleet is back before the first sweep ({:.0f} s)", m.fleet.all_seen_seconds),
+          m.fleet.agents_seen == fleet_.size());
     judge("no beat refused", m.fleet.refused == 0);
   }
 
@@ -151,7 +165,10 @@ class Scenarios {
   /// One in ten attests anew while all others beat.
   void refresh() {
     if (options_.refreshing == 0) return;
-    std::vector<std::unique_ptr<Registrant>> members = registered();
+    // The fleet beats all the time: what it would miss here would be taken for beats that waited.
+    auto registering = std::async(std::launch::async, [this] { return registered(); });
+    fleet_.run(kLoadSeconds, [&](const FleetResult&) { return is_done(registering); });
+    std::vector<std::unique_ptr<Registrant>> members = registering.get();
     std::atomic<std::uint64_t> next_member = 0;
     std::vector<Registrant*> at(static_cast<std::size_t>(options_.load.connections), nullptr);
     std::uint64_t done = 0;
@@ -170,15 +187,12 @@ class Scenarios {
       ++done;
       member = nullptr;
     };
-    LoadResult load;
     const auto before = server_.use();
-    FleetResult beats;
-    {
-      LoadOptions options = options_.load;
-      options.seconds = 600;
-      std::jthread refreshing([&] { load = run_load(options, 200, next, answered); });
-      beats = fleet_.run(options_.warm);
-    }
+    LoadOptions options = options_.load;
+    options.seconds = kLoadSeconds;
+    auto refreshing = std::async(std::launch::async, [&] { return run_load(options, 200, next, answered); });
+    const FleetResult beats = fleet_.run(kLoadSeconds, [&](const FleetResult&) { return is_done(refreshing); });
+    const LoadResult load = refreshing.get();
     const auto after = server_.use();
     fmt::print(
         R"({{"run":"refresh","agents":{},"refreshed":{},"seconds":{:.1f},"p50_us":{},"p99_us":{},"beats_p99_us":{},"beats_refused":{},"cpu_seconds":{:.1f},"memory_mib":{}}})"
@@ -188,6 +202,13 @@ class Scenarios {
         after.memory_kib / 1024);
     judge("all that refresh are accepted", done == members.size());
     judge("no beat is refused meanwhile", beats.refused + beats.unanswered == 0);
+    judge("p99 of the beats meanwhile below 1 s", beats.percentile_us(0.99) < kP99WhileRefreshingUs);
+  }
+
+  static constexpr double kLoadSeconds = 600;
+  template <class T>
+  static bool is_done(const std::future<T>& work) {
+    return work.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
   }
 
   std::vector<std::unique_ptr<Registrant>> registered() {
@@ -206,7 +227,7 @@ class Scenarios {
       if (member->answered(status, body)) members.push_back(std::move(member));
     };
     LoadOptions options = options_.load;
-    options.seconds = 600;
+    options.seconds = kLoadSeconds;
     run_load(options, 201, next, answered);
     if (members.size() < static_cast<std::size_t>(options_.refreshing))
       throw std::runtime_error("the agents that refresh could not be registered");
@@ -248,7 +269,7 @@ int main(int argc, char** argv) {
   app.add_option("--audience", options.audience, "public URL of the control plane");
   app.add_option("--log", options.log);
   app.add_option("--connections", options.load.connections);
-  app.add_option("--warm", options.warm, "seconds until everybody has beaten");
+  app.add_option("--warm", options.warm, "seconds until everybody has beaten, at most");
   app.add_option("--steady", options.steady, "seconds that are measured");
   app.add_option("--outage", options.outage, "seconds without control plane");
   app.add_option("--after", options.after, "seconds after the outage");

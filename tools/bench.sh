@@ -97,9 +97,9 @@ done
 stop
 
 if [ -n "${BENCH_SCALE:-}" ]; then
-  fleet=100000 times=(--warm 35 --steady 60 --outage 300 --after 240 --refreshing 10000)
+  fleet=100000 times=(--warm 60 --steady 60 --outage 300 --after 240 --refreshing 10000)
 else
-  fleet=5000 times=(--warm 35 --steady 10 --outage 5 --after 65 --refreshing 500)
+  fleet=5000 times=(--warm 60 --steady 10 --outage 5 --after 65 --refreshing 500)
 fi
 echo "== a fleet of $fleet agents (p99 < 50 ms, <= 3 transactions/s, memory, everybody back, nobody marked wrongly)"
 "$bin/bench/agent_load" seed --database "$dir/fleet.db" --agents "$fleet" --out "$dir/fleet.agents"

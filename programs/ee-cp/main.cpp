@@ -18,6 +18,7 @@
 #include "cp/database_tools.h"
 #include "cp/domain/guardrails.h"
 #include "cp/ingress_tool.h"
+#include "cp/process_memory.h"
 #include "cp/program_version.h"
 #include "cp/service/log_buffer.h"
 #include "net/curl_http_client.h"
@@ -43,6 +44,7 @@ sigset_t block_signals() {
 
 int serve(const Config& config) {
   ::umask(077);
+  ee::cp::bound_allocator();
   const sigset_t signals = block_signals();
   ee::SystemClock clock;
   ee::SystemRandom random;
@@ -59,6 +61,7 @@ int serve(const Config& config) {
     logger.flush();
     return fail_lines(app.error().lines, app.error().exit_code);
   }
+  ee::cp::release_free_memory();
   ee::log::info("process", "ready", {{"url", (*app)->url()}, {"version", ee::cp::kProgramVersion}});
   for (int number = 0;;) {
     sigwait(&signals, &number);

@@ -11,6 +11,7 @@ namespace {
 constexpr std::int64_t kNanosecondsPerSecond = 1'000'000'000;
 constexpr std::int64_t kMaxSecondsToRefill = 1000L * 86400;  // so that no product below leaves 64 bits
 constexpr std::int64_t kMaxScalePercent = 100'000;
+constexpr int kForgottenAtOnce = 4;
 
 Seconds seconds_up(std::int64_t nanoseconds) {
   return Seconds(nanoseconds <= 0 ? 0 : (nanoseconds + kNanosecondsPerSecond - 1) / kNanosecondsPerSecond);
@@ -29,12 +30,14 @@ void RateLimiter::set_scale_percent(std::int64_t percent) {
   scale_percent_.store(std::clamp<std::int64_t>(percent, 1, kMaxScalePercent), std::memory_order_relaxed);
 }
 
-RateLimiter::Entry& RateLimiter::entry(Shard& shard, std::string_view key) const {
+RateLimiter::Entry& RateLimiter::entry(Shard& shard, std::string_view key, std::int64_t now_ns) const {
   if (const auto found = shard.by_key.find(key); found != shard.by_key.end()) {
     shard.by_use.splice(shard.by_use.begin(), shard.by_use, found->second);
     return *found->second;
   }
-  if (shard.by_key.size() >= max_keys_per_shard_) {
+  // More than one for each that comes, so that what piled up in a rush goes away; few, so that nobody pays for a heap.
+  for (int i = 0; i < kForgottenAtOnce && !shard.by_use.empty(); ++i) {
+    if (shard.by_use.back().full_at_ns > now_ns && shard.by_key.size() < max_keys_per_shard_) break;
     shard.by_key.erase(shard.by_use.back().key);
     shard.by_use.pop_back();
   }
@@ -55,7 +58,7 @@ RateDecision RateLimiter::take(std::string_view key) {
 
   Shard& shard = shards_[std::hash<std::string_view>()(key) % kShards];
   const std::lock_guard lock(shard.mutex);
-  Entry& bucket = entry(shard, key);
+  Entry& bucket = entry(shard, key, now_ns);
   // Not further ahead than an empty bucket: the scale may have changed, and waiting has to end as it says now.
   std::int64_t full_at_ns = std::clamp(bucket.full_at_ns, now_ns, now_ns + capacity_ns);
   RateDecision decision{.allowed = now_ns + capacity_ns - full_at_ns >= per_request_ns, .limit = burst};

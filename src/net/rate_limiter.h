@@ -29,9 +29,10 @@ struct RateDecision {
   Seconds retry_after{};       ///< until the next request is allowed, rounded up; 0 when allowed
 };
 
-/// Token buckets by key for one class of requests (05 section 13.5). At most `max_keys` are remembered; beyond, the
-/// least recently used is forgotten, which fills its bucket. Keys are spread over shards, each with its part of that
-/// bound. Thread-safe.
+/// Token buckets by key for one class of requests (05 section 13.5). A bucket that is full again says nothing and is
+/// forgotten as others are used, so memory follows those who asked a moment ago. At most `max_keys` are remembered;
+/// beyond, the least recently used is forgotten, which fills its bucket. Keys are spread over shards, each with its
+/// part of that bound. Thread-safe.
 class RateLimiter {
  public:
   static constexpr std::size_t kMaxKeys = 65536;
@@ -56,7 +57,7 @@ class RateLimiter {
     std::list<Entry> by_use;                                                  ///< the latest first
     std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key;  ///< views into the entries
   };
-  Entry& entry(Shard& shard, std::string_view key) const;
+  Entry& entry(Shard& shard, std::string_view key, std::int64_t now_ns) const;
 
   static constexpr std::size_t kShards = 16;
   const RateRule rule_;

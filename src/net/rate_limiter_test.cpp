@@ -95,6 +95,33 @@ TEST(RateLimiter, ForgetsTheLeastRecentlyUsedKeyBeyondItsBound) {
   EXPECT_FALSE(limiter.take("key-99999").allowed);
 }
 
+// A fleet of agents that beat now and then: only those of the last moments are remembered.
+TEST(RateLimiter, ForgetsBucketsThatAreFullAgain) {
+  FakeClock clock;
+  RateLimiter limiter({.count = 30, .period = Seconds(60), .burst = 20}, clock, 262144);
+
+  for (int i = 0; i < 30'000; ++i) {
+    ASSERT_TRUE(limiter.take("agent-" + std::to_string(i)).allowed);
+    clock.advance(Milliseconds(1));
+  }
+  EXPECT_LT(limiter.keys(), 3000U) << "2 s until a bucket is full again";
+  EXPECT_GT(limiter.keys(), 1500U) << "those that are not full are kept";
+  EXPECT_EQ(limiter.take("agent-29999").remaining, 18);
+  EXPECT_EQ(limiter.take("agent-0").remaining, 19) << "as if it had been kept: it was full";
+}
+
+TEST(RateLimiter, ForgettingFullBucketsGivesNobodyMore) {
+  FakeClock clock;
+  RateLimiter limiter({.count = 1, .period = Seconds(10), .burst = 5}, clock);
+
+  EXPECT_EQ(allowed(limiter, "greedy", 9), 5);
+  for (int second = 1; second <= 40; ++second) {
+    clock.advance(Seconds(1));
+    for (int i = 0; i < 100; ++i) limiter.take("other-" + std::to_string(second) + "-" + std::to_string(i));
+    EXPECT_EQ(allowed(limiter, "greedy", 3), second % 10 == 0 ? 1 : 0) << second;
+  }
+}
+
 // covers: S05_RATE_04
 TEST(RateLimiter, ScalesRateAndBurst) {
   FakeClock clock;

@@ -16,6 +16,8 @@ using agent_api::RegisterRequest;
 constexpr std::size_t kRegisterMaxBytes = 1024UL * 1024;
 constexpr std::size_t kFormCheckedMaxBytes = 64UL * 1024;  ///< on the io thread
 constexpr std::size_t kMaxRegistrationsInWork = 512;
+/// A quarter of the server's requests in work: a fleet that is asked for evidence at once leaves the rest to others.
+constexpr std::size_t kMaxRefreshesInWork = 256;
 constexpr std::size_t kHeartbeatMaxBytes = 16UL * 1024;
 /// Longer than the longest verification (120 s), the wait for its turn and the tunnel's 8 s.
 constexpr Seconds kRegistrationTimeout{135};
@@ -189,6 +191,7 @@ void add_agent_protocol_routes(std::vector<Route>& table, AgentProtocolRoutes& c
                            .answers = {{200, "Accepted.", answer_schema<RefreshAnswer>()}}},
                    .max_body_bytes = kRegisterMaxBytes,
                    .outside = true,
+                   .bound = std::make_shared<net::WorkBound>(kMaxRefreshesInWork, Seconds(5), Seconds(30)),
                    .timeout = kRegistrationTimeout});
   table.push_back({.method = "POST",
                    .pattern = "/api/v1/agents/{agent_id}/heartbeat",

@@ -79,7 +79,8 @@ struct Authenticator::Impl {
   LastUses key_uses{ApiKeyStore::kNoteUseEvery, [](db::Transaction& tx, const std::vector<KeyUse>& uses) {
                       return ApiKeyStore().note_uses(tx, uses);
                     }};
-  LastUses agent_uses{CredentialStore::kNoteUseEvery, [](db::Transaction& tx, const std::vector<KeyUse>& uses) {
+  // A fleet's credentials: each one's row says when it was noted, so memory need not know for a day.
+  LastUses agent_uses{Seconds(0), [](db::Transaction& tx, const std::vector<KeyUse>& uses) {
                         return CredentialStore().note_uses(tx, uses);
                       }};
   WorkflowVerifier workflows = {};

@@ -186,7 +186,7 @@ void Cleanup::work_on(Run& run, const Item& item, const std::stop_token& stop) {
   std::optional<std::string> failure;
   bool gone = true;
   if (const auto* agent = std::get_if<AgentId>(&item.what)) {
-    gone = is_stale(*agent, run.wanted);
+    gone = name_if_stale(*agent, run.wanted).has_value();
     if (gone) {
       const auto removed = parts_.agents.remove(AgentScope::everything(), *agent, run.wanted.include_deployed,
                                                 DeleteReason::stale, {.name = run.actor});

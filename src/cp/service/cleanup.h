@@ -76,7 +76,8 @@ class Cleanup {
   Plan gather(const CleanupRequest& wanted, const cloudflare::CallContext& context);
   void gather_agents(Plan& plan, const CleanupRequest& wanted);
   void gather_resources(Plan& plan, const CleanupRequest& wanted, const cloudflare::CallContext& context);
-  bool is_stale(const AgentId& id, const CleanupRequest& wanted);
+  /// The name of an agent that is silent for long; nothing for any other.
+  std::optional<std::string> name_if_stale(const AgentId& id, const CleanupRequest& wanted);
   void work(Run& run, const std::stop_token& stop);
   void work_on(Run& run, const Item& item, const std::stop_token& stop);
   void save(Run& run, CleanupStatus status);

@@ -23,7 +23,7 @@ std::string Cleanup::Plan::hash() const {
 }
 
 /// Silent for long, by memory and by the table: another replica may hear it.
-bool Cleanup::is_stale(const AgentId& id, const CleanupRequest& wanted) {
+std::optional<std::string> Cleanup::name_if_stale(const AgentId& id, const CleanupRequest& wanted) {
   const Seconds after = wanted.stale_hours ? Seconds(*wanted.stale_hours * 3600) : parts_.stale_after();
   const UtcTime before = parts_.clock.now() - after;
   struct Known {
@@ -40,11 +40,12 @@ bool Cleanup::is_stale(const AgentId& id, const CleanupRequest& wanted) {
     out.last = *last;
     return out;
   });
-  if (!known || !known->row) return false;
+  if (!known || !known->row) return std::nullopt;
   const AgentRow& row = *known->row;
-  if (row.status == AgentStatus::deleting || row.status == AgentStatus::deleted) return false;
-  if (row.current_deployment_id && !wanted.include_deployed) return false;
-  return std::max(known->last.value_or(UtcTime::min()), row.registered_at) < before;
+  if (row.status == AgentStatus::deleting || row.status == AgentStatus::deleted) return std::nullopt;
+  if (row.current_deployment_id && !wanted.include_deployed) return std::nullopt;
+  if (std::max(known->last.value_or(UtcTime::min()), row.registered_at) >= before) return std::nullopt;
+  return row.vm_name;
 }
 
 void Cleanup::gather_agents(Plan& plan, const CleanupRequest& wanted) {
@@ -62,11 +63,11 @@ void Cleanup::gather_agents(Plan& plan, const CleanupRequest& wanted) {
   std::ranges::sort(suspects, {}, [](const DirectoryEntryPtr& entry) { return entry->id; });
   for (const DirectoryEntryPtr& entry : suspects) {
     const AgentId id(uuid_text(entry->id));
-    if (!is_stale(id, wanted)) continue;
-    plan.add({.scope = CleanupScope::stale_agents,
-              .shown = {.id = id.str(), .name = entry->vm_name, .why = "silent"},
-              .what = id},
-             wanted.max_deletes);
+    const auto name = name_if_stale(id, wanted);
+    if (!name) continue;
+    plan.add(
+        {.scope = CleanupScope::stale_agents, .shown = {.id = id.str(), .name = *name, .why = "silent"}, .what = id},
+        wanted.max_deletes);
   }
 }
 

@@ -1,5 +1,7 @@
 #include "cp/service/directory.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace ee::cp {
@@ -9,8 +11,19 @@ constexpr int kMaxPollPages = 400;
 
 /// What an agent is told about by a new tunnel version.
 bool same_tunnel(const DirectoryEntry& a, const DirectoryEntry& b) {
-  return a.tunnel_state == b.tunnel_state && a.hostname == b.hostname && a.tunnel_id == b.tunnel_id &&
+  return a.tunnel_state == b.tunnel_state && a.tunnel_digest == b.tunnel_digest &&
          a.registration_id == b.registration_id;
+}
+
+/// Equal for equal hostnames and tunnels, and else for none that anybody can find.
+AgentKey tunnel_digest_of(const DirectoryRow& row) {
+  AgentKey out{};
+  if (!row.hostname && !row.tunnel_id) return out;
+  const std::string text = fmt::format("{} {}\n{} {}", row.hostname.has_value(), row.hostname.value_or(""),
+                                       row.tunnel_id.has_value(), row.tunnel_id.value_or(""));
+  const auto digest = sha256(bytes_of(text));
+  std::copy_n(digest.begin(), out.size(), out.begin());
+  return out;
 }
 
 std::shared_ptr<DirectoryEntry> entry_of(const DirectoryRow& row) {
@@ -20,14 +33,11 @@ std::shared_ptr<DirectoryEntry> entry_of(const DirectoryRow& row) {
   entry->boot_id = key_of(std::string_view(row.boot_id));
   if (row.current_deployment_id)
     entry->current_deployment_id = key_of(std::string_view(row.current_deployment_id->str()));
-  entry->vm_name = row.vm_name;
-  entry->hostname = row.hostname;
+  entry->tunnel_digest = tunnel_digest_of(row);
   entry->health_changed_at = row.health_changed_at;
-  entry->attested_at = row.attested_at;
   entry->attestation_due_at = row.attestation_due_at;
   entry->attest_requested_at = row.attest_requested_at;
   entry->registered_at = row.registered_at;
-  entry->updated_at = row.updated_at;
   entry->assignment_epoch = row.assignment_epoch;
   entry->row_version = row.row_version;
   entry->tunnel_version = row.row_version;
@@ -39,7 +49,6 @@ std::shared_ptr<DirectoryEntry> entry_of(const DirectoryRow& row) {
   entry->delete_reason = row.delete_reason;
   entry->draining = row.draining;
   entry->has_direct_url = row.direct_url.has_value();
-  if (row.tunnel_id) entry->tunnel_id = key_of(std::string_view(*row.tunnel_id));
   return entry;
 }
 
@@ -92,11 +101,26 @@ Result<DirectoryEntryPtr> Directory::find_or_read(const AgentId& id) {
 void Directory::put(const DirectoryRow& row) { apply(row, generation_.load()); }
 void Directory::put(const AgentRow& row) { put(directory_row_of(row)); }
 
+bool Directory::knows(const AgentChange& change) const {
+  const auto entry = find(key_of(change.id));
+  return entry != nullptr && entry->row_version >= change.row_version;
+}
+
 bool Directory::apply(const DirectoryRow& row, std::uint64_t generation) {
+  const AgentKey id = key_of(row.id);
+  Shard& shard = shards_[shard_of(id)];
+  {
+    // A reload brings mostly what is known: no entry is made for that.
+    const std::unique_lock lock(shard.mutex);
+    const auto known = shard.entries.find(id);
+    if (known != shard.entries.end() && known->second.entry->row_version >= row.row_version) {
+      known->second.generation = std::max(known->second.generation, generation);
+      return false;
+    }
+  }
   auto fresh = entry_of(row);
-  Shard& shard = shards_[shard_of(fresh->id)];
   const std::unique_lock lock(shard.mutex);
-  Slot& slot = shard.entries[fresh->id];
+  Slot& slot = shard.entries[id];
   slot.generation = std::max(slot.generation, generation);
   if (slot.entry != nullptr) {
     if (slot.entry->row_version >= fresh->row_version) return false;
@@ -140,19 +164,35 @@ Result<std::int64_t> Directory::poll() {
   AgentId after;
   std::int64_t news = 0;
   for (int page = 0; page < kMaxPollPages; ++page) {
-    const auto rows = database_.read<std::vector<DirectoryRow>>(
-        [&](db::Transaction& tx) { return agents_.changed_since(tx, from, after, kPage, until); });
-    if (!rows) return std::unexpected(rows.error());
-    for (const DirectoryRow& row : *rows)
+    const auto read = read_news(from, after, until);
+    if (!read) return std::unexpected(read.error());
+    for (const DirectoryRow& row : read->rows)
       if (apply(row, generation_.load())) ++news;
-    if (rows->empty()) break;
-    last_updated_at_ = std::max(last_updated_at_, rows->back().updated_at);
-    from = rows->back().updated_at;
-    after = rows->back().id;
-    if (static_cast<std::int64_t>(rows->size()) < kPage) break;
+    if (read->seen.empty()) break;
+    last_updated_at_ = std::max(last_updated_at_, read->seen.back().updated_at);
+    from = read->seen.back().updated_at;
+    after = read->seen.back().id;
+    if (static_cast<std::int64_t>(read->seen.size()) < kPage) break;
   }
   polled_at_ = polled_at;
   return news;
+}
+
+/// A change stays in what `poll` looks back at for some seconds, and is mostly one of this process: only what is not
+/// known is read whole, so that a fleet that changed at once is not read again and again.
+Result<Directory::News> Directory::read_news(UtcTime from, const AgentId& after, UtcTime until) {
+  return database_.read<News>([&](db::Transaction& tx) -> Result<News> {
+    auto seen = agents_.changed_since(tx, from, after, kPage, until);
+    if (!seen) return std::unexpected(std::move(seen.error()));
+    News news{.seen = std::move(*seen), .rows = {}};
+    for (const AgentChange& change : news.seen) {
+      if (knows(change)) continue;
+      auto row = agents_.directory_row(tx, change.id);
+      if (!row) return std::unexpected(std::move(row.error()));
+      if (*row) news.rows.push_back(std::move(**row));
+    }
+    return news;
+  });
 }
 
 Result<std::int64_t> Directory::reload() {
@@ -164,14 +204,14 @@ Result<std::int64_t> Directory::reload() {
   std::int64_t total = 0;
   for (;;) {
     const auto rows = database_.read<std::vector<DirectoryRow>>(
-        [&](db::Transaction& tx) { return agents_.directory_page(tx, after, kPage); });
+        [&](db::Transaction& tx) { return agents_.directory_page(tx, after, kReloadPage); });
     if (!rows) return std::unexpected(rows.error());
     for (const DirectoryRow& row : *rows) {
       apply(row, generation);
       newest = std::max(newest, row.updated_at);
     }
     total += static_cast<std::int64_t>(rows->size());
-    if (static_cast<std::int64_t>(rows->size()) < kPage) break;
+    if (static_cast<std::int64_t>(rows->size()) < kReloadPage) break;
     after = rows->back().id;
   }
   forget_older_than(generation);

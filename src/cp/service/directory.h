@@ -17,25 +17,14 @@
 
 namespace ee::cp {
 
-/// What a heartbeat needs of an agent, in memory. Identifiers are 16 bytes, so that 100,000 agents fit.
+/// What a heartbeat and the sweeps need of an agent, in memory. Identifiers are 16 bytes, and texts (name, hostname)
+/// are left to the table, so that 100,000 agents fit.
 struct DirectoryEntry {
   AgentKey id{};
   AgentKey registration_id{};
   AgentKey boot_id{};
+  AgentKey tunnel_digest{};  ///< of hostname and tunnel: tells one from another; zero: neither
   std::optional<AgentKey> current_deployment_id = {};
-  std::string vm_name = {};
-  std::optional<std::string> hostname = {};
-  UtcTime health_changed_at = {};
-  UtcTime attested_at = {};
-  UtcTime attestation_due_at = {};
-  std::optional<UtcTime> attest_requested_at = {};
-  UtcTime registered_at = {};
-  UtcTime updated_at = {};
-  std::int64_t assignment_epoch = 0;
-  std::int64_t row_version = 0;
-  /// `row_version` at which this process first saw the tunnel as it is now: rises with every change of the tunnel, but
-  /// not with every change of the agent.
-  std::int64_t tunnel_version = 0;
   AgentStatus status = AgentStatus::undeployed;
   std::optional<QuarantineReason> quarantine_reason = {};
   HealthStatus health_status = HealthStatus::unknown;
@@ -44,10 +33,20 @@ struct DirectoryEntry {
   std::optional<DeleteReason> delete_reason = {};
   bool draining = false;
   bool has_direct_url = false;
-  AgentKey tunnel_id{};  ///< zero: none
+  UtcTime health_changed_at = {};
+  UtcTime attestation_due_at = {};
+  std::optional<UtcTime> attest_requested_at = {};
+  UtcTime registered_at = {};
+  std::int64_t assignment_epoch = 0;
+  std::int64_t row_version = 0;
+  /// `row_version` at which this process first saw the tunnel as it is now: rises with every change of the tunnel, but
+  /// not with every change of the agent.
+  std::int64_t tunnel_version = 0;
 
   bool is_live() const { return status != AgentStatus::deleting && status != AgentStatus::deleted; }
 };
+/// 100,000 of them, each with its node in the map: 27 MiB.
+static_assert(sizeof(DirectoryEntry) <= 160);
 using DirectoryEntryPtr = std::shared_ptr<const DirectoryEntry>;
 
 /// All agents in memory: 64 shards, read by every heartbeat. Changes of this process are put in at once, after their
@@ -55,8 +54,10 @@ using DirectoryEntryPtr = std::shared_ptr<const DirectoryEntry>;
 /// An entry is replaced only by a newer `row_version`. Thread-safe; readers never wait for the database.
 class Directory {
  public:
-  /// Rows of one statement of `poll` and `reload`.
+  /// Changes of one statement of `poll`.
   static constexpr std::int64_t kPage = 5000;
+  /// Rows of one statement of `reload`: whole rows, so fewer at once.
+  static constexpr std::int64_t kReloadPage = 1000;
   /// How far `poll` looks back, so that a transaction that was slow to commit is not missed.
   static constexpr Milliseconds kOverlap{5000};
   static constexpr Milliseconds kQuietOverlap{30000};  ///< covers clocks of replicas that differ
@@ -93,6 +94,12 @@ class Directory {
     std::unordered_map<AgentKey, Slot, AgentKeyHash> entries;
   };
 
+  struct News {
+    std::vector<AgentChange> seen;
+    std::vector<DirectoryRow> rows;  // of those that are newer than what is known
+  };
+  Result<News> read_news(UtcTime from, const AgentId& after, UtcTime until);
+  bool knows(const AgentChange& change) const;
   bool apply(const DirectoryRow& row, std::uint64_t generation);
   void forget_older_than(std::uint64_t generation);
 

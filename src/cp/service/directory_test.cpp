@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "tests/support/agents.h"
 #include "tests/support/test_database.h"
 
@@ -39,6 +41,42 @@ TEST_F(DirectoryTest, PollSeesATransactionThatCommittedLate) {
   ASSERT_TRUE(directory_.reload());
   insert(make_agent(2, kNow - Seconds(4)));  // stamped before, committed after the last poll
   EXPECT_EQ(directory_.poll(), 1);
+}
+
+// What stays in the look-back is asked for its version only.
+TEST_F(DirectoryTest, PollReadsOnlyWhatItDoesNotKnow) {
+  for (int i = 1; i <= 50; ++i) insert(make_agent(i, kNow));
+  ASSERT_EQ(directory_.reload(), 50);
+  AgentRow mine = make_agent(7, kNow);
+  mine.row_version = 9;
+  directory_.put(mine);  // put in after its COMMIT, and still to be seen there
+  database_.execute("UPDATE agents SET row_version=9 WHERE vm_name='vm-7'");
+  EXPECT_EQ(directory_.poll(), 0);
+  database_.execute("UPDATE agents SET draining=1, row_version=10 WHERE vm_name='vm-7'");
+  EXPECT_EQ(directory_.poll(), 1);
+  EXPECT_TRUE(directory_.find(key_of(mine.id))->draining);
+}
+
+// Names are not kept: what tells tunnels apart is a digest of them.
+TEST_F(DirectoryTest, TheTunnelVersionRisesWithTheTunnelAlone) {
+  AgentRow row = make_agent(1, kNow);
+  row.tunnel_state = TunnelState::ready;
+  row.hostname = "a.example.com";
+  row.row_version = 1;
+  directory_.put(row);
+  const auto version_after = [&](const std::function<void(AgentRow&)>& change) {
+    change(row);
+    ++row.row_version;
+    directory_.put(row);
+    return directory_.find(key_of(row.id))->tunnel_version;
+  };
+  EXPECT_EQ(version_after([](AgentRow& r) { r.draining = true; }), 1);
+  EXPECT_EQ(version_after([](AgentRow& r) { r.hostname = "b.example.com"; }), 3);
+  EXPECT_EQ(version_after([](AgentRow& r) { r.draining = false; }), 3);
+  EXPECT_EQ(version_after([](AgentRow& r) { r.tunnel_id = "0190a000-0000-7000-8000-0000000000f1"; }), 5);
+  EXPECT_EQ(version_after([](AgentRow& r) { r.hostname.reset(); }), 6);
+  EXPECT_EQ(version_after([](AgentRow& r) { r.tunnel_state = TunnelState::failed; }), 7);
+  EXPECT_EQ(version_after([](AgentRow& r) { r.health_status = HealthStatus::unhealthy; }), 7);
 }
 
 // A fleet where nothing changes is not read again each second.
@@ -107,6 +145,9 @@ TEST_F(DirectoryTest, PagesThroughManyChanges) {
   }));
   EXPECT_EQ(directory_.poll(), 12'000);
   EXPECT_EQ(directory_.live_count(), 12'000U);
+  EXPECT_EQ(directory_.poll(), 0);
+  EXPECT_EQ(directory_.reload(), 12'000);
+  EXPECT_EQ(directory_.size(), 12'000U);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 #include "cp/service/last_uses.h"
 
+#include <algorithm>
 #include <functional>
-#include <vector>
 
 namespace ee::cp {
 
@@ -26,8 +26,22 @@ void LastUses::note(std::string_view key_id, std::string_view client_address, Ut
 }
 
 Result<std::int64_t> LastUses::flush(db::Database& database, const std::stop_token& stop, UtcTime now) {
-  std::vector<KeyUse> due;
+  std::int64_t changed = 0;
   for (Shard& shard : shards_) {
+    const auto written = flush(shard, database, stop);
+    if (!written) return written;
+    changed += *written;
+    const std::lock_guard lock(shard.mutex);
+    std::erase_if(shard.uses,
+                  [&](const auto& entry) { return !entry.second.due && now - entry.second.written_at >= every_; });
+  }
+  return changed;
+}
+
+/// A copy of one shard at a time: after the start of a large fleet everybody's use is due.
+Result<std::int64_t> LastUses::flush(Shard& shard, db::Database& database, const std::stop_token& stop) const {
+  std::vector<KeyUse> due;
+  {
     const std::lock_guard lock(shard.mutex);
     for (const auto& [key_id, use] : shard.uses)
       if (use.due) due.push_back({.key_id = key_id, .at = use.at, .client_address = use.client_address});
@@ -40,21 +54,24 @@ Result<std::int64_t> LastUses::flush(db::Database& database, const std::stop_tok
     const auto written = database.write<std::int64_t>([&](db::Transaction& tx) { return write_(tx, batch); });
     if (!written) return written;
     changed += *written;
+    const std::lock_guard lock(shard.mutex);
     for (const KeyUse& use : batch) {
-      Shard& shard = shard_of(use.key_id);
-      const std::lock_guard lock(shard.mutex);
       if (const auto found = shard.uses.find(use.key_id); found != shard.uses.end()) {
         found->second.written_at = use.at;
         found->second.due = false;
       }
     }
   }
-  for (Shard& shard : shards_) {
-    const std::lock_guard lock(shard.mutex);
-    std::erase_if(shard.uses,
-                  [&](const auto& entry) { return !entry.second.due && now - entry.second.written_at >= every_; });
-  }
   return changed;
+}
+
+std::size_t LastUses::size() const {
+  std::size_t total = 0;
+  for (const Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    total += shard.uses.size();
+  }
+  return total;
 }
 
 }  // namespace ee::cp

@@ -1,6 +1,7 @@
 #include "cp/service/live_flusher.h"
 
 #include <algorithm>
+#include <span>
 
 namespace ee::cp {
 
@@ -27,18 +28,20 @@ Result<JobSummary> LiveFlusher::flush_all(const std::stop_token& stop) {
   JobSummary summary;
   std::int64_t rows = 0;
   std::int64_t transactions = 0;
-  std::size_t left = live_.dirty();  // what becomes dirty meanwhile waits for the next pass
   std::optional<UtcTime> oldest;
-  while (left > 0) {
+  // What becomes dirty meanwhile waits for the next pass. One that was cut short starves nobody: the next one goes on.
+  std::vector<AgentKey> dirty = live_.dirty_keys();
+  std::ranges::rotate(dirty, std::ranges::upper_bound(dirty, last_));
+  for (std::size_t from = 0; from < dirty.size(); from += AgentLiveStore::kChunk) {
     if (stop.stop_requested()) {
       summary.stopped = true;
       break;
     }
     const UtcTime now = clock_.now();
-    const auto batch = live_.take_dirty(std::min(left, AgentLiveStore::kChunk), now);
-    if (batch.rows.empty()) break;
+    const auto keys = std::span(dirty).subspan(from, std::min(dirty.size() - from, AgentLiveStore::kChunk));
+    const auto batch = live_.take(keys, now);
+    if (batch.rows.empty()) continue;  // deleted since
     oldest = std::min(oldest.value_or(*batch.oldest), *batch.oldest);
-    left -= std::min(left, batch.rows.size());
     const auto done = database_.run_write([&](db::Transaction& tx) { return store_.upsert(tx, batch.rows); });
     if (!done) {
       live_.put_back(batch);
@@ -46,6 +49,7 @@ Result<JobSummary> LiveFlusher::flush_all(const std::stop_token& stop) {
       return std::unexpected(done.error());
     }
     live_.written(batch, now);
+    last_ = keys.back();
     rows += static_cast<std::int64_t>(batch.rows.size());
     ++transactions;
   }

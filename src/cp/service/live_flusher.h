@@ -10,8 +10,9 @@
 namespace ee::cp {
 
 /// Writes dirty slots of the live map to `agent_live`, 2,000 per transaction, so that other writers get their turn in
-/// between; and asks agents for fewer heartbeats while it cannot keep up. One call of `flush` at a time (job
-/// `agent_flush`, every 5 s and when `wants_flush`).
+/// between, and in the order of the table, so that a transaction changes few of its pages; and asks agents for fewer
+/// heartbeats while it cannot keep up. One call of `flush` at a time (job `agent_flush`, every 5 s and when
+/// `wants_flush`).
 class LiveFlusher {
  public:
   /// So many dirty slots are reason for a flush before its time.
@@ -45,6 +46,7 @@ class LiveFlusher {
   std::function<void(SteadyTime::duration)> observe_;
   AgentLiveStore store_;
   bool table_ahead_ = false;  ///< the table may hold heartbeats of the future
+  AgentKey last_{};           ///< where the last pass ended; the next one goes on behind it
   std::atomic<int> raise_ = 0;
   std::atomic<std::int64_t> lag_ms_ = 0;
 };

@@ -1,13 +1,18 @@
 #include "cp/service/live_map.h"
 
 #include <algorithm>
+#include <boost/describe/members.hpp>
+#include <boost/mp11/algorithm.hpp>
+#include <tuple>
 
 #include "common/json.h"
 
 namespace ee::cp {
 namespace {
 
-constexpr std::int64_t kLoadPage = 10'000;
+constexpr std::int64_t kLoadPage = 1000;  // a row may hold 2 KiB
+
+using StatsMembers = boost::describe::describe_members<agent_api::HostStats, boost::describe::mod_public>;
 
 /// What a report says, in 16 bytes. All zero: nothing runs.
 ByteArray<16> digest_of(const std::optional<agent_api::WorkloadReport>& workload) {
@@ -19,6 +24,24 @@ ByteArray<16> digest_of(const std::optional<agent_api::WorkloadReport>& workload
 }
 
 }  // namespace
+
+LiveMap::Stats LiveMap::packed(const agent_api::HostStats& stats) {
+  Stats out{};
+  static_assert(boost::mp11::mp_size<StatsMembers>::value == std::tuple_size_v<Stats>);
+  std::size_t i = 0;
+  boost::mp11::mp_for_each<StatsMembers>([&](auto member) { out.at(i++) = (stats.*member.pointer).value_or(-1); });
+  return out;
+}
+
+agent_api::HostStats LiveMap::unpacked(const Stats& stats) {
+  agent_api::HostStats out;
+  std::size_t i = 0;
+  boost::mp11::mp_for_each<StatsMembers>([&](auto member) {
+    const std::int64_t value = stats.at(i++);
+    if (value >= 0) out.*member.pointer = value;
+  });
+  return out;
+}
 
 void LiveMap::mark_dirty(Slot& slot, std::atomic<std::size_t>& dirty, UtcTime since) {
   if (slot.dirty_since) return;
@@ -77,7 +100,10 @@ MergeResult LiveMap::merge(const AgentKey& id, const Beat& beat, const HealthThr
   slot.last_heartbeat_at = std::max(slot.last_heartbeat_at, now);
   slot.link = beat.link;
   slot.workload_reported = beat.workload->has_value();
-  if (beat.stats) slot.stats = beat.stats;
+  if (beat.stats) {
+    slot.stats = packed(*beat.stats);
+    slot.has_stats = true;
+  }
   mark_dirty(slot, dirty_, now);
   const bool changed = !slot.workload_known || slot.workload_digest != digest;
   return {.fresh = true, .health = track, .workload_changed = changed};
@@ -142,7 +168,8 @@ std::optional<agent_api::HostStats> LiveMap::stats(const AgentKey& id) const {
   const Shard& shard = shards_[shard_of(id)];
   const std::lock_guard lock(shard.mutex);
   const auto it = shard.slots.find(id);
-  return it == shard.slots.end() ? std::nullopt : it->second.stats;
+  if (it == shard.slots.end() || !it->second.has_stats) return std::nullopt;
+  return unpacked(it->second.stats);
 }
 
 bool LiveMap::workload_reported(const AgentKey& id) const {
@@ -178,32 +205,40 @@ std::size_t LiveMap::size() const {
   return total;
 }
 
-LiveMap::Batch LiveMap::take_dirty(std::size_t limit, UtcTime now) {
-  Batch batch;
-  // Each call starts at the shard after the last one: no shard waits for the others' agents.
-  const std::size_t start = next_shard_.load();
-  for (std::size_t step = 0; step < kAgentShards && batch.rows.size() < limit; ++step) {
-    const std::size_t index = (start + step) % kAgentShards;
-    Shard& shard = shards_[index];
+std::vector<AgentKey> LiveMap::dirty_keys() const {
+  std::vector<AgentKey> keys;
+  keys.reserve(dirty_.load());
+  for (const Shard& shard : shards_) {
     const std::lock_guard lock(shard.mutex);
-    for (auto& [id, slot] : shard.slots) {
-      if (batch.rows.size() >= limit) break;
-      if (!slot.dirty_since) continue;
-      AgentLiveRow row{.agent_id = AgentId(uuid_text(id)),
-                       .last_heartbeat_at = slot.last_heartbeat_at,
-                       .seq = slot.seq,
-                       .bad_streak = slot.bad_streak,
-                       .good_streak = slot.good_streak,
-                       .stats = {}};
-      if (slot.stats && now - slot.stats_written_at >= kStatsEvery) row.stats = json::write(*slot.stats);
-      batch.rows.push_back(std::move(row));
-      batch.keys.push_back(id);
-      batch.dirty_since.push_back(*slot.dirty_since);
-      batch.oldest = std::min(batch.oldest.value_or(*slot.dirty_since), *slot.dirty_since);
-      slot.dirty_since.reset();
-      --dirty_;
-    }
-    next_shard_ = index;
+    for (const auto& [id, slot] : shard.slots)
+      if (slot.dirty_since) keys.push_back(id);
+  }
+  std::ranges::sort(keys);
+  return keys;
+}
+
+LiveMap::Batch LiveMap::take(std::span<const AgentKey> keys, UtcTime now) {
+  Batch batch;
+  batch.rows.reserve(keys.size());
+  for (const AgentKey& id : keys) {
+    Shard& shard = shards_[shard_of(id)];
+    const std::lock_guard lock(shard.mutex);
+    const auto it = shard.slots.find(id);
+    if (it == shard.slots.end() || !it->second.dirty_since) continue;
+    Slot& slot = it->second;
+    AgentLiveRow row{.agent_id = AgentId(uuid_text(id)),
+                     .last_heartbeat_at = slot.last_heartbeat_at,
+                     .seq = slot.seq,
+                     .bad_streak = slot.bad_streak,
+                     .good_streak = slot.good_streak,
+                     .stats = {}};
+    if (slot.has_stats && now - slot.stats_written_at >= kStatsEvery) row.stats = json::write(unpacked(slot.stats));
+    batch.rows.push_back(std::move(row));
+    batch.keys.push_back(id);
+    batch.dirty_since.push_back(*slot.dirty_since);
+    batch.oldest = std::min(batch.oldest.value_or(*slot.dirty_since), *slot.dirty_since);
+    slot.dirty_since.reset();
+    --dirty_;
   }
   return batch;
 }

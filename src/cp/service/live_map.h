@@ -4,6 +4,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -79,14 +80,16 @@ class LiveMap {
 
   /// How many slots are dirty.
   std::size_t dirty() const { return dirty_.load(); }
-  /// Takes at most `limit` dirty slots, which become clean. `oldest`: when the first of them became dirty.
+  /// Whose slots are dirty now, by id as the table has them: chunks of neighbours change few of its pages.
+  std::vector<AgentKey> dirty_keys() const;
+  /// Takes the slots of these agents that are dirty; they become clean. `oldest`: when the first of them became dirty.
   struct Batch {
     std::vector<AgentLiveRow> rows;
     std::vector<AgentKey> keys;
     std::vector<UtcTime> dirty_since;
     std::optional<UtcTime> oldest;
   };
-  Batch take_dirty(std::size_t limit, UtcTime now);
+  Batch take(std::span<const AgentKey> keys, UtcTime now);
   /// The batch was not written: its slots are dirty as before.
   void put_back(const Batch& batch);
   /// After the system's clock went back: what was dated ahead of `now` is dated `now`, so that silence shows after its
@@ -98,6 +101,11 @@ class LiveMap {
  private:
   /// Statistics are rewritten at most so often.
   static constexpr Seconds kStatsEvery{300};
+
+  /// The numbers of agent_api::HostStats, -1 for one that was not told: half of their size there.
+  using Stats = std::array<std::int64_t, 9>;
+  static Stats packed(const agent_api::HostStats& stats);
+  static agent_api::HostStats unpacked(const Stats& stats);
 
   struct Slot {
     AgentKey registration_id{};  // zero: loaded from the table, not yet matched with a registration
@@ -112,9 +120,11 @@ class LiveMap {
     bool workload_known = false;     // whether workload_digest says anything
     bool workload_reported = false;  // the last report was not null
     agent_api::TunnelLink link = agent_api::TunnelLink::none;
+    bool has_stats = false;
     ByteArray<16> workload_digest{};  // of the last report that was applied
-    std::optional<agent_api::HostStats> stats;
+    Stats stats{};
   };
+  static_assert(sizeof(Slot) <= 176);  // 100,000 of them, each with its node in the map: 21 MiB
   struct Shard {
     mutable std::mutex mutex;
     std::unordered_map<AgentKey, Slot, AgentKeyHash> slots;
@@ -125,7 +135,6 @@ class LiveMap {
   AgentLiveStore store_;
   std::array<Shard, kAgentShards> shards_;
   std::atomic<std::size_t> dirty_ = 0;
-  std::atomic<std::size_t> next_shard_ = 0;
 };
 
 }  // namespace ee::cp

@@ -4,12 +4,17 @@
 
 namespace ee::cp {
 
-bool TunnelProbe::answers(const DirectoryEntry& agent, const std::stop_token& stop) {
-  const ResolvedEndpoint endpoint = parts_.endpoint.resolve(EndpointFacts{.status = agent.status,
-                                                                          .attestation_state = agent.attestation_state,
-                                                                          .tunnel_state = agent.tunnel_state,
-                                                                          .hostname = agent.hostname,
-                                                                          .direct_url = {}});
+Result<bool> TunnelProbe::answers(const AgentId& agent, const std::stop_token& stop) {
+  const auto row = parts_.database.read<std::optional<DirectoryRow>>(
+      [&](db::Transaction& tx) { return agents_.directory_row(tx, agent); });
+  if (!row) return std::unexpected(row.error());
+  if (!*row) return false;
+  const ResolvedEndpoint endpoint =
+      parts_.endpoint.resolve(EndpointFacts{.status = (*row)->status,
+                                            .attestation_state = (*row)->attestation_state,
+                                            .tunnel_state = (*row)->tunnel_state,
+                                            .hostname = (*row)->hostname,
+                                            .direct_url = {}});
   if (!endpoint) return false;
   const Milliseconds timeout = parts_.timeout();
   const auto answer = parts_.http.send({.url = endpoint.url + "/.easyenclave/v1/health",
@@ -18,7 +23,7 @@ bool TunnelProbe::answers(const DirectoryEntry& agent, const std::stop_token& st
                                         .max_response_bytes = kMaxAnswer,
                                         .stop = stop});
   // The edge answers for a tunnel without connections too: only the agent knows its own id.
-  return answer && answer->status == 200 && answer->header("X-EE-Agent") == uuid_text(agent.id);
+  return answer && answer->status == 200 && answer->header("X-EE-Agent") == agent.str();
 }
 
 Result<bool> TunnelProbe::note(const AgentId& agent, bool reachable) {
@@ -60,8 +65,11 @@ Result<JobSummary> TunnelProbe::run(const std::stop_token& stop, SteadyTime dead
   for (const DirectoryEntryPtr& entry : agents) {
     if (stop.stop_requested() || parts_.clock.steady_now() + parts_.timeout() > deadline) break;
     const SteadyTime next = parts_.clock.steady_now() + kBetweenProbes;
-    const bool reachable = answers(*entry, stop);
+    const AgentId id(uuid_text(entry->id));
+    const auto answered = answers(id, stop);
+    if (!answered) return std::unexpected(answered.error());
     if (stop.stop_requested()) break;  // the answer may be missing because of that
+    const bool reachable = *answered;
     last_ = entry->id;
     ++probed;
     if (parts_.observe) parts_.observe(reachable ? "ok" : "failed");
@@ -73,7 +81,7 @@ Result<JobSummary> TunnelProbe::run(const std::stop_token& stop, SteadyTime dead
       in_a_row = std::min(in_a_row + 1, kFailuresUntilUnreachable);
     }
     if (reachable || failures_[entry->id] == kFailuresUntilUnreachable) {
-      const auto noted = note(AgentId(uuid_text(entry->id)), reachable);
+      const auto noted = note(id, reachable);
       if (!noted) return std::unexpected(noted.error());
       changed += *noted ? 1 : 0;
     }

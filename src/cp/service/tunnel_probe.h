@@ -39,7 +39,8 @@ class TunnelProbe {
   Result<JobSummary> run(const std::stop_token& stop, SteadyTime deadline);
 
  private:
-  bool answers(const DirectoryEntry& agent, const std::stop_token& stop);
+  /// Whether the agent answers at its present address, which the table has. Errors: those of the database.
+  Result<bool> answers(const AgentId& agent, const std::stop_token& stop);
   /// Whether the row was changed.
   Result<bool> note(const AgentId& agent, bool reachable);
 

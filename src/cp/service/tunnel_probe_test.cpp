@@ -80,6 +80,15 @@ TEST_F(TunnelProbeTest, OnlyReadyTunnelsWithADeploymentAreAsked) {
   EXPECT_TRUE(http_client_.calls().empty());
 }
 
+// The directory keeps no names: a tunnel that another replica has moved is asked at its new one.
+TEST_F(TunnelProbeTest, TheAddressIsThatOfTheTable) {
+  const AgentRow row = deployed(1);
+  database_.execute("UPDATE agents SET hostname='moved.dev.example.com'");
+  answer_as(row.id.str());
+  EXPECT_EQ(pass("failed"), 0);
+  EXPECT_EQ(http_client_.calls().front().url, "https://moved.dev.example.com/.easyenclave/v1/health");
+}
+
 // A pass that has time for two of five: the next ones go on where it ended, and each agent has its turn.
 TEST_F(TunnelProbeTest, APassThatRunsOutOfTimeIsContinued) {
   for (int i = 1; i <= 5; ++i) deployed(i);

@@ -171,13 +171,13 @@ Result<std::vector<AgentRow>> AgentStore::list(db::Transaction& tx, const AgentF
   return tx.query<AgentRow>(query.sql, query.params);
 }
 
-Result<std::vector<DirectoryRow>> AgentStore::changed_since(db::Transaction& tx, UtcTime updated_at, const AgentId& id,
-                                                            std::int64_t limit, UtcTime until) const {
-  static const std::string sql = select_directory() +
-                                 " WHERE updated_at>=:updated_at AND updated_at<=:until"
+Result<std::vector<AgentChange>> AgentStore::changed_since(db::Transaction& tx, UtcTime updated_at, const AgentId& id,
+                                                           std::int64_t limit, UtcTime until) const {
+  static const std::string sql = "SELECT " + db::columns_of<AgentChange>() +
+                                 " FROM agents WHERE updated_at>=:updated_at AND updated_at<=:until"
                                  " AND (updated_at>:updated_at OR id>:id)"
                                  " ORDER BY updated_at, id LIMIT :limit";
-  return tx.query<DirectoryRow>(sql, {{"updated_at", updated_at}, {"until", until}, {"id", id}, {"limit", limit}});
+  return tx.query<AgentChange>(sql, {{"updated_at", updated_at}, {"until", until}, {"id", id}, {"limit", limit}});
 }
 
 Result<std::vector<DirectoryRow>> AgentStore::directory_page(db::Transaction& tx, const AgentId& after,

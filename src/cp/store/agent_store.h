@@ -54,6 +54,14 @@ BOOST_DESCRIBE_STRUCT(DirectoryRow, (),
                        attestation_due_at, attest_requested_at, tunnel_state, hostname, tunnel_id, direct_url,
                        delete_reason, registered_at, updated_at, row_version))
 
+/// That a row changed, and to which version.
+struct AgentChange {
+  AgentId id = {};
+  UtcTime updated_at = {};
+  std::int64_t row_version = 0;
+};
+BOOST_DESCRIBE_STRUCT(AgentChange, (), (id, updated_at, row_version))
+
 struct AgentCount {
   AgentStatus status = AgentStatus::undeployed;
   HealthStatus health_status = HealthStatus::unknown;
@@ -107,8 +115,8 @@ class AgentStore {
 
   /// The feed of the directory: rows changed at or after (`updated_at`, `id`), exclusive, and not after `until`, in
   /// that order.
-  Result<std::vector<DirectoryRow>> changed_since(db::Transaction& tx, UtcTime updated_at, const AgentId& id,
-                                                  std::int64_t limit, UtcTime until = UtcTime::max()) const;
+  Result<std::vector<AgentChange>> changed_since(db::Transaction& tx, UtcTime updated_at, const AgentId& id,
+                                                 std::int64_t limit, UtcTime until = UtcTime::max()) const;
   /// All rows, tombstones too, by id: for a full reload.
   Result<std::vector<DirectoryRow>> directory_page(db::Transaction& tx, const AgentId& after, std::int64_t limit) const;
   Result<std::optional<DirectoryRow>> directory_row(db::Transaction& tx, const AgentId& id) const;

@@ -244,10 +244,17 @@ TEST_F(AgentStoreTest, FeedTellsEveryChangeOnce) {
   UtcTime at = kNow - Seconds(5);
   AgentId after;
   for (;;) {
-    const auto page = database_->read<std::vector<DirectoryRow>>(
+    const auto page = database_->read<std::vector<AgentChange>>(
         [&](db::Transaction& tx) { return agents_.changed_since(tx, at, after, 2); });
     if (page->empty()) break;
-    for (const auto& row : *page) seen.push_back(row.vm_name);
+    for (const AgentChange& change : *page) {
+      const auto row =
+          database_->read<std::optional<AgentRow>>([&](db::Transaction& tx) { return agents_.get(tx, change.id); });
+      ASSERT_TRUE(row && *row);
+      EXPECT_EQ((*row)->updated_at, change.updated_at);
+      EXPECT_EQ((*row)->row_version, change.row_version);
+      seen.push_back((*row)->vm_name);
+    }
     at = page->back().updated_at;
     after = page->back().id;
   }
