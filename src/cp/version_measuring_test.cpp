@@ -233,6 +233,17 @@ TEST_F(ExternalMeasuringTest, S03_MEA_005_AReportNeedsItsOwnToken) {
   EXPECT_GE(refused("reason_code='measurement_superseded' AND object_id IS NOT NULL"), 1);
 }
 
+TEST_F(ExternalMeasuringTest, WhatIsKeptOfALongDetailIsStillText) {
+  hand_out();
+  auto body = report();
+  body.as_object().erase("measurement");
+  body.at("status") = "failed";
+  body.as_object()["error"] = {{"code", "image_not_found"}, {"detail", std::string(299, 'a') + "\xc3\xa9"}};
+  EXPECT_EQ(send(body, token()).status, 200);
+  EXPECT_EQ(rejection(), "image_not_found");
+  EXPECT_EQ(cp.values<std::string>("SELECT rejection_detail FROM app_versions").front(), std::string(299, 'a'));
+}
+
 TEST_F(ExternalMeasuringTest, S03_MEA_006_AReportMustFitItsVersion) {
   int number = 0;
   const auto outcome = [&](const std::function<void(boost::json::object&)>& spoil,
