@@ -172,7 +172,7 @@ class Reconciler final : public Workloads {
   }
   bool await_engine(SteadyTime until, const std::stop_token& stop);
   void measure_end(const agent_api::DeploymentDocument& document);
-  void prune(const std::map<std::string, std::string>& images, const std::stop_token& stop);
+  void prune(const agent_api::DeploymentDocument& document, const std::stop_token& stop);
   bool start_old_again(const std::stop_token& stop);
   void stop_held(const std::stop_token& stop);
   StepResult<void> guard_networks(const std::stop_token& stop);
