@@ -43,6 +43,10 @@ TEST_F(ForbiddenCompose, S02_EEA_WL_002_what_the_rules_forbid_is_refused_by_push
            {"extra_hosts", R"(["a:1.2.3.4"])", "extra_hosts", "key_not_allowed"},
            {"container_name", "\"x\"", "container_name", "key_not_allowed"},
            {"links", R"(["a"])", "links", "key_not_allowed"},
+           {"cgroup", "\"host\"", "cgroup", "host_namespace"},
+           {"gpus", "\"all\"", "gpus", "privilege"},
+           {"device_cgroup_rules", R"(["c 1:3 mr"])", "device_cgroup_rules", "device"},
+           {"restart", "\"always\"", "restart", "key_not_allowed"},
            {"ports", R"(["127.0.0.1:8080:80","127.0.0.1:8088:80"])", "ports[1]", "port"},
            {"ports", R"(["127.0.0.1:8080:80","127.0.0.1:8089:80"])", "ports[1]", "port"},
            {"ports", R"(["127.0.0.1:8080:80","127.0.0.1:80:80"])", "ports[1]", "port"}}) {
@@ -53,6 +57,14 @@ TEST_F(ForbiddenCompose, S02_EEA_WL_002_what_the_rules_forbid_is_refused_by_push
     ASSERT_EQ(pushed.error().fields.size(), 1U) << pushed.error().detail;
     EXPECT_TRUE(pushed.error().fields.front().field.ends_with("services.web." + field)) << pushed.error().detail;
     EXPECT_EQ(pushed.error().fields.front().code, code);
+  }
+  for (const char* key : {"extends", "env_file", "external_links", "volumes_from", "dns", "dns_opt", "dns_search",
+                          "pull_policy", "profiles", "develop", "post_start", "pre_stop", "configs", "group_add"}) {
+    const auto pushed = take_body(tampered(key, R"(["x"])"), DocumentPath::push);
+    ASSERT_FALSE(pushed) << key;
+    ASSERT_EQ(pushed.error().fields.size(), 1U) << key << pushed.error().detail;
+    EXPECT_TRUE(pushed.error().fields.front().field.ends_with(std::string("services.web.") + key)) << key;
+    EXPECT_EQ(pushed.error().fields.front().code, "key_not_allowed") << key;
   }
   ASSERT_EQ(take_body(tampered("privileged", "true"), DocumentPath::pull).value().taken, Taken::accepted)
       << "by pull the failure is reported";
