@@ -177,11 +177,19 @@ std::optional<StepFailure> Reconciler::watch_containers(const std::stop_token& s
     if (now < *watched.start_at) continue;
     watched.start_at.reset();
     const auto started = runtime_.start(planned.spec.name, stop);
-    if (!started && started.error().failure != RuntimeFailure::unavailable) {
+    if (stop.stop_requested()) return StepFailure{.cancelled = true};
+    if (!started && started.error().failure == RuntimeFailure::unavailable) {
+      watched.start_at = now + kEnginePause;  // no end of the container's: it is tried again when the engine is back
+      engine_ok(false);
+      return std::nullopt;
+    }
+    if (!started) {  // as if it had ended again: what cannot be started does not count as running for ever
+      watched.exits.push_back(now);
+      if (watched.exits.size() > kMostExits) return step_failure(started.error());
       watched.start_at = now + kMostRestartDelay;
       continue;
     }
-    if (started) tell_started(planned);
+    tell_started(planned);
     ++restarts_;
     set_held(*held_);
   }

@@ -75,6 +75,29 @@ TEST_F(WorkloadRules, a_container_that_ends_is_started_again_and_fails_at_the_si
   EXPECT_FALSE(reconciler_->served()->running);
 }
 
+TEST_F(WorkloadRules, what_cannot_be_started_again_fails_but_not_for_an_engine_that_is_away) {
+  deploy();
+  runtime_.exit_container(kWeb, 1);
+  step();
+  runtime_.fail_next(FakeRuntime::Call::start, {.failure = RuntimeFailure::unavailable}, 20);
+  for (int i = 0; i < 20; ++i) {
+    clock_.advance(std::chrono::seconds(10));
+    step();
+    ASSERT_EQ(phase(), WorkloadPhase::running) << i;
+  }
+  EXPECT_EQ(reconciler_->report()->restarts, 0);
+  runtime_.fail_next(FakeRuntime::Call::start, {.failure = RuntimeFailure::refused, .detail = "no such device"}, 5);
+  for (int i = 0; i < 4; ++i) {
+    clock_.advance(std::chrono::seconds(60));
+    step();
+    ASSERT_EQ(phase(), WorkloadPhase::running) << i;
+  }
+  clock_.advance(std::chrono::seconds(60));
+  step();
+  EXPECT_EQ(failure(), "compose_failed: no such device");
+  EXPECT_TRUE(containers().empty());
+}
+
 TEST_F(WorkloadRules, exits_that_are_far_apart_do_not_add_up) {
   deploy();
   for (int i = 0; i < 8; ++i) {
