@@ -63,5 +63,22 @@ TEST_F(LeftoversTest, volumes_of_what_is_no_longer_wanted_go) {
   EXPECT_TRUE(runtime_.volumes().empty()) << "something else is to run";
 }
 
+TEST_F(LeftoversTest, a_stop_that_is_taken_back_while_it_cuts_a_deployment_off_begins_it_again) {
+  runtime_.hang(FakeRuntime::Call::pull);
+  ASSERT_EQ(take({}), Taken::accepted);
+  start_worker();
+  runtime_.wait_until_hanging(FakeRuntime::Call::pull);
+  runtime_.hang(FakeRuntime::Call::list);
+  want_none();
+  runtime_.wait_until_hanging(FakeRuntime::Call::list);  // it cleans up
+  want({});
+  ASSERT_EQ(take({}), Taken::accepted);
+  runtime_.release(FakeRuntime::Call::pull);
+  runtime_.release(FakeRuntime::Call::list);
+  join_worker();
+  EXPECT_EQ(phase(), WorkloadPhase::running) << failure();
+  EXPECT_EQ(running(), std::set<std::string>{kWeb});
+}
+
 }  // namespace
 }  // namespace ee::agent::testing
