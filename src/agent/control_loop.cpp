@@ -160,10 +160,11 @@ ControlLoop::After ControlLoop::beat_until_done(const std::stop_token& stop) {
 std::optional<ControlLoop::After> ControlLoop::beat(const std::stop_token& stop) {
   const auto session = board_.session();
   last_beat_ = clock_.steady_now();
-  const auto answer = client_.heartbeat(session->identity, make_heartbeat(false), kBeatTimeout, stop);
+  const agent_api::HeartbeatRequest told = make_heartbeat(false);
+  const auto answer = client_.heartbeat(session->identity, told, kBeatTimeout, stop);
   if (stop.stop_requested()) return After::stopped;
   if (answer) {
-    take_answer(*session, *answer);
+    take_answer(*session, told, *answer);
     return std::nullopt;
   }
   board_.count(&Board::Counters::heartbeats_failed);
@@ -173,7 +174,8 @@ std::optional<ControlLoop::After> ControlLoop::beat(const std::stop_token& stop)
   return take_failure(answer.error());
 }
 
-void ControlLoop::take_answer(const Session& session, const agent_api::HeartbeatAnswer& answer) {
+void ControlLoop::take_answer(const Session& session, const agent_api::HeartbeatRequest& told,
+                              const agent_api::HeartbeatAnswer& answer) {
   board_.count(&Board::Counters::heartbeats);
   board_.note_answered_at(answer.answered_at);
   last_contact_ = clock_.steady_now();
@@ -181,7 +183,11 @@ void ControlLoop::take_answer(const Session& session, const agent_api::Heartbeat
   beat_backoff_.reset();
   interval_ = Seconds(answer.heartbeat_interval_seconds);
   next_beat_ = schedule_.next(clock_.steady_now(), interval_);
-  workloads_.apply(answer.desired);
+  // That an agent which runs nothing should run nothing is no order to end what has been pushed to it meanwhile: the
+  // next heartbeat tells of it.
+  const bool overtaken =
+      answer.desired.action == agent_api::DesiredAction::none && !told.workload && workloads_.report().has_value();
+  if (!overtaken) workloads_.apply(answer.desired);
   hooks_.answered(session, answer);
 }
 

@@ -68,7 +68,8 @@ class ControlLoop {
   After beat_until_done(const std::stop_token& stop);
   /// One heartbeat. Nothing: go on, and `next_beat_` says when.
   std::optional<After> beat(const std::stop_token& stop);
-  void take_answer(const Session& session, const agent_api::HeartbeatAnswer& answer);
+  void take_answer(const Session& session, const agent_api::HeartbeatRequest& told,
+                   const agent_api::HeartbeatAnswer& answer);
   std::optional<After> take_failure(const CallFailure& failure);
   After deleted(const CallFailure& failure);
   agent_api::HeartbeatRequest make_heartbeat(bool draining);

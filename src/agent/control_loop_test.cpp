@@ -224,6 +224,23 @@ TEST_F(HeartbeatLoop, HandsTheDesiredDeploymentOn) {
   for (const auto& desired : workloads_.applied) EXPECT_EQ(desired, cp_.knobs.desired);
 }
 
+TEST_F(HeartbeatLoop, a_none_from_before_a_push_does_not_end_what_was_pushed) {
+  start();
+  cp_.on_call([this](const auto&) {
+    const std::size_t beats = cp_.calls("heartbeat").size();
+    if (beats == 2) workloads_.running = workload();  // while the heartbeat that says nothing runs is on its way
+    if (beats == 4) stop_.request_stop();
+  });
+  run();
+  const auto bodies = cp_.heartbeats();
+  ASSERT_GE(bodies.size(), 3U);
+  EXPECT_FALSE(bodies.at(1).workload);
+  EXPECT_EQ(bodies.at(2).workload, workload());
+  // Of the registration, and of the first and the third heartbeat, whose answer is about what was told.
+  ASSERT_EQ(workloads_.applied.size(), 3U);
+  for (const auto& desired : workloads_.applied) EXPECT_EQ(desired.action, agent_api::DesiredAction::none);
+}
+
 TEST_F(HeartbeatLoop, SyncBringsABeatForward) {
   cp_.knobs.interval_seconds = 120;
   start();

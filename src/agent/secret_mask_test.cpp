@@ -47,5 +47,28 @@ TEST_F(EngineRuntimeTest, S02_EEA_SEC_001_what_the_engine_quotes_is_masked_befor
   EXPECT_FALSE(logs.sink().contains("correct-"));
 }
 
+// covers: S02_EEA_SEC_001
+TEST_F(EngineRuntimeTest, what_a_registry_quotes_is_masked_too) {
+  SecretMask mask;
+  mask.add(Secret("correct-horse-battery"));
+  EngineOptions wanted = options();
+  wanted.mask = &mask;
+  EngineRuntime runtime(wanted, clock_);
+  const auto detail = [&] {
+    const auto failed = runtime.pull(kReference, nullptr, {}, {});
+    return failed ? std::string("pulled") : failed.error().detail;
+  };
+  for (const char* end : {"\n", ""}) {  // the last line need not have an end
+    engine_.on("POST /images/create", [end](const Request&, const Peer& peer) {
+      peer.open_stream();
+      peer.chunk(std::string(R"({"error":"no entry for robot:correct-horse-battery"})") + end);
+      peer.end_stream();
+    });
+    EXPECT_EQ(detail(), "no entry for robot:***");
+  }
+  engine_.on("POST /images/create", Engine::json(401, R"({"message":"robot:correct-horse-battery is not let in"})"));
+  EXPECT_EQ(detail(), "robot:*** is not let in");
+}
+
 }  // namespace
 }  // namespace ee::agent

@@ -150,6 +150,23 @@ TEST_F(RevenueSharesTest, MembersSeeTheirList) {
   EXPECT_EQ(as(owner.key, "GET", std::string(kShares) + "?at=now").code(), "invalid_request");
 }
 
+TEST_F(RevenueSharesTest, WhoHadAShareOnceSeesNothingOfWhatCameLater) {
+  ASSERT_EQ(put(share(alice, 2500), 0).status, 200);
+  cp.clock.set_utc(at("2026-01-01T11:30:00Z"));
+  ASSERT_EQ(put(share(bob, 100), 1).status, 200);
+  const std::string then = std::string(kShares) + "?at=2026-01-01T11:00:00Z";
+  EXPECT_EQ(body_of(as(alice.key, "GET", then)).at("pending").as_array().size(), 1U)
+      << "alice is in the live list still";
+  cp.clock.set_utc(at("2026-01-01T12:30:00Z"));
+  ASSERT_EQ(put(share(bob, 200), 2).status, 200);
+  const TestAnswer past = as(alice.key, "GET", then);
+  ASSERT_EQ(past.status, 200) << past.body;
+  EXPECT_EQ(body_of(past).at("total_bps"), 2500);
+  EXPECT_TRUE(body_of(past).at("pending").as_array().empty()) << past.body;
+  EXPECT_EQ(as(alice.key, "GET", kShares).code(), "app_not_found");
+  EXPECT_EQ(as(bob.key, "GET", then).status, 200) << "who has one now may look back";
+}
+
 TEST_F(RevenueSharesTest, OneShareIsAddedOrTakenAway) {
   ASSERT_EQ(as(owner.key, "POST", kShares, share(alice, 2500)).status, 200);
   const TestAnswer two = as(owner.key, "POST", kShares, share(bob, 1000));

@@ -227,6 +227,27 @@ TEST_F(VersionDeploysTest, AnAccountThatIsSuspendedWhileRegistriesAreAskedDeploy
   EXPECT_EQ(deploy(body).status, 201);
 }
 
+// covers: S03_VER_006
+TEST_F(VersionDeploysTest, WhatIsWithdrawnAfterThePlanWasMadeIsNotDeployed) {
+  EE_SKIP_ON_POSTGRES("what comes in between is a trigger of SQLite");
+  join();
+  attest("1.0", "1.0");
+  // The plan is made: the transaction begins with the service's row.
+  const auto meanwhile = [&](const std::string& change) {
+    cp.execute("CREATE TRIGGER meanwhile AFTER INSERT ON services BEGIN " + change + "; END");
+    const TestAnswer answer = deploy_version("1.0");
+    cp.execute("DROP TRIGGER meanwhile");
+    return answer.code();
+  };
+  EXPECT_EQ(meanwhile("UPDATE app_versions SET status='yanked', yanked_at=1"), "version_yanked");
+  EXPECT_EQ(meanwhile("UPDATE apps SET archived_at=1"), "app_not_found");
+  EXPECT_EQ(meanwhile("UPDATE app_versions SET mrtd='" + std::string(96, 'a') + "'"), "concurrent_update");
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM deployments").front(), 0);
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM agents WHERE status='undeployed'").front(), 1);
+  EXPECT_EQ(deploy_version("1.0").status, 201);
+  expect_sound();
+}
+
 TEST_F(VersionDeploysTest, TagsOfARawFileAreResolvedOnlyWhenThePolicyLetsThem) {
   join();
   const auto body = [](const std::string& tag) {

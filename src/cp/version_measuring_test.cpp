@@ -137,7 +137,7 @@ class ExternalMeasuringTest : public CatalogueFixture {
                                  {"signature",
                                   {{"verified", true},
                                    {"signed_by", "https://someone"},
-                                   {"issuer", "https://issuer"},
+                                   {"issuer", "https://token.actions.githubusercontent.com"},
                                    {"log_index", 7},
                                    {"error", nullptr}}},
                                  {"warnings", boost::json::array()}};
@@ -233,6 +233,17 @@ TEST_F(ExternalMeasuringTest, S03_MEA_005_AReportNeedsItsOwnToken) {
   EXPECT_GE(refused("reason_code='measurement_superseded' AND object_id IS NOT NULL"), 1);
 }
 
+TEST_F(ExternalMeasuringTest, WhatIsKeptOfALongDetailIsStillText) {
+  hand_out();
+  auto body = report();
+  body.as_object().erase("measurement");
+  body.at("status") = "failed";
+  body.as_object()["error"] = {{"code", "image_not_found"}, {"detail", std::string(299, 'a') + "\xc3\xa9"}};
+  EXPECT_EQ(send(body, token()).status, 200);
+  EXPECT_EQ(rejection(), "image_not_found");
+  EXPECT_EQ(cp.values<std::string>("SELECT rejection_detail FROM app_versions").front(), std::string(299, 'a'));
+}
+
 TEST_F(ExternalMeasuringTest, S03_MEA_006_AReportMustFitItsVersion) {
   int number = 0;
   const auto outcome = [&](const std::function<void(boost::json::object&)>& spoil,
@@ -301,6 +312,27 @@ TEST_F(ExternalMeasuringTest, TheSignaturePolicyIsAppliedHere) {
   const TestAnswer done = send(body, token());
   EXPECT_EQ(done.status, 200) << done.body;
   EXPECT_EQ(status() + " " + rejection(), "rejected signature_missing");
+}
+
+TEST_F(ExternalMeasuringTest, ASignatureThatIsNotThePolicysIsNone) {
+  set("attestation.signature_mode", R"("strict")");
+  int number = 0;
+  const auto outcome = [&](const boost::json::value& issuer) {
+    const std::string name = std::to_string(++number);
+    hand_out(name);
+    auto body = report();
+    body.at("measurement").at("images").at("web").at("signature").as_object()["issuer"] = issuer;
+    EXPECT_EQ(send(body, token()).status, 200);
+    return status(name) + " " + rejection(name);
+  };
+  const boost::json::value good = "https://token.actions.githubusercontent.com";
+  EXPECT_EQ(outcome(good), "attested ");
+  EXPECT_EQ(outcome("https://issuer"), "rejected signature_untrusted");
+  EXPECT_EQ(outcome(nullptr), "rejected signature_untrusted");
+  set("cosign.identity", R"("https://someone")");
+  EXPECT_EQ(outcome(good), "attested ");
+  set("cosign.identity", R"("https://another")");
+  EXPECT_EQ(outcome(good), "rejected signature_untrusted");
 }
 
 TEST_F(ExternalMeasuringTest, FailuresAndSilenceAreTriedAgainOrReject) {

@@ -92,6 +92,7 @@ struct NetworkInfo {
   std::string name;
   std::vector<std::string> subnets;  ///< `172.18.0.0/16`; they join the firewall before the first start
   Labels labels = {};
+  bool internal = false;  ///< leads to no other network
 };
 struct VolumeInfo {
   std::string name;

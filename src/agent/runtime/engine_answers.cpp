@@ -183,7 +183,8 @@ RuntimeResult<NetworkInfo> read_network(const Value& network) {
   NetworkInfo info{.id = text_at(network, "Id"),
                    .name = text_at(network, "Name"),
                    .subnets = {},
-                   .labels = labels_at(network, "Labels")};
+                   .labels = labels_at(network, "Labels"),
+                   .internal = flag_at(network, "Internal")};
   if (info.id.empty() || info.id.size() > kMaxIdBytes || info.name.empty()) return bad_answer("the network's id");
   if (const Value* const configs = path(network, {"IPAM", "Config"}); configs && configs->is_array())
     for (const Value& config : configs->as_array())

@@ -75,10 +75,13 @@ bool EngineRuntime::disk_is_full() const {
   return free && *free < kMinFreeBytes;
 }
 
+/// What the engine says, without secrets; before it is cut, which could leave a part of one.
+std::string EngineRuntime::masked(std::string text) const {
+  return options_.mask != nullptr ? options_.mask->mask(std::move(text)) : text;
+}
+
 std::unexpected<RuntimeError> EngineRuntime::refusal(const EngineAnswer& answer) const {
-  EngineAnswer clean = answer;
-  if (options_.mask != nullptr) clean.body = options_.mask->mask(std::move(clean.body));  // before it is cut
-  std::string message = engine_message(clean);
+  std::string message = engine_message({.status = answer.status, .body = masked(answer.body)});
   log::warn("container_runtime", "the container engine refused", {{"status", answer.status}, {"detail", message}});
   if (answer.status == 404) return runtime_fail(RuntimeFailure::not_found, std::move(message));
   if (disk_is_full()) return runtime_fail(RuntimeFailure::disk_full, std::move(message));
@@ -149,10 +152,12 @@ RuntimeResult<void> EngineRuntime::pull(const std::string& reference, const Regi
     on_progress(told);
   };
   const auto on_line = [&](std::string_view line) {
-    readable = readable && tracker.take(line);
+    // A registry may quote what it was sent.
+    const bool fails = line.find("\"error\"") != std::string_view::npos;
+    readable = readable && (fails ? tracker.take(masked(std::string(line))) : tracker.take(line));
     tell();
   };
-  const auto answer =
+  auto answer =
       client_.stream(call, {}, [&](std::string_view bytes) { return lines.feed(bytes, on_line) && readable; }, stop);
   for (HttpHeader& header : call.headers) wipe(header.value);
   if (!answer) {
@@ -160,9 +165,11 @@ RuntimeResult<void> EngineRuntime::pull(const std::string& reference, const Regi
     if (failure == RuntimeFailure::cancelled) return std::unexpected(answer.error());
     return runtime_fail(RuntimeFailure::pull_failed, answer.error().detail);
   }
+  if (!lines.rest().empty()) on_line(std::string(lines.rest()));
+  answer->body = masked(std::move(answer->body));
   if (answer->status == 401 || answer->status == 403 || answer->status == 404)
     return runtime_fail(RuntimeFailure::pull_refused, engine_message(*answer));
-  if (answer->status == 200 && readable && (lines.rest().empty() || tracker.take(lines.rest())) && !tracker.error()) {
+  if (answer->status == 200 && readable && !tracker.error()) {
     tracker.complete();
     tell();
     return {};

@@ -66,6 +66,7 @@ class EngineRuntime final : public ContainerRuntime {
   RuntimeResult<std::string> adapted_body(const ContainerSpec& spec) const;
   /// For an answer that refused: not found, refused, or the disk is full.
   std::unexpected<RuntimeError> refusal(const EngineAnswer& answer) const;
+  std::string masked(std::string text) const;
   bool disk_is_full() const;
   std::string instance_filter() const;
   bool is_ours(const Labels& labels) const;

@@ -301,7 +301,8 @@ RuntimeResult<NetworkInfo> FakeRuntime::create_network(const NetworkSpec& spec, 
   NetworkInfo made{.id = fmt::format("{:064x}", number),
                    .name = spec.name,
                    .subnets = {fmt::format("172.{}.{}.0/24", 20 + number / 256 % 12, number % 256)},
-                   .labels = spec.labels};
+                   .labels = spec.labels,
+                   .internal = spec.internal};
   networks_[spec.name] = made;
   return made;
 }

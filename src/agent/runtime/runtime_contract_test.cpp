@@ -91,8 +91,10 @@ void networks_and_volumes(const Subject& s) {
   EXPECT_TRUE(made->subnets[0].contains('/'));
   EXPECT_EQ(made->name, "ee-net");
   // What a crashed agent left is replaced; what somebody else has is not touched.
-  const auto again = s.runtime.create_network({.name = "ee-net", .labels = our_labels()}, {});
+  const auto again = s.runtime.create_network({.name = "ee-net", .internal = true, .labels = our_labels()}, {});
   ASSERT_GOOD(again);
+  EXPECT_FALSE(made->internal);
+  EXPECT_TRUE(again->internal);
   ASSERT_GOOD(s.runtime.create_network({.name = "ee-foreign", .labels = {}}, {}));
   EXPECT_EQ(failure_of(s.runtime.create_network({.name = "ee-foreign", .labels = our_labels()}, {})),
             RuntimeFailure::refused);
@@ -100,6 +102,7 @@ void networks_and_volumes(const Subject& s) {
   ASSERT_GOOD(networks);
   ASSERT_EQ(networks->size(), 1U);
   EXPECT_EQ(networks->front().id, again->id);
+  EXPECT_TRUE(networks->front().internal);
   for (const char* name : {"ee-net", "ee-net", "ee-foreign"}) ASSERT_GOOD(s.runtime.remove_network(name, {}));
   EXPECT_TRUE(s.runtime.list_networks({})->empty());
 

@@ -215,6 +215,12 @@ void Reconciler::act(const Input& input, const std::stop_token& stop) {
     held = HeldKey{.key = key_of(*held_), .usable = held_->has_containers(), .rolled_back = held_->rolled_back};
   switch (decide(held, incoming.key, incoming.path)) {
     case Decision::nothing:
+      // Cut off by a stop that was taken back: it is held, and nobody is at work on it any more.
+      if (!held_->has_containers() && held_->phase != WorkloadPhase::failed) {
+        deploy(incoming, stop);
+        break;
+      }
+      [[fallthrough]];
     case Decision::adopt: adopt_key(incoming); break;
     case Decision::older: break;
     case Decision::held_by_other:  // what was held when it came has been stopped meanwhile, or is now

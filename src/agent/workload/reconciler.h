@@ -172,7 +172,7 @@ class Reconciler final : public Workloads {
   }
   bool await_engine(SteadyTime until, const std::stop_token& stop);
   void measure_end(const agent_api::DeploymentDocument& document);
-  void prune(const std::map<std::string, std::string>& images, const std::stop_token& stop);
+  void prune(const agent_api::DeploymentDocument& document, const std::stop_token& stop);
   bool start_old_again(const std::stop_token& stop);
   void stop_held(const std::stop_token& stop);
   StepResult<void> guard_networks(const std::stop_token& stop);
@@ -191,6 +191,7 @@ class Reconciler final : public Workloads {
   void running_failed(const StepFailure& failure, const std::stop_token& stop);
   void sweep_leftovers(bool at_once, const std::stop_token& stop);
   bool is_leftover(const Labels& labels, bool at_once) const;
+  bool is_wanted(const Labels& labels) const;
   bool engine_ok(bool reachable);
 
   const Options options_;
@@ -218,6 +219,7 @@ class Reconciler final : public Workloads {
   std::optional<SteadyTime> none_at_;     // when a `none` with grace takes effect
   std::optional<DocumentKey> tombstone_;  // what was stopped last
   std::set<std::string> named_;           // deployments named in this registration
+  std::optional<std::string> wanted_;     // the one that was named last, unless nothing was wanted since
   std::string named_in_;
   SteadyTime registered_at_;
 

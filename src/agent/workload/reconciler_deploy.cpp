@@ -225,7 +225,6 @@ void Reconciler::upgrade(Incoming& incoming, const std::stop_token& stop) {
   if (!up) return upgrade_failed(up.error(), incoming.document, true, stop);
 
   const std::int64_t old_revision = held_->running_revision;
-  const auto old_images = held_->images;
   if (plan_) tell_ended(*plan_);
   came_up(std::move(*plan), incoming, *images);
   if (old_revision != revision) {
@@ -233,7 +232,7 @@ void Reconciler::upgrade(Incoming& incoming, const std::stop_token& stop) {
     secret_files_.remove(held_->deployment_id, old_revision);
   }
   measure_end(old_document);
-  prune(old_images, stop);
+  prune(old_document, stop);
 }
 
 void Reconciler::upgrade_failed(const StepFailure& failure, const agent_api::DeploymentDocument& target,
@@ -263,6 +262,7 @@ void Reconciler::upgrade_failed(const StepFailure& failure, const agent_api::Dep
     held.failure = failure_of(failure);
     held.phase = WorkloadPhase::failed;
     held.phase_changed_at = board_.corrected_now();
+    prune(target, stop);
   }
   held.rolled_back = old_runs;
   if (!old_runs) {
@@ -278,10 +278,14 @@ void Reconciler::measure_end(const agent_api::DeploymentDocument& document) {
     log::error("workload", "the end of a workload cannot be measured", {{"detail", measured.error().detail}});
 }
 
-void Reconciler::prune(const std::map<std::string, std::string>& images, const std::stop_token& stop) {
+/// The images of a document that nothing runs of any more, also when they came for nothing. Those in use stay.
+void Reconciler::prune(const agent_api::DeploymentDocument& document, const std::stop_token& stop) {
   if (!hooks_.disk_is_tight()) return;
+  const auto plan = make_plan(document, nullptr, options_.place);
+  if (!plan) return;
   std::vector<std::string> ids;
-  for (const auto& [service, id] : images) ids.push_back(id);
+  for (const PlannedContainer& container : plan->containers)
+    if (auto image = runtime_.image(container.image, stop)) ids.push_back(std::move(image->id));
   (void)runtime_.prune_images(ids, stop);
 }
 
@@ -318,7 +322,7 @@ void Reconciler::stop_held(const std::stop_token& stop) {
   }
   const HeldWorkload held = *held_;
   if (held.has_containers()) measure_end(held.document);
-  prune(held.images, stop);
+  prune(held.document, stop);
   {
     const std::lock_guard lock(mutex_);
     closing_ = agent_api::WorkloadReport{.deployment_id = held.deployment_id,

@@ -115,7 +115,8 @@ class ReconcilerFixture : public ::testing::Test {
                               [this](const std::vector<std::string>& subnets, const std::stop_token&) {
                                 guarded_.push_back(subnets);
                                 return Result<void>();
-                              }},
+                              },
+                          .disk_is_tight = [this] { return disk_is_tight_; }},
         clock_);
   }
   /// The process ends without a last word and starts again; then it registers anew.
@@ -255,6 +256,7 @@ class ReconcilerFixture : public ::testing::Test {
   std::string registration_id_;
   std::int64_t registrations_ = 0;
   std::string swaps_ = "Filename\tType\tSize\tUsed\tPriority\n";
+  bool disk_is_tight_ = false;
   int fetches_ = 0;
   std::vector<agent_api::WorkloadReport> reports_;
   std::vector<std::string> measured_;

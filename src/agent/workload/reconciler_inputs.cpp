@@ -44,16 +44,19 @@ void Reconciler::apply(const agent_api::Desired& desired) {
       named_in_ = session->identity.registration_id;
       named_.clear();
       tombstone_.reset();
+      wanted_.reset();
       registered_at_ = clock_.steady_now();
     }
     switch (desired.action) {
       case agent_api::DesiredAction::keep: none_at_.reset(); break;
       case agent_api::DesiredAction::run:
         none_at_.reset();
+        wanted_ = desired.deployment_id;
         if (desired.deployment_id && named_.size() < kMaxNamed) named_.insert(*desired.deployment_id);
         fetch = !is_known_locked(desired);
         break;
       case agent_api::DesiredAction::none: {
+        wanted_.reset();
         const bool anything = accepted_locked().has_value();
         if (!anything) break;
         const SteadyTime at = clock_.steady_now() + Seconds(desired.grace_seconds.value_or(0));

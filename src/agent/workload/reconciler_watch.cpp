@@ -177,11 +177,19 @@ std::optional<StepFailure> Reconciler::watch_containers(const std::stop_token& s
     if (now < *watched.start_at) continue;
     watched.start_at.reset();
     const auto started = runtime_.start(planned.spec.name, stop);
-    if (!started && started.error().failure != RuntimeFailure::unavailable) {
+    if (stop.stop_requested()) return StepFailure{.cancelled = true};
+    if (!started && started.error().failure == RuntimeFailure::unavailable) {
+      watched.start_at = now + kEnginePause;  // no end of the container's: it is tried again when the engine is back
+      engine_ok(false);
+      return std::nullopt;
+    }
+    if (!started) {  // as if it had ended again: what cannot be started does not count as running for ever
+      watched.exits.push_back(now);
+      if (watched.exits.size() > kMostExits) return step_failure(started.error());
       watched.start_at = now + kMostRestartDelay;
       continue;
     }
-    if (started) tell_started(planned);
+    tell_started(planned);
     ++restarts_;
     set_held(held_);
   }
@@ -232,8 +240,15 @@ bool Reconciler::is_leftover(const Labels& labels, bool at_once) const {
   return named_.contains(deployment) || clock_.steady_now() - registered_at_ >= options_.orphan_grace;
 }
 
+/// Whether it belongs to the deployment that is to run here, though its document may still be on its way.
+bool Reconciler::is_wanted(const Labels& labels) const {
+  const std::lock_guard lock(mutex_);
+  return wanted_ && label(labels, kDeploymentLabel) == *wanted_;
+}
+
 /// Removes what bears this instance's label and is not held. `at_once`: before a deployment, whose ports it could hold;
-/// then also other containers of the same deployment.
+/// then also other containers of the same deployment. Volumes of what is to run again, as after a reboot, are kept:
+/// they hold its data.
 void Reconciler::sweep_leftovers(bool at_once, const std::stop_token& stop) {
   const auto containers = runtime_.list(stop);
   if (!engine_ok(containers.has_value())) return;
@@ -251,7 +266,8 @@ void Reconciler::sweep_leftovers(bool at_once, const std::stop_token& stop) {
       if (is_leftover(network.labels, at_once)) (void)runtime_.remove_network(network.id, stop);
   if (const auto volumes = runtime_.list_volumes(stop))
     for (const VolumeInfo& volume : *volumes)
-      if (is_leftover(volume.labels, at_once)) (void)runtime_.remove_volume(volume.name, stop);
+      if (is_leftover(volume.labels, at_once) && !is_wanted(volume.labels))
+        (void)runtime_.remove_volume(volume.name, stop);
 }
 
 }  // namespace ee::agent

@@ -141,7 +141,15 @@ StepResult<void> DeploySteps::create(const WorkloadPlan& plan, const OpenedSecre
   if (!existing) return failed(existing.error());
   for (const NetworkSpec& network : plan.networks) {
     const auto same = std::ranges::find(*existing, network.name, &NetworkInfo::name);
-    if (same != existing->end() && belongs(same->labels, plan.deployment_id, 0)) continue;
+    if (same != existing->end() && belongs(same->labels, plan.deployment_id, 0)) {
+      if (same->internal == network.internal) continue;
+      // It is made anew, unless containers of an older revision may have to go back into it.
+      const auto kept = containers_of(plan.deployment_id, 0, stop);
+      if (!kept) return failed(kept.error());
+      if (!kept->empty())
+        return failed(ErrorCode::compose_failed,
+                      "an upgrade in place cannot change whether a network is internal: " + network.name);
+    }
     if (const auto made = runtime_.create_network(network, stop); !made) return failed(made.error());
   }
   for (const VolumeInfo& volume : plan.volumes)

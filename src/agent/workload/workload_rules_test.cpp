@@ -35,39 +35,6 @@ TEST_F(WorkloadRules, S02_EEA_WL_001_an_image_with_another_digest_starts_nothing
   EXPECT_TRUE(measured_.empty());
 }
 
-TEST_F(WorkloadRules, S02_EEA_WL_002_what_the_rules_forbid_is_refused_by_push_and_fails_by_pull) {
-  const auto with = [](const std::string& more) {
-    return Wanted{.compose = R"({"services":{"web":{"image":")" + reference("web") + R"(","ports":["8080:80"])" + more +
-                             "}}}"};
-  };
-  for (const std::string more :
-       {R"(,"privileged":true)", R"(,"network_mode":"host")", R"(,"pid":"host")", R"(,"ipc":"host")",
-        R"(,"uts":"host")", R"(,"userns_mode":"host")", R"(,"cgroup_parent":"x")", R"(,"cap_add":["SYS_ADMIN"])",
-        R"(,"security_opt":["seccomp:unconfined"])", R"(,"sysctls":{"a":"b"})", R"(,"runtime":"x")",
-        R"(,"devices":["/dev/kvm"])", R"(,"volumes":["/:/host"])", R"(,"volumes":["/run/docker.sock:/s"])",
-        R"(,"build":".")", R"(,"extra_hosts":["a:1.2.3.4"])", R"(,"container_name":"x")", R"(,"links":["a"])"}) {
-    const auto pushed = take_body(document(with(more)), DocumentPath::push);
-    ASSERT_FALSE(pushed) << more;
-    EXPECT_EQ(pushed.error().code, ErrorCode::compose_failed) << more;
-  }
-  for (const char* port : {"8088:80", "8089:80", "80:80"}) {
-    const Wanted wanted{.compose = R"({"services":{"web":{"image":")" + reference("web") + R"(","ports":[")" + port +
-                                   R"("]}}})"};
-    EXPECT_FALSE(take_body(document(wanted), DocumentPath::push)) << port;
-  }
-  ASSERT_EQ(take(with(R"(,"privileged":true)")), Taken::accepted) << "by pull the failure is reported";
-  step();
-  EXPECT_EQ(failure_code(), "compose_failed");
-  EXPECT_EQ(count_calls("pull"), 0U);
-}
-
-// covers: S02_EEA_WL_002
-TEST_F(WorkloadRules, a_document_whose_compose_hash_is_another_is_refused) {
-  auto read = json::read<agent_api::DeploymentDocument>(document({})).value();
-  read.compose_sha256 = std::string(64, '0');
-  EXPECT_EQ(take_body(json::write(read), DocumentPath::push).error().code, ErrorCode::compose_failed);
-}
-
 TEST_F(WorkloadRules, S02_EEA_WL_003_health_that_never_comes_fails) {
   probe_.healthy = false;
   ASSERT_EQ(take({.deploy_timeout_seconds = 60}), Taken::accepted);
@@ -106,6 +73,29 @@ TEST_F(WorkloadRules, a_container_that_ends_is_started_again_and_fails_at_the_si
   EXPECT_EQ(failure_code(), "container_exited");
   EXPECT_TRUE(containers().empty());
   EXPECT_FALSE(reconciler_->served()->running);
+}
+
+TEST_F(WorkloadRules, what_cannot_be_started_again_fails_but_not_for_an_engine_that_is_away) {
+  deploy();
+  runtime_.exit_container(kWeb, 1);
+  step();
+  runtime_.fail_next(FakeRuntime::Call::start, {.failure = RuntimeFailure::unavailable}, 20);
+  for (int i = 0; i < 20; ++i) {
+    clock_.advance(std::chrono::seconds(10));
+    step();
+    ASSERT_EQ(phase(), WorkloadPhase::running) << i;
+  }
+  EXPECT_EQ(reconciler_->report()->restarts, 0);
+  runtime_.fail_next(FakeRuntime::Call::start, {.failure = RuntimeFailure::refused, .detail = "no such device"}, 5);
+  for (int i = 0; i < 4; ++i) {
+    clock_.advance(std::chrono::seconds(60));
+    step();
+    ASSERT_EQ(phase(), WorkloadPhase::running) << i;
+  }
+  clock_.advance(std::chrono::seconds(60));
+  step();
+  EXPECT_EQ(failure(), "compose_failed: no such device");
+  EXPECT_TRUE(containers().empty());
 }
 
 TEST_F(WorkloadRules, exits_that_are_far_apart_do_not_add_up) {

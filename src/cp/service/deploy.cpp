@@ -282,6 +282,7 @@ Result<EffectAnswer> Deployments::place_all(db::Transaction& tx, const Deploymen
   if (auto may = check_account(tx, order.account); !may) return std::unexpected(may.error());
   const auto service = service_for(tx, order, call.actor);
   if (!service) return std::unexpected(service.error());
+  if (auto good = check_version(tx, order); !good) return std::unexpected(good.error());
   if (auto good = check_replaced(tx, order, *service); !good) return std::unexpected(good.error());
   const auto active = rows_.count_active(tx, order.account);
   if (!active) return std::unexpected(active.error());

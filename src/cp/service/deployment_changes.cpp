@@ -197,6 +197,25 @@ Result<IdempotentAnswer> Deployments::upgrade(const DeploymentCall& call, const 
                 });
 }
 
+/// In the transaction that places: since the plan was made, what it runs may have been yanked, its app archived or
+/// hidden, or an administrator may have said which agents may run it.
+Result<void> Deployments::check_version(db::Transaction& tx, const Order& order) const {
+  if (!order.version) return {};
+  const auto app = versions_.app(tx, order.version->app.name, order.account);
+  if (!app) return std::unexpected(app.error());
+  if (!*app) return fail(ErrorCode::app_not_found);
+  for (const DeployableVariant& planned : order.version->variants) {
+    const bool runs = std::ranges::any_of(
+        order.workloads, [&](const auto& workload) { return workload.second.revision.version_id == planned.id; });
+    if (!runs) continue;
+    const auto variant = versions_.state(tx, planned.id);
+    if (!variant) return std::unexpected(variant.error());
+    if (!*variant || (*variant)->status != planned.status) return fail(ErrorCode::version_yanked);
+    if ((*variant)->mrtd != planned.mrtd) return fail(ErrorCode::concurrent_update, "the version has an MRTD now");
+  }
+  return {};
+}
+
 Result<void> Deployments::check_replaced(db::Transaction& tx, const Order& order, const ServiceRow& service) const {
   if (!order.request.replaces) return {};
   const auto old = rows_.get(tx, DeploymentId(*order.request.replaces));
@@ -294,9 +313,9 @@ Result<IdempotentAnswer> Deployments::rollback(const DeploymentCall& call, const
               .code = ErrorCode::invalid_request,
               .fields = {{.field = "revision", .code = "not_found", .detail = "no other revision of that number"}}});
         if ((*target)->version_id) {
-          const auto status = versions_.status(tx, *(*target)->version_id);
-          if (!status) return std::unexpected(status.error());
-          if (*status == "yanked") return fail(ErrorCode::version_yanked);
+          const auto variant = versions_.state(tx, *(*target)->version_id);
+          if (!variant) return std::unexpected(variant.error());
+          if (*variant && (*variant)->status == "yanked") return fail(ErrorCode::version_yanked);
         }
         return parts_.revisions.copy(tx, id, (*target)->revision, call.actor.name, parts_.clock.now());
       });

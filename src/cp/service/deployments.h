@@ -97,6 +97,7 @@ class Deployments {
   Result<void> plan(Order& order);
   Result<EffectAnswer> place_all(db::Transaction& tx, const DeploymentCall& call, Order& order);
   Result<ServiceRow> service_for(db::Transaction& tx, const Order& order, const Actor& actor) const;
+  Result<void> check_version(db::Transaction& tx, const Order& order) const;
   Result<void> check_replaced(db::Transaction& tx, const Order& order, const ServiceRow& service) const;
   Result<void> claim_all(db::Transaction& tx, const Order& order, std::vector<Placed>& placed) const;
   Result<void> insert_one(db::Transaction& tx, const DeploymentCall& call, const Order& order,

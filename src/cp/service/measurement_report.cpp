@@ -6,6 +6,7 @@
 
 #include "common/crypto.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include "cp/service/publish_rules.h"
 #include "cp/service/version_measuring.h"
 
@@ -13,6 +14,7 @@ namespace ee::cp {
 namespace {
 
 constexpr std::string_view kComponent = "measurement";
+constexpr std::size_t kMaxDetail = 300;
 
 /// What a measurer may say that a measurement failed for.
 Result<Error> failure_of(const MeasurementReport& report) {
@@ -21,13 +23,25 @@ Result<Error> failure_of(const MeasurementReport& report) {
   const bool known = code && (error_info(*code).area == "images" || *code == ErrorCode::compose_invalid ||
                               *code == ErrorCode::compose_forbidden);
   if (!known) return fail(ErrorCode::measurement_inconsistent, "a failure that no measurement has");
-  return Error{.code = *code, .detail = report.error->detail.value_or("").substr(0, 300)};
+  return Error{.code = *code, .detail = std::string(utf8_prefix(report.error->detail.value_or(""), kMaxDetail))};
+}
+
+/// Whether a signature that was reported is one of the policy, which may have changed since it was handed out.
+/// Expressions are for cosign to judge, in Go's syntax; what must be equal is looked at here.
+bool fits(const cosign::Rule& rule, const std::optional<std::string>& issuer,
+          const std::optional<std::string>& signed_by) {
+  if (rule.mode == cosign::Mode::key) return true;
+  return issuer == rule.issuer && std::ranges::all_of(rule.identities, [&](const cosign::Identity& one) {
+           return one.is_regexp || signed_by == one.text;
+         });
 }
 
 /// The signature policy is applied here, whatever the measurer made of it.
 Result<void> judge_signatures(const SignaturePolicy& policy, Measurement& measurement) {
   for (auto& [service, image] : measurement.images) {
     std::erase_if(image.warnings, [](const std::string& warning) { return warning != "implicit_latest"; });
+    if (image.signature.verified == true && !fits(policy.rule, image.signature.issuer, image.signature.signed_by))
+      image.signature = {.verified = false, .error = std::string(slug(ErrorCode::signature_untrusted))};
     if (auto good = apply_signature_mode(policy.mode, image); !good) return good;
   }
   return {};

@@ -102,9 +102,18 @@ Result<SharesObject> RevenueShares::get(const Principal& principal, const std::s
         return std::ranges::find(mine, share.account_id) != mine.end();
       });
     };
-    const bool member = names_me(out.shares) ||
-                        std::ranges::any_of(out.pending, [&](const ShareSetView& set) { return names_me(set.shares); });
-    if (!member) return fail(ErrorCode::app_not_found);
+    const auto live = shares_.at(tx, (*app)->id, now);
+    if (!live) return std::unexpected(live.error());
+    bool member = std::ranges::any_of(out.pending, [&](const ShareSetView& set) { return names_me(set.shares); });
+    if (!member && *live) {
+      const auto set = view(tx, **live);
+      if (!set) return std::unexpected(set.error());
+      member = names_me(set->shares);
+    }
+    if (member) return out;
+    // Who had a share once may see that list, and nothing of those without it.
+    if (!names_me(out.shares)) return fail(ErrorCode::app_not_found);
+    out.pending.clear();
     return out;
   });
 }

@@ -17,8 +17,8 @@ Result<std::vector<DeployableVariant>> DeployableStore::variants(db::Transaction
   return tx.query<DeployableVariant>(sql, {{"app", app_id}, {"version", version}});
 }
 
-Result<std::optional<std::string>> DeployableStore::status(db::Transaction& tx, const std::string& version_id) const {
-  return tx.query_one<std::string>("SELECT status FROM app_versions WHERE id=:id", {{"id", version_id}});
+Result<std::optional<VariantState>> DeployableStore::state(db::Transaction& tx, const std::string& version_id) const {
+  return tx.query_one<VariantState>("SELECT status, mrtd FROM app_versions WHERE id=:id", {{"id", version_id}});
 }
 
 }  // namespace ee::cp

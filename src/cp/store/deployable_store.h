@@ -33,6 +33,13 @@ struct DeployableApp {
 };
 BOOST_DESCRIBE_STRUCT(DeployableApp, (), (id, name))
 
+/// What of an attested variant may still change.
+struct VariantState {
+  std::string status = {};
+  std::optional<std::string> mrtd = {};
+};
+BOOST_DESCRIBE_STRUCT(VariantState, (), (status, mrtd))
+
 /// What of the catalogue can be deployed; reads only. Stateless.
 class DeployableStore {
  public:
@@ -42,8 +49,8 @@ class DeployableStore {
   /// All variants of a version, by node size.
   Result<std::vector<DeployableVariant>> variants(db::Transaction& tx, const std::string& app_id,
                                                   const std::string& version) const;
-  /// `status` of one variant.
-  Result<std::optional<std::string>> status(db::Transaction& tx, const std::string& version_id) const;
+  /// One variant as it is now.
+  Result<std::optional<VariantState>> state(db::Transaction& tx, const std::string& version_id) const;
 };
 
 }  // namespace ee::cp

@@ -1,11 +1,13 @@
 #include "cp/integration/cosign/cosign_output.h"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
 #include "common/jose.h"
 #include "common/json.h"
+#include "common/utf8.h"
 
 namespace ee::cp::cosign {
 namespace {
@@ -56,9 +58,12 @@ Result<std::vector<Signature>> read_output(std::string_view output, std::string_
 
 std::string last_line(std::string_view line) {
   std::string out;
-  for (const char c : line) {
-    if (out.size() == kMaxLine) break;
-    if (static_cast<unsigned char>(c) >= 0x20 && c != '\x7f') out += c;
+  while (!line.empty()) {
+    const std::size_t length = utf8_sequence(line);
+    if (out.size() + length > kMaxLine) break;
+    const bool printable = length > 1 || (length == 1 && line.front() >= ' ' && line.front() != '\x7f');
+    if (printable) out += line.substr(0, length);
+    line.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return out;
 }

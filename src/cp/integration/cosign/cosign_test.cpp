@@ -91,6 +91,11 @@ TEST_F(CosignTest, S01_COS_006_AnyOtherExitIsAnErrorWithItsLastLine) {
   EXPECT_EQ(code(failed), "signature_error");
   EXPECT_THAT(failed.error().detail, ::testing::StartsWith("cosign: last [31mline"));
   EXPECT_LE(failed.error().detail.size(), 308U);
+  script.say("printf 'a\\377b\\303\\251c\\303\\n' >&2; exit 1");
+  EXPECT_EQ(verify().error().detail,
+            "cosign: ab\xc3\xa9"
+            "c")
+      << "what a registry says need not be text";
   EXPECT_EQ(says("kill -9 $$"), "signature_error");
 }
 
