@@ -315,6 +315,27 @@ Result<std::vector<std::string>> PostgresConnection::script(const std::string& s
   return row;
 }
 
+Result<bool> PostgresConnection::wait_notified(int wake) {
+  for (;;) {
+    if (!connected()) return std::unexpected(lost("the connection is closed"));
+    bool any = false;
+    for (PGnotify* told = PQnotifies(impl_->connection); told != nullptr; told = PQnotifies(impl_->connection)) {
+      PQfreemem(told);
+      any = true;
+    }
+    if (any) return true;
+    std::array<pollfd, 2> waits = {pollfd{.fd = PQsocket(impl_->connection), .events = POLLIN, .revents = 0},
+                                   pollfd{.fd = wake, .events = POLLIN, .revents = 0}};
+    if (::poll(waits.data(), waits.size(), -1) < 0) {
+      if (errno == EINTR) continue;
+      return std::unexpected(lost("the connection cannot be waited for"));
+    }
+    if (waits[1].revents != 0) return false;
+    if (PQconsumeInput(impl_->connection) == 0)
+      return std::unexpected(lost(one_line(PQerrorMessage(impl_->connection))));
+  }
+}
+
 template <class T>
 Result<T> PostgresTransaction::noted(Result<T> result) {
   if (!result && !failure_) {
@@ -332,6 +353,12 @@ Result<RawRows> PostgresTransaction::run(std::string_view sql, const Params& par
 Result<std::int64_t> PostgresTransaction::change(std::string_view sql, const Params& params,
                                                  std::optional<OnUnique> on_unique) {
   return noted(connection_.change(sql, params, on_unique));
+}
+
+Result<void> PostgresTransaction::announce(std::string_view topic) {
+  const auto told = change("SELECT pg_notify(:topic, '')", {{"topic", topic}}, {});
+  if (!told) return std::unexpected(told.error());
+  return {};
 }
 
 std::optional<std::string> postgres_url_problem(const Secret& url, bool verify_tls) {

@@ -8,6 +8,7 @@
 #include "db/migrations.h"
 #include "db/postgres_codes.h"
 #include "db/postgres_connection.h"
+#include "db/postgres_listener.h"
 #include "db/postgres_readers.h"
 #include "db/postgres_writer.h"
 
@@ -97,13 +98,21 @@ std::expected<std::unique_ptr<PostgresDatabase>, StartError> PostgresDatabase::o
   return database;
 }
 
+const char* PostgresDatabase::name_of(Role role) {
+  switch (role) {
+    case Role::writer: return "writer";
+    case Role::reader: return "reader";
+    case Role::maintenance: return "maintenance";
+    case Role::listener: break;
+  }
+  return "listener";
+}
+
 std::unique_ptr<PostgresConnection> PostgresDatabase::connection(Role role) const {
   const bool maintenance = role == Role::maintenance;
   return std::make_unique<PostgresConnection>(
       PostgresConnectionOptions{.url = options_.url,
-                                .role = maintenance            ? "maintenance"
-                                        : role == Role::writer ? "writer"
-                                                               : "reader",
+                                .role = name_of(role),
                                 .verify_tls = options_.strict,
                                 .statement_timeout = maintenance ? kSchemaStatement : options_.statement_timeout,
                                 .lock_timeout = maintenance ? kSchemaLockWait : options_.lock_timeout,
@@ -195,6 +204,10 @@ std::optional<StartError> PostgresDatabase::with_schema(
   }
   if (connection.in_transaction() && !connection.script("ROLLBACK")) connection.disconnect();
   return problem;
+}
+
+std::unique_ptr<Subscription> PostgresDatabase::listen(const std::string& topic, std::function<void()> heard) {
+  return std::make_unique<PostgresListener>(connection(Role::listener), topic, std::move(heard));
 }
 
 void PostgresDatabase::close() {
