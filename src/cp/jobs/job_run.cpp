@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/redact.h"
+#include "common/utf8.h"
 #include "cp/jobs/job_runner.h"
 #include "cp/jobs/job_runner_state.h"
 #include "cp/jobs/schedule.h"
@@ -39,8 +40,7 @@ std::string summary_text(const JobSummary& summary) {
 std::string error_text(const Error& error) {
   std::string text(slug(error.code));
   if (!error.detail.empty()) text += ": " + scrub(error.detail);
-  if (text.size() > kMaxError) text.resize(kMaxError);
-  return text;
+  return std::string(utf8_prefix(text, kMaxError));
 }
 
 const std::vector<std::string>& outcome_names() {

@@ -2,6 +2,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "common/utf8.h"
 #include "cp/domain/placement.h"
 #include "cp/service/agent_service.h"
 
@@ -45,8 +46,9 @@ Result<AdminAgentObject> AgentService::set_draining(const AgentScope& scope, con
     if (!changes && !moves) return false;
     if (changes) {
       after.draining = wanted.draining;
-      after.drain_reason =
-          wanted.draining && !wanted.reason.empty() ? std::optional(wanted.reason.substr(0, kMaxReason)) : std::nullopt;
+      after.drain_reason = wanted.draining && !wanted.reason.empty()
+                               ? std::optional(std::string(utf8_prefix(wanted.reason, kMaxReason)))
+                               : std::nullopt;
       if (auto placed = compute_placement(tx, after); !placed) return std::unexpected(placed.error());
     }
     const std::string detail =

@@ -6,6 +6,7 @@
 
 #include "common/crypto.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include "cp/service/publish_rules.h"
 #include "cp/service/version_measuring.h"
 
@@ -21,7 +22,7 @@ Result<Error> failure_of(const MeasurementReport& report) {
   const bool known = code && (error_info(*code).area == "images" || *code == ErrorCode::compose_invalid ||
                               *code == ErrorCode::compose_forbidden);
   if (!known) return fail(ErrorCode::measurement_inconsistent, "a failure that no measurement has");
-  return Error{.code = *code, .detail = report.error->detail.value_or("").substr(0, 300)};
+  return Error{.code = *code, .detail = std::string(utf8_prefix(report.error->detail.value_or(""), 300))};
 }
 
 /// The signature policy is applied here, whatever the measurer made of it.

@@ -7,6 +7,7 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include "cp/domain/agent.h"
 
 namespace ee::cp {
@@ -211,8 +212,8 @@ Result<VersionStatus> VersionMeasuring::settle(db::Transaction& tx, const Task& 
     code = is_permanent(content.error().code) ? content.error().code : ErrorCode::measurement_unavailable;
     std::string detail = content.error().detail;
     if (*code != content.error().code) detail = std::string(slug(content.error().code)) + ": " + detail;
-    written =
-        versions_.reject(tx, version.id, version.lease_seq, std::string(slug(*code)), detail.substr(0, kMaxDetail));
+    written = versions_.reject(tx, version.id, version.lease_seq, std::string(slug(*code)),
+                               std::string(utf8_prefix(detail, kMaxDetail)));
   }
   if (!written) return std::unexpected(written.error());
   if (!*written) return fail(ErrorCode::measurement_superseded);
