@@ -273,6 +273,10 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
                                 // Another replica may have begun or ended a maintenance.
                                 if (auto looked = parts.maintenance->load(); !looked)
                                   return std::unexpected(looked.error());
+                                // Or lifted the hold after a restore.
+                                if (parts.sqlite == nullptr)
+                                  if (auto looked = parts.restore_hold->load(); !looked)
+                                    return std::unexpected(looked.error());
                                 return JobSummary{};
                               });
   probe.own_thread = true;
