@@ -264,6 +264,7 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
                               [&parts, watch = std::make_shared<ClockWatch>(parts.world.clock, parts.metrics)](
                                   const JobContext&) -> Result<JobSummary> {
                                 watch->look();
+                                watch->compare(parts.database->clock_offset());
                                 const auto probed =
                                     parts.database->write<bool>([&](db::Transaction& tx) -> Result<bool> {
                                       if (auto done = MetaStore().probe(tx, parts.world.clock.now()); !done)
