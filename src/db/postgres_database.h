@@ -16,6 +16,8 @@ struct PostgresOptions {
   Secret url;  ///< `postgres://user:password@host:port/database?...`
   /// What staging and production ask for: TLS that checks the server's certificate and name.
   bool strict = true;
+  /// The server must put a COMMIT on its disk before it answers, as SQLite does here: `fsync` and `synchronous_commit`.
+  bool durable = true;
   std::size_t readers = 4;
   std::size_t write_queue = 4096;
   std::size_t group_max = 64;
@@ -34,7 +36,7 @@ class PostgresDatabase final : public ServedDatabase {
   /// Connects and checks. `clock` and `observer` (may be null) must outlive the object. Errors: `database_url_invalid`
   /// (exit 3), `database_tls_required` (exit 6), `database_open_failed`, `database_too_old` (before 14),
   /// `database_encoding` (not UTF8), `database_collation` (texts would not compare by their bytes),
-  /// `database_read_only`.
+  /// `database_not_durable`, `database_read_only`.
   static std::expected<std::unique_ptr<PostgresDatabase>, StartError> open(const PostgresOptions& options,
                                                                            const Clock& clock,
                                                                            WriteObserver* observer = nullptr);

@@ -287,6 +287,19 @@ TEST_F(PostgresOpenTest, OutsideOfDevelopmentTheServerMustProveWhoItIs) {
   EXPECT_EQ(refusal(strict), "database_tls_required");
 }
 
+TEST_F(PostgresOpenTest, OutsideOfDevelopmentACommitMustReachTheDisk) {
+  PostgresOptions wanted = options();
+  wanted.durable = true;
+  EXPECT_EQ(refusal(wanted), "database_not_durable") << "this server has fsync=off";
+  const auto durable = testing::RealPostgres::start(true);
+  ASSERT_TRUE(durable) << durable.error();
+  const std::string url = (*durable)->url("postgres");
+  wanted.url = Secret(url);
+  EXPECT_EQ(refusal(wanted), "opened");
+  wanted.url = Secret(url + "?options=-c%20synchronous_commit%3Doff");
+  EXPECT_EQ(refusal(wanted), "database_not_durable");
+}
+
 TEST_F(PostgresOpenTest, SaysWhyItCannotBeOpened) {
   PostgresOptions wanted = options();
   wanted.url = Secret("postgres://ee@127.0.0.1:1/x");

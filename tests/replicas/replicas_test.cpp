@@ -250,6 +250,7 @@ TEST(ReplicaProcesses, S03_JOB_001_TheOtherTakesOverWhatAKilledOneHeld) {
   db::PostgresOptions options;
   options.url = Secret(shared.copy.url());
   options.strict = false;
+  options.durable = false;
   auto opened = db::PostgresDatabase::open(options, clock);
   ASSERT_TRUE(opened) << opened.error().detail;
   db::PostgresDatabase& database = **opened;
