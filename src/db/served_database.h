@@ -59,9 +59,7 @@ class ServedDatabase : public Database {
   /// whoever listens reads anew when it is called, and has all that was announced; while the connection is lost it is
   /// not called. On a thread of the subscription's own. `topic`: small letters and `_`. Null where no other process
   /// writes.
-  virtual std::unique_ptr<Subscription> listen(const std::string& /*topic*/, std::function<void()> /*heard*/) {
-    return nullptr;
-  }
+  virtual std::unique_ptr<Subscription> listen(const std::string& topic, std::function<void()> heard) = 0;
   enum class SchemaAccess { look, change };
   /// Runs `work` in a schema session, one at a time over all processes. Its changes are kept with `change` and when it
   /// returns nothing; else the database is as before.
