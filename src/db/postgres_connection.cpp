@@ -58,6 +58,12 @@ std::string message_of(const PGresult* result) {
   return text == nullptr ? "" : text;
 }
 
+/// A kept statement that will not work again on this connection: its columns have other types since an upgrade
+/// (`feature_not_supported`), or somebody between us and the server has dropped it (`invalid_sql_statement_name`).
+bool is_outdated(const char* state) {
+  return state != nullptr && (std::string_view(state) == "0A000" || std::string_view(state) == "26000");
+}
+
 /// libpq's own messages end with a line break and may have several lines.
 std::string one_line(const char* text) {
   std::string line = text == nullptr ? "" : text;
@@ -193,7 +199,7 @@ Result<PostgresConnection::Answer> PostgresConnection::receive(std::optional<OnU
   }
   const char* state = PQresultErrorField(kept.get(), PG_DIAG_SQLSTATE);
   const std::string message = state == nullptr ? one_line(PQresultErrorMessage(kept.get())) : message_of(kept.get());
-  if (!connected()) {
+  if (!connected() || is_outdated(state)) {
     const Error error = lost(message);
     if (state != nullptr) last_state_ = state;
     return std::unexpected(error);

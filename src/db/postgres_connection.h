@@ -24,7 +24,8 @@ struct PostgresConnectionOptions {
 /// the least recently used one dropped. Used by one thread at a time. Parameters and columns have the types of their
 /// C++ values; nothing is left for the server to guess.
 ///
-/// A connection that is lost, or whose server does not answer in time, is not usable until `connect` succeeds again.
+/// A connection that is lost, whose server does not answer in time, or one of whose kept statements has become useless,
+/// is not usable until `connect` succeeds again.
 /// Every wait but `wait_notified` is bounded.
 class PostgresConnection {
  public:
