@@ -9,7 +9,7 @@
 namespace ee::cp {
 namespace {
 
-constexpr const char* kService = "0190a000-0000-7000-8000-00000000005e";
+constexpr std::string_view kService = "0190a000-0000-7000-8000-00000000005e";
 
 class ProxyAccessTest : public auth_tests::AuthenticatorTest {
  protected:
@@ -24,7 +24,7 @@ class ProxyAccessTest : public auth_tests::AuthenticatorTest {
         {{"id", kService}, {"account", service_.account_id}});
     const auto credential = new_credential(CredentialKind::svc, random_).value();
     const ServiceTokenRow row{.id = "0190a000-0000-7000-8000-0000000000aa",
-                              .service_id = kService,
+                              .service_id = std::string(kService),
                               .label = "test",
                               .lookup = credential.lookup,
                               .secret_hash = hash_token(credential.text, random_).value(),
