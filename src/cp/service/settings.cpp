@@ -348,7 +348,6 @@ SettingsService::SettingsService(const Config& config, db::Database& database, C
                                  metrics::Registry& metrics)
     : impl_(std::make_unique<Impl>(config, database, clock, random, metrics)) {}
 SettingsService::~SettingsService() = default;
-
 Result<void> SettingsService::load() { return impl_->load(); }
 Result<void> SettingsService::audit_relaxed_policies(const Actor& actor) {
   return impl_->audit_relaxed_at_start(actor);
