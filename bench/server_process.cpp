@@ -45,7 +45,7 @@ double ServerProcess::start() {
     const auto waited = std::chrono::steady_clock::now() - began;
     try {
       if (call(where_, get("/ready")).status == 200) return std::chrono::duration<double>(waited).count();
-    } catch (const std::exception&) {  // does not listen yet
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): it does not listen yet
     }
     int status = 0;
     if (::waitpid(pid_, &status, WNOHANG) == pid_ || waited > std::chrono::seconds(60)) {

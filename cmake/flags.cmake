@@ -44,9 +44,10 @@ endif()
 
 find_program(EE_CCACHE ccache)
 if(EE_CCACHE)
-  # What was compiled in another checkout counts here too; precompiled headers need the sloppiness (ccache's manual).
+  # What was compiled in another checkout counts here too; precompiled headers need the sloppiness (ccache's manual), and
+  # that files are known by what the compiler read: it cannot preprocess with a header that came from standard input.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
-    CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${EE_CCACHE})
+    CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime CCACHE_DEPEND=1 ${EE_CCACHE})
 endif()
 find_program(EE_MOLD mold)
 if(EE_MOLD)

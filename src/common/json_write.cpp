@@ -9,7 +9,6 @@
 namespace ee::json {
 namespace {
 
-using detail::Kind;
 using detail::Member;
 using detail::Type;
 

@@ -12,9 +12,8 @@ namespace {
 
 std::optional<int> number_of(std::string_view text) {
   int value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [at, error] = std::from_chars(text.data(), end, value);
-  return error == std::errc() && at == end && value >= 0 ? std::optional(value) : std::nullopt;
+  const auto [at, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && at == text.data() + text.size() && value >= 0 ? std::optional(value) : std::nullopt;
 }
 
 /// RFC 9110 IMF-fixdate, `Sun, 06 Nov 1994 08:49:37 GMT`; nothing else is sent today.

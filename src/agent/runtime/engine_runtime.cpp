@@ -85,7 +85,7 @@ std::unexpected<RuntimeError> EngineRuntime::refusal(const EngineAnswer& answer)
   return runtime_fail(RuntimeFailure::refused, std::move(message));
 }
 
-RuntimeResult<EngineAnswer> EngineRuntime::send(EngineCall call, const std::stop_token& stop) const {
+RuntimeResult<EngineAnswer> EngineRuntime::send(const EngineCall& call, const std::stop_token& stop) const {
   return client_.call(call, stop);
 }
 

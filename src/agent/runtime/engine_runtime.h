@@ -56,7 +56,7 @@ class EngineRuntime final : public ContainerRuntime {
   bool reachable() const override { return client_.reachable(); }
 
  private:
-  RuntimeResult<EngineAnswer> send(EngineCall call, const std::stop_token& stop) const;
+  RuntimeResult<EngineAnswer> send(const EngineCall& call, const std::stop_token& stop) const;
   RuntimeResult<boost::json::value> get_object(const std::string& target, const std::stop_token& stop) const;
   RuntimeResult<boost::json::value> get_list(const std::string& target, const std::stop_token& stop) const;
   RuntimeResult<NetworkInfo> inspect_network(const std::string& id, const std::stop_token& stop) const;

@@ -100,7 +100,7 @@ void FakeRuntime::set_any_image(bool on) {
   any_image_ = on;
 }
 
-void FakeRuntime::fail_next(Call call, RuntimeError error, int times) {
+void FakeRuntime::fail_next(Call call, const RuntimeError& error, int times) {
   const std::lock_guard lock(mutex_);
   for (int i = 0; i < times; ++i) failures_[call].push_back(error);
 }

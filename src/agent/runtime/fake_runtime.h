@@ -76,7 +76,7 @@ class FakeRuntime final : public ContainerRuntime {
   /// Every reference can be pulled, and its containers run until stopped.
   void set_any_image(bool on);
   /// The next `times` calls of that kind fail so; then they work again.
-  void fail_next(Call call, RuntimeError error, int times = 1);
+  void fail_next(Call call, const RuntimeError& error, int times = 1);
   /// Calls of that kind wait for their stop token, until `release`.
   void hang(Call call);
   void release(Call call);

@@ -73,7 +73,7 @@ RuntimeResult<std::string> FakeRuntime::create(const ContainerSpec& spec, const 
     network = found->first;
   }
   if (auto room = make_room(lock, spec.name); !room) return std::unexpected(room.error());
-  const std::string id = fmt::format("{:064x}", next_++);
+  std::string id = fmt::format("{:064x}", next_++);
   item.container = {.id = id,
                     .name = spec.name,
                     .image = reference,
@@ -193,7 +193,7 @@ RuntimeResult<void> FakeRuntime::events(EngineTime since, const OnContainerEvent
       if (stop.stop_requested()) return runtime_fail(RuntimeFailure::cancelled);
       continue;
     }
-    const ContainerEvent event = *next;
+    const ContainerEvent event = *next;  // NOLINT(performance-unnecessary-copy-initialization): outlives the lock
     since = event.at;
     lock.unlock();
     on_event(event);
@@ -219,7 +219,7 @@ RuntimeResult<LogsEnd> FakeRuntime::logs(const std::string& id, EngineTime since
       if (stop.stop_requested()) return runtime_fail(RuntimeFailure::cancelled);
       continue;
     }
-    const LogRecord line = *next;
+    const LogRecord line = *next;  // NOLINT(performance-unnecessary-copy-initialization): outlives the lock
     result.last_at = line.at;
     lock.unlock();
     on_line({.stream = line.stream, .at = line.at, .text = line.text});

@@ -213,7 +213,7 @@ void Reconciler::upgrade(Incoming& incoming, const std::stop_token& stop) {
   set_phase(WorkloadPhase::starting);
   const auto old_document = held_->document;
   up_ = false;
-  set_held(*held_);
+  set_held(held_);
   const auto up = despite_restarts<void>(
       [&]() -> StepResult<void> {
         if (plan_)

@@ -183,7 +183,7 @@ std::optional<StepFailure> Reconciler::watch_containers(const std::stop_token& s
     }
     if (started) tell_started(planned);
     ++restarts_;
-    set_held(*held_);
+    set_held(held_);
   }
   return std::nullopt;
 }

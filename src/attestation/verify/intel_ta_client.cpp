@@ -127,7 +127,7 @@ IntelTaClient::IntelTaClient(HttpClient& http, Clock& clock, Random& random, met
           {{"result", {"ok", "ita_quote_rejected", "ita_auth_failed", "verifier_unavailable", "verifier_timeout"}}})) {}
 
 Result<std::string> IntelTaClient::attest(const IntelTaSettings& settings, Bytes quote, Bytes runtime_data,
-                                          std::string_view request_id, std::stop_token stop) const {
+                                          std::string_view request_id, const std::stop_token& stop) const {
   if (auto usable = check_intel_ta_url(settings.api_url); !usable)
     return fail(ErrorCode::verifier_unavailable, "intel_ta.api_url " + usable.error().detail);
   auto token = attest_with_retries(

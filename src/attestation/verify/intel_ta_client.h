@@ -48,7 +48,7 @@ class IntelTaClient {
   /// Errors: ita_quote_rejected (400, 422), ita_auth_failed (401, 403), verifier_timeout (stopped),
   /// verifier_unavailable (everything else, after two retries where that can help).
   [[nodiscard]] Result<std::string> attest(const IntelTaSettings& settings, Bytes quote, Bytes runtime_data,
-                                           std::string_view request_id, std::stop_token stop) const;
+                                           std::string_view request_id, const std::stop_token& stop) const;
 
  private:
   Result<std::string> attest_with_retries(const HttpClientRequest& request, const std::stop_token& stop) const;

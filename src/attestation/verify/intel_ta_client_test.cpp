@@ -17,9 +17,9 @@ class IntelTaClientTest : public ::testing::Test {
   void SetUp() override { clock_.set_auto_advance(true); }
 
   IntelTaSettings settings() const { return {.api_url = "https://api.example", .api_key = Secret("key-123")}; }
-  Result<std::string> attest(const IntelTaSettings& settings, std::stop_token stop = {}) {
+  Result<std::string> attest(const IntelTaSettings& settings, const std::stop_token& stop = {}) {
     return IntelTaClient(http_, clock_, random_, metrics_)
-        .attest(settings, bytes_of("quote"), bytes_of("preimage"), "req-1", std::move(stop));
+        .attest(settings, bytes_of("quote"), bytes_of("preimage"), "req-1", stop);
   }
   std::string code() {
     const auto result = attest(settings());

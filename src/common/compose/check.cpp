@@ -256,7 +256,7 @@ Result<void> check_ingress(const std::vector<std::uint16_t>& ports, const Worklo
 }
 
 void sum_up(Workload& workload) {
-  constexpr std::int64_t kMib = 1024 * 1024;
+  constexpr std::int64_t kMib = 1024LL * 1024;
   for (const Service& service : workload.services) {
     workload.published.insert(workload.published.end(), service.ports.begin(), service.ports.end());
     const std::int64_t memory =

@@ -13,7 +13,7 @@ namespace {
 
 namespace bj = boost::json;
 
-constexpr std::int64_t kMib = 1024 * 1024;
+constexpr std::int64_t kMib = 1024LL * 1024;
 constexpr std::int64_t kHeldBackMib = 512;  ///< of the VM, for the agent and the engine
 constexpr std::int64_t kLeastMemoryMib = 6;
 constexpr std::int64_t kDefaultPids = 4096;

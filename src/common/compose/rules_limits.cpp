@@ -146,14 +146,14 @@ void read_shm_size(Scope& scope, const std::string& path, const Value& value, Se
   const auto bytes = byte_count(value);
   if (!bytes || *bytes < 1 || *bytes > kMaxShm || *bytes > scope.memory_bytes())
     return scope.breaches.add(path, kOutOfRange, "It is a size such as 64m, at most 1g.");
-  to.shm_bytes = *bytes;
+  to.shm_bytes = bytes;
 }
 
 void read_pids_limit(Scope& scope, const std::string& path, const Value& value, Service& to) {
   const auto number = integer(value);
   if (!number || *number < 1 || *number > kMaxPids)
     return scope.breaches.add(path, kOutOfRange, "It is an integer from 1 to 32768.");
-  to.pids_limit = *number;
+  to.pids_limit = number;
 }
 
 void read_mem_limit(Scope& scope, const std::string& path, const Value& value, Service& to) {

@@ -10,7 +10,7 @@ namespace {
 constexpr std::int64_t kNanoPerSecond = 1'000'000'000;
 constexpr std::int64_t kNanoPerMilli = 1'000'000;
 constexpr std::int64_t kMaxStopSeconds = 300;
-constexpr std::int64_t kMaxHealthNs = 24 * 3600 * kNanoPerSecond;
+constexpr std::int64_t kMaxHealthNs = 24LL * 3600 * kNanoPerSecond;
 constexpr std::int64_t kMaxRetries = 1000;
 constexpr std::size_t kMaxUserChars = 128;
 constexpr std::size_t kMaxCapabilities = 64;

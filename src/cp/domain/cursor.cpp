@@ -63,9 +63,9 @@ Result<PageRequest> CursorCodec::page_request(std::string_view scope, std::strin
                                               std::string_view cursor) const {
   PageRequest request;
   if (!limit.empty()) {
-    const char* end = limit.data() + limit.size();
-    const auto parsed = std::from_chars(limit.data(), end, request.limit);
-    if (parsed.ec != std::errc() || parsed.ptr != end || request.limit < 1 || request.limit > PageRequest::kMaxLimit) {
+    const auto parsed = std::from_chars(limit.data(), limit.data() + limit.size(), request.limit);
+    if (parsed.ec != std::errc() || parsed.ptr != limit.data() + limit.size() || request.limit < 1 ||
+        request.limit > PageRequest::kMaxLimit) {
       return fail(Error{.code = ErrorCode::invalid_request,
                         .detail = "limit must be 1 to 200",
                         .fields = {{.field = "limit", .code = "bad_format", .detail = "1 to 200"}}});

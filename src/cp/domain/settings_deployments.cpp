@@ -15,7 +15,7 @@ std::optional<std::string> must_be_anchored_expression(std::string_view text) {
   if (text.empty()) return std::nullopt;
   if (!text.starts_with('^') || !text.ends_with('$')) return "must begin with ^ and end with $";
   try {
-    std::regex compiled(text.begin(), text.end(), std::regex::ECMAScript);
+    (void)std::regex(text.begin(), text.end(), std::regex::ECMAScript);
   } catch (const std::regex_error&) {
     return "must be a regular expression";
   }

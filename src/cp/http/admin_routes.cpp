@@ -72,7 +72,7 @@ Result<std::optional<UtcTime>> time_of(const Query& query, std::string_view name
   if (!text) return std::optional<UtcTime>{};
   const auto time = parse_rfc3339(*text);
   if (!time) return fail(bad_query(name, "bad_format", "RFC 3339, UTC"));
-  return std::optional(*time);
+  return time;
 }
 
 Result<AuditFilter> audit_filter(const Query& query) {

@@ -61,9 +61,9 @@ net::Response post_register(AgentProtocolRoutes& context, const Call& call) {
 /// to read is a worker's in any case.
 std::optional<net::Response> fast_refusal(AgentProtocolRoutes& context, const net::Request& request) {
   if (request.body.size() > kFormCheckedMaxBytes || !check_media_types(request, true)) return std::nullopt;
-  auto wanted = json::read<RegisterRequest>(request.body);
+  const auto wanted = json::read<RegisterRequest>(request.body);
   if (!wanted) return error_answer(wanted.error(), request.request_id);
-  const auto refused = context.registration.refuse_form(std::move(*wanted), transport_of(request));
+  const auto refused = context.registration.refuse_form(*wanted, transport_of(request));
   if (!refused) return std::nullopt;
   return error_answer(*refused, request.request_id);
 }

@@ -21,7 +21,7 @@ std::optional<std::int64_t> whole_number(std::string_view text) {
 }  // namespace
 
 std::optional<LogTime> parse_log_time(std::string_view text) {
-  if (const auto at = parse_rfc3339(text)) return LogTime{.at = *at};
+  if (const auto at = parse_rfc3339(text)) return LogTime{.at = at};
   if (text.size() < 2 || text.size() > 9 || text.front() == '-') return std::nullopt;
   const auto count = whole_number(text.substr(0, text.size() - 1));
   if (!count) return std::nullopt;

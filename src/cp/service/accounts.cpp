@@ -96,7 +96,7 @@ Result<IdempotentAnswer> Accounts::create(const AccountCall& call, const Account
     const std::string address = address_key(call.actor.client_address);
     const SteadyTime now = parts_.clock.steady_now();
     if (const auto wait = signups_.blocked(address, now))
-      return fail(Error{.code = ErrorCode::rate_limited, .detail = "too many sign-ups", .retry_after = *wait});
+      return fail(Error{.code = ErrorCode::rate_limited, .detail = "too many sign-ups", .retry_after = wait});
     signups_.failed(address, now);
   }
   return idempotency_.run(call.idempotent, [&](db::Transaction& tx) { return make(tx, call, wanted, *type); });

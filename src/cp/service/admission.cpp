@@ -8,8 +8,6 @@
 namespace ee::cp {
 namespace {
 
-namespace att = attestation;
-
 std::string cloud_of(const std::string& datacenter) { return datacenter.substr(0, datacenter.find(':')); }
 
 /// What a registration writes into a row, new or old: instance, evidence, measured capacity.

@@ -172,7 +172,7 @@ Result<AgentAnswer> AgentClient::sync(const AgentRow& agent, std::stop_token sto
   return send(agent, {.method = "POST", .target = std::string(kPrefix) + "/sync"}, std::move(stop));
 }
 
-Result<AgentAnswer> AgentClient::logs(const AgentRow& agent, const AgentLogQuery& query, std::stop_token stop) {
+Result<AgentAnswer> AgentClient::logs(const AgentRow& agent, const AgentLogQuery& query, const std::stop_token& stop) {
   const SteadyTime end = parts_.clock.steady_now() + kTimeout;
   std::optional<std::int64_t> tail = query.tail;
   for (bool shortened = false;; shortened = true) {

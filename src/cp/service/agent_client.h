@@ -76,7 +76,7 @@ class AgentClient {
   /// Heartbeat and pull now.
   Result<AgentAnswer> sync(const AgentRow& agent, std::stop_token stop = {});
   /// NDJSON. Errors: also body_too_large, if the query is not to be shortened.
-  Result<AgentAnswer> logs(const AgentRow& agent, const AgentLogQuery& query, std::stop_token stop = {});
+  Result<AgentAnswer> logs(const AgentRow& agent, const AgentLogQuery& query, const std::stop_token& stop = {});
   /// The call of a log that is followed, for HttpStreams; its token counts for the next seconds alone. Errors:
   /// agent_unreachable.
   Result<HttpClientRequest> follow_request(const AgentRow& agent, const AgentLogQuery& query);

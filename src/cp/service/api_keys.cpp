@@ -105,8 +105,8 @@ Result<ApiKeyRow> ApiKeys::wanted_row(db::Transaction& tx, const AccountCall& ca
 }
 
 /// Stores the key with its audit row; the answer that shows it once.
-Result<EffectAnswer> ApiKeys::keep(db::Transaction& tx, const AccountCall& call, MadeKey key, const AuditEntry& entry,
-                                   UtcTime now) const {
+Result<EffectAnswer> ApiKeys::keep(db::Transaction& tx, const AccountCall& call, const MadeKey& key,
+                                   const AuditEntry& entry, UtcTime now) const {
   if (auto live = keys_.count_live(tx, call.account, now); !live)
     return std::unexpected(std::move(live.error()));
   else if (*live >= ApiKeyStore::kMaxLive)
@@ -156,7 +156,7 @@ Result<IdempotentAnswer> ApiKeys::create(const AccountCall& call, const KeyWante
       entry.detail.pop_back();
       entry.detail += fmt::format(R"(,"reason":{}}})", json::quote(*wanted.reason));
     }
-    return keep(tx, call, std::move(*key), entry, now);
+    return keep(tx, call, *key, entry, now);
   });
 }
 
@@ -203,7 +203,7 @@ Result<IdempotentAnswer> ApiKeys::rotate(const AccountCall& call, const std::str
     AuditEntry entry = audit_entry(call, "key_rotated");
     entry.detail = fmt::format(R"({{"key_id":{},"rotated_from_key_id":{},"overlap_seconds":{}}})",
                                json::quote(key->row.id), json::quote(before.id), overlap_seconds);
-    return keep(tx, call, std::move(*key), entry, now);
+    return keep(tx, call, *key, entry, now);
   });
   // The cache still knows the old key with its old end.
   if (answer) parts_.authenticator.forget_key(key_id);

@@ -70,7 +70,7 @@ class ApiKeys {
   Result<std::optional<ApiKeyRow>> own_key(db::Transaction& tx, const AccountCall& call) const;
   Result<ApiKeyRow> wanted_row(db::Transaction& tx, const AccountCall& call, const KeyWanted& wanted,
                                const AccountRow& account, UtcTime now) const;
-  Result<EffectAnswer> keep(db::Transaction& tx, const AccountCall& call, MadeKey key, const AuditEntry& entry,
+  Result<EffectAnswer> keep(db::Transaction& tx, const AccountCall& call, const MadeKey& key, const AuditEntry& entry,
                             UtcTime now) const;
 
   Parts parts_;

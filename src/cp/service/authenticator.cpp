@@ -197,7 +197,7 @@ Result<void> Authenticator::Impl::check_hash(std::string_view hash, const Creden
 Result<void> Authenticator::Impl::check_throttle(const Credentials& credentials) const {
   const auto wait = failures.blocked(address_key(credentials.client_address), clock.steady_now());
   if (!wait) return {};
-  return fail(Error{.code = ErrorCode::rate_limited, .detail = "too many bad credentials", .retry_after = *wait});
+  return fail(Error{.code = ErrorCode::rate_limited, .detail = "too many bad credentials", .retry_after = wait});
 }
 
 /// Counts the failure, and answers it, unless there have been too many.
@@ -205,7 +205,7 @@ std::unexpected<Error> Authenticator::Impl::refuse(const Credentials& credential
   const std::string key = address_key(credentials.client_address);
   const SteadyTime at = clock.steady_now();
   if (const auto wait = failures.blocked(key, at))
-    return fail(Error{.code = ErrorCode::rate_limited, .detail = "too many bad credentials", .retry_after = *wait});
+    return fail(Error{.code = ErrorCode::rate_limited, .detail = "too many bad credentials", .retry_after = wait});
   failures.failed(key, at);
   return invalid_credential();
 }

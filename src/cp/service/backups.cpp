@@ -114,7 +114,7 @@ Result<void> note_restore(db::SqliteConnection& connection, UtcTime now) {
 
 /// Copies the backup beside the database, checks whose it is and notes the restore in it.
 std::expected<fs::path, db::StartError> prepare_copy(const RestoreOptions& options, const Clock& clock) {
-  const fs::path copy = options.database.string() + ".restoring";
+  fs::path copy = options.database.string() + ".restoring";
   std::error_code error;
   for (const char* end : {"", "-wal", "-shm"}) fs::remove(copy.string() + end, error);
   auto source = db::SqliteConnection::open(options.from, db::ConnectionRole::maintenance, {});
@@ -138,7 +138,7 @@ std::expected<fs::path, db::StartError> prepare_copy(const RestoreOptions& optio
 
 /// Moves an existing database away, with what its log still holds.
 std::expected<fs::path, db::StartError> put_aside(const fs::path& database, const Clock& clock) {
-  const fs::path aside = fmt::format("{}.replaced-{}", database.string(), unix_ms(clock.now()) / 1000);
+  fs::path aside = fmt::format("{}.replaced-{}", database.string(), unix_ms(clock.now()) / 1000);
   if (auto old = db::SqliteConnection::open(database, db::ConnectionRole::maintenance, {})) {
     // Best effort: what cannot be moved into a damaged file stays beside it, under its new name.
     std::ignore = (*old)->script("PRAGMA wal_checkpoint(TRUNCATE)");

@@ -24,7 +24,7 @@ class DeploymentMigration {
     const Clock& clock;
     Random& random;
   };
-  explicit DeploymentMigration(Parts parts) : parts_(std::move(parts)) {}
+  explicit DeploymentMigration(const Parts& parts) : parts_(parts) {}
 
   static constexpr Seconds kTryAgain{60};
   static constexpr Seconds kLongestWait{3600};  ///< after replacements that failed

@@ -65,11 +65,10 @@ AttestationAttempt RegistrationService::attempt_of(const agent_api::RegisterRequ
           .node_size = request.node_size};
 }
 
-/// After `check_request`, which saw that the keys are good. `evidence` is the request's, which may be long: whoever
-/// needs it no more moves it here.
-EvidenceClaim RegistrationService::claim_of(const agent_api::RegisterRequest& request, agent_api::Evidence evidence) {
+/// After `check_request`, which saw that the keys are good. It refers to the request, whose evidence may be long.
+EvidenceClaim RegistrationService::claim_of(const agent_api::RegisterRequest& request) {
   EvidenceClaim claim{.purpose = att::Purpose::register_,
-                      .evidence = std::move(evidence),
+                      .evidence = request.evidence,
                       .challenge = request.challenge,
                       .nonce = request.nonce,
                       .vm_name = request.vm_name,
@@ -79,12 +78,12 @@ EvidenceClaim RegistrationService::claim_of(const agent_api::RegisterRequest& re
   return claim;
 }
 
-std::optional<Error> RegistrationService::refuse_form(agent_api::RegisterRequest request,
+std::optional<Error> RegistrationService::refuse_form(const agent_api::RegisterRequest& request,
                                                       const EvidenceTransport& transport) {
   const UtcTime started = parts_.clock.now();
   if (!check_request(request, parts_.settings())) return std::nullopt;
   AttestationAttempt attempt = attempt_of(request, transport);
-  auto refused = parts_.verifier.refuse_form(claim_of(request, std::move(request.evidence)), transport, attempt);
+  auto refused = parts_.verifier.refuse_form(claim_of(request), transport, attempt);
   if (!refused || error_info(refused->code).http_status >= 500) return std::nullopt;
   const UtcTime now = parts_.clock.now();
   if (attempt.audited && !late_.add({.attempt = attempt,
@@ -127,7 +126,7 @@ Result<SignedAnswer> RegistrationService::attempt_registration(const agent_api::
                                                                const RegistrationSettings& settings,
                                                                AttestationAttempt& attempt, UtcTime started) {
   if (auto checked = check_request(request, settings); !checked) return std::unexpected(checked.error());
-  const auto evidence = parts_.verifier.verify(claim_of(request, request.evidence), transport, attempt);
+  const auto evidence = parts_.verifier.verify(claim_of(request), transport, attempt);
   if (!evidence) return std::unexpected(evidence.error());
 
   auto credential = new_credential(CredentialKind::agent, parts_.random);

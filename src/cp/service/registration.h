@@ -86,7 +86,7 @@ class RegistrationService {
 
   /// For io threads: never blocks. The refusal that `register_agent` would answer to what is no evidence by its form
   /// alone, recorded and counted like any other; nothing in every other case, which is for `register_agent` to decide.
-  std::optional<Error> refuse_form(agent_api::RegisterRequest request, const EvidenceTransport& transport);
+  std::optional<Error> refuse_form(const agent_api::RegisterRequest& request, const EvidenceTransport& transport);
   /// The rows of all refusals so far are written.
   void settle_refusals() { late_.settle(); }
 
@@ -94,7 +94,7 @@ class RegistrationService {
   std::optional<std::int64_t> fold_of_refusal(const EvidenceTransport& transport);
   Result<void> check_request(const agent_api::RegisterRequest& request, const RegistrationSettings& settings) const;
   static AttestationAttempt attempt_of(const agent_api::RegisterRequest& request, const EvidenceTransport& transport);
-  static EvidenceClaim claim_of(const agent_api::RegisterRequest& request, agent_api::Evidence evidence);
+  static EvidenceClaim claim_of(const agent_api::RegisterRequest& request);
   Result<SignedAnswer> attempt_registration(const agent_api::RegisterRequest& request,
                                             const EvidenceTransport& transport, const RegistrationSettings& settings,
                                             AttestationAttempt& attempt, UtcTime started);

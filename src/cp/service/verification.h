@@ -24,6 +24,7 @@
 namespace ee::cp {
 
 /// What a request claims about the party that quotes. For a refresh, keys, name and size are those of the agent's row.
+/// It refers to the request, which outlives it.
 struct EvidenceClaim {
   attestation::Purpose purpose = attestation::Purpose::register_;
   const agent_api::Evidence& evidence;

@@ -128,7 +128,7 @@ Result<UsdMicros> LedgerQueryStore::sum_of_months(db::Transaction& tx, const Acc
 Result<std::vector<UsageRow>> LedgerQueryStore::usage(db::Transaction& tx, const AccountId& id, UtcTime from,
                                                       UtcTime to, UsageGroup group, std::int64_t limit) const {
   struct Form {
-    std::string_view columns, by, order = by;
+    std::string_view columns, by;
   };
   const Form form = [&]() -> Form {
     switch (group) {
@@ -136,8 +136,7 @@ Result<std::vector<UsageRow>> LedgerQueryStore::usage(db::Transaction& tx, const
       case UsageGroup::day:
         return {"at - at % 86400000 AS period_start_at, NULL AS deployment_id, NULL AS app_id", "at - at % 86400000"};
       case UsageGroup::deployment: return {"NULL AS period_start_at, deployment_id, NULL AS app_id", "deployment_id"};
-      case UsageGroup::app:  // what belongs to no app first, on both engines
-        return {"NULL AS period_start_at, NULL AS deployment_id, app_id", "app_id", "COALESCE(app_id, '')"};
+      case UsageGroup::app: return {"NULL AS period_start_at, NULL AS deployment_id, app_id", "app_id"};
     }
     return {};
   }();
@@ -147,8 +146,8 @@ Result<std::vector<UsageRow>> LedgerQueryStore::usage(db::Transaction& tx, const
       "WHERE account_id=:account AND hour_start_at>=:from AND hour_start_at<:to UNION ALL "
       "SELECT day_start_at, deployment_id, app_id, billed_ms, gross_micros FROM usage_daily "
       "WHERE account_id=:account AND day_start_at>=:from AND day_start_at<:to) AS charged "
-      "GROUP BY {1} ORDER BY {2} LIMIT :limit",
-      form.columns, form.by, form.order);
+      "GROUP BY {1} ORDER BY ({1}) IS NOT NULL, {1} LIMIT :limit",
+      form.columns, form.by);
   return tx.query<UsageRow>(sql, {{"account", id}, {"from", from}, {"to", to}, {"limit", limit}});
 }
 

@@ -21,14 +21,14 @@ IntelTa::IntelTa(HttpClient& http, Clock& clock, Random& random, metrics::Regist
       clock_(clock) {}
 
 Result<IntelTaVerdict> IntelTa::appraise(const attestation::Quote& quote, Bytes preimage, const IntelTaConfig& config,
-                                         std::string_view request_id, std::stop_token stop) {
+                                         std::string_view request_id, const std::stop_token& stop) {
   const auto token = client_.attest(config.call, quote.bytes(), preimage, request_id, stop);
   if (!token) return std::unexpected(token.error());
   return verify(*token, quote, preimage, config, stop);
 }
 
 Result<IntelTaVerdict> IntelTa::verify(std::string_view token, const attestation::Quote& quote, Bytes preimage,
-                                       const IntelTaConfig& config, std::stop_token stop) {
+                                       const IntelTaConfig& config, const std::stop_token& stop) {
   const attestation::ItaVerifier verifier(config.rules);
   const auto parsed = verifier.read(token);
   if (!parsed) return std::unexpected(parsed.error());

@@ -34,10 +34,10 @@ class IntelTa {
   /// Errors: those of IntelTaClient::attest and of `verify`.
   [[nodiscard]] Result<IntelTaVerdict> appraise(const attestation::Quote& quote, Bytes preimage,
                                                 const IntelTaConfig& config, std::string_view request_id,
-                                                std::stop_token stop);
+                                                const std::stop_token& stop);
   /// A token from elsewhere. Errors: those of JwksCache::keys_for, attestation::ItaVerifier, check_ita_claims.
   [[nodiscard]] Result<IntelTaVerdict> verify(std::string_view token, const attestation::Quote& quote, Bytes preimage,
-                                              const IntelTaConfig& config, std::stop_token stop);
+                                              const IntelTaConfig& config, const std::stop_token& stop);
 
   /// For the job `jwks_refresh` and for metrics.
   JwksCache& keys() { return keys_; }

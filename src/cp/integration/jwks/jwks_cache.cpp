@@ -19,7 +19,8 @@ std::string_view to_string(JwksFetch result) {
 JwksCache::JwksCache(HttpClient& http, Clock& clock, Random& random, JwksLimits limits)
     : http_(http), clock_(clock), random_(random), limits_(std::move(limits)) {}
 
-Result<JwksCache::Keys> JwksCache::keys_for(std::string_view kid, const JwksSettings& settings, std::stop_token stop) {
+Result<JwksCache::Keys> JwksCache::keys_for(std::string_view kid, const JwksSettings& settings,
+                                            const std::stop_token& stop) {
   Lock lock(mutex_);
   adopt(settings);
   auto keys = found_or_fetched(lock, kid, settings, stop);
@@ -59,14 +60,14 @@ Result<JwksCache::Keys> JwksCache::forced(Lock& lock, std::string_view kid, cons
   return Keys{.set = set_};
 }
 
-Result<void> JwksCache::refresh(const JwksSettings& settings, std::stop_token stop) {
+Result<void> JwksCache::refresh(const JwksSettings& settings, const std::stop_token& stop) {
   Lock lock(mutex_);
   adopt(settings);
   failed_at_.reset();  // the job keeps its own pace
   return fetch(lock, settings, stop);
 }
 
-Result<bool> JwksCache::refresh_due(const JwksSettings& settings, std::stop_token stop) {
+Result<bool> JwksCache::refresh_due(const JwksSettings& settings, const std::stop_token& stop) {
   {
     const Lock lock(mutex_);
     adopt(settings);

@@ -69,13 +69,13 @@ class JwksCache {
   };
   /// A set that has a key of that id. Errors: `unavailable` (expired and not to be had, also when a set that might have
   /// the key cannot be fetched), `unknown_key`.
-  [[nodiscard]] Result<Keys> keys_for(std::string_view kid, const JwksSettings& settings, std::stop_token stop);
+  [[nodiscard]] Result<Keys> keys_for(std::string_view kid, const JwksSettings& settings, const std::stop_token& stop);
 
   /// Fetches now, for the background job that runs at half of the TTL. A failure leaves what there is.
-  Result<void> refresh(const JwksSettings& settings, std::stop_token stop);
+  Result<void> refresh(const JwksSettings& settings, const std::stop_token& stop);
   /// The same, if the keys have been used since they came and `refresh_percent` of their TTL is over; whether it
   /// fetched.
-  Result<bool> refresh_due(const JwksSettings& settings, std::stop_token stop);
+  Result<bool> refresh_due(const JwksSettings& settings, const std::stop_token& stop);
 
   /// Time since the last successful fetch; nothing before it. For metrics.
   std::optional<Milliseconds> age() const;
