@@ -1,11 +1,14 @@
 # Each target installs the Debian packages it needs by itself. Two of them are all that a newcomer needs: run and test.
-.PHONY: run test tsan bench fuzz fmt lint docs clean
+.PHONY: run test test-postgres tsan bench fuzz fmt lint docs clean
 
 run:  ## build, start the control plane and two emulated agents, print what to try; Ctrl-C stops it
 	@tools/run.sh
 
 test:  ## build and run everything that CI runs
 	@tools/test.sh
+
+test-postgres:  ## the suites that use a database, on PostgreSQL
+	@tools/test-postgres.sh
 
 tsan:  ## the concurrent parts under ThreadSanitizer
 	@tools/tsan.sh

@@ -14,6 +14,7 @@
 #include "cp/settings_views.h"
 #include "cp/store/meta_store.h"
 #include "cp/store/schema.h"
+#include "cp/store/settings_store.h"
 #include "net/client_address.h"
 
 namespace ee::cp {
@@ -189,6 +190,7 @@ std::expected<void, StartFailure> build_foundation(App::Parts& parts) {
       [line = parts.wake_line](const SettingsSnapshot&) { JobWaker::wake(line, "attestation_sweeper"); });
   if (auto loaded = parts.settings->load(); !loaded)
     return refuse(kExitDatabase, "settings cannot be read: " + loaded.error().detail);
+  parts.settings_announced = parts.database->listen(kSettingsTopic, [&parts] { parts.settings->refresh(); });
   if (const auto violations = parts.settings->start_violations(); !violations.empty()) return refuse(violations);
   if (auto audited = parts.settings->audit_relaxed_policies({.name = "system:start"}); !audited)
     return refuse(kExitDatabase, "a relaxed policy cannot be audited: " + audited.error().detail);

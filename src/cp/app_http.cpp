@@ -53,7 +53,7 @@ void make_contexts(App::Parts& parts) {
       .live = *parts.live,
       .agents = *parts.agents,
       .tunnels = *parts.tunnels,
-      .clock = parts.world.clock,
+      .clock = *parts.shared_clock,
       .random = parts.world.random,
       .cursors = *parts.cursors,
       .stale_after = [&parts] { return Seconds(3600 * parts.snapshot()->integer(Setting::agents_stale_hours)); },

@@ -189,6 +189,13 @@ Result<std::int64_t> remove_what_has_ended(App::Parts& parts, const std::stop_to
   return total;
 }
 
+/// What this process remembers and another one may have changed: whether removals are held after a restore, and whether
+/// billing is halted for what a check of the ledger has found.
+Result<void> look_at_other_replicas(App::Parts& parts) {
+  if (auto hold = parts.restore_hold->load(); !hold) return hold;
+  return parts.ledger_check->look();
+}
+
 /// What PostgreSQL does by itself, or its operator by its tools.
 void add_sqlite_jobs(std::vector<JobDefinition>& jobs, App::Parts& parts) {
   jobs.push_back(wal_checkpoint(*parts.sqlite));
@@ -257,6 +264,7 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
                               [&parts, watch = std::make_shared<ClockWatch>(parts.world.clock, parts.metrics)](
                                   const JobContext&) -> Result<JobSummary> {
                                 watch->look();
+                                watch->compare(parts.database->clock_offset());
                                 const auto probed =
                                     parts.database->write<bool>([&](db::Transaction& tx) -> Result<bool> {
                                       if (auto done = MetaStore().probe(tx, parts.world.clock.now()); !done)
@@ -273,6 +281,9 @@ std::vector<JobDefinition> job_definitions(App::Parts& parts) {
                                 // Another replica may have begun or ended a maintenance.
                                 if (auto looked = parts.maintenance->load(); !looked)
                                   return std::unexpected(looked.error());
+                                if (parts.sqlite == nullptr)
+                                  if (auto looked = look_at_other_replicas(parts); !looked)
+                                    return std::unexpected(looked.error());
                                 return JobSummary{};
                               });
   probe.own_thread = true;

@@ -136,6 +136,7 @@ struct App::Parts {
   /// For leases and whatever else replicas compare: the time of the clock that they share.
   std::unique_ptr<SharedClock> shared_clock;
   std::unique_ptr<SettingsService> settings;
+  std::unique_ptr<db::Subscription> settings_announced;  ///< PostgreSQL; null: no other process changes them
   SettingsWatch::Line settings_heard_by_password;
   SettingsWatch::Line settings_heard_by_github;
   JobWaker::Line wake_line = JobWaker::line();

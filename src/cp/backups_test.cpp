@@ -21,6 +21,7 @@ using ::testing::HasSubstr;
 
 class BackupsTest : public ::testing::Test {
  protected:
+  void SetUp() override { EE_SKIP_ON_POSTGRES("its file is copied"); }
   fs::path database() const { return cp.config().database.sqlite_path; }
   fs::path backup() const { return dir_ / "copy.db"; }
   std::expected<cp::BackupFacts, db::StartError> copy() {

@@ -32,5 +32,22 @@ TEST(ClockWatch, CountsStepsBackBeyondTwoSeconds) {
   EXPECT_TRUE(steps()) << "told once";
 }
 
+TEST(ClockWatch, ShowsHowFarTheOthersClockIs) {
+  const FakeClock clock;
+  metrics::Registry registry;
+  CaptureLogs logs;
+  ClockWatch watch(clock, registry);
+  const auto shows = [&](const std::string& seconds) {
+    return registry.text().find("\nee_clock_offset_seconds " + seconds + "\n") != std::string::npos;
+  };
+  watch.compare(Milliseconds(2000));
+  EXPECT_FALSE(logs->contains("the system's clock is not the database's"));
+  watch.compare(Milliseconds(-4500));
+  EXPECT_TRUE(shows("-4.5")) << registry.text();
+  EXPECT_TRUE(logs->contains("the system's clock is not the database's"));
+  watch.compare(Milliseconds(0));
+  EXPECT_TRUE(shows("0")) << registry.text();
+}
+
 }  // namespace
 }  // namespace ee::cp

@@ -32,6 +32,7 @@ db::PostgresOptions postgres_options(const Config& config) {
   db::PostgresOptions options;
   options.url = config.database.postgres_url;
   options.strict = config.stage != Stage::dev;
+  options.durable = config.stage != Stage::dev;
   options.readers = static_cast<std::size_t>(config.database.readers);
   options.write_queue = static_cast<std::size_t>(config.database.write_queue);
   options.group_max = static_cast<std::size_t>(config.database.group_max);

@@ -2,6 +2,7 @@
 #include <thread>
 
 #include "cp/deployment_fixture.h"
+#include "tests/support/test_trigger.h"
 
 namespace ee::testing {
 namespace {
@@ -175,7 +176,8 @@ TEST_F(DeploymentRacesTest, WhatWasNotCommittedNeverWasAndARetryDeploysOnce) {
     return as(account.key, "POST", "/api/v1/deploy", raw(R"("secrets":{"A":"x"})"), {{"Idempotency-Key", "k"}});
   };
   // The last statement of the transaction fails: as if the process had ended before its COMMIT.
-  cp.execute("CREATE TRIGGER crash BEFORE INSERT ON idempotency_keys BEGIN SELECT RAISE(ABORT, 'crash'); END");
+  set_trigger(cp,
+              {.name = "crash", .event = "BEFORE INSERT", .table = "idempotency_keys", .when = "", .message = "crash"});
   EXPECT_GE(send().status, 500);
   for (const char* table : {"deployments", "deployment_revisions", "deployment_secrets", "deployment_events",
                             "services", "idempotency_keys"})
@@ -185,7 +187,7 @@ TEST_F(DeploymentRacesTest, WhatWasNotCommittedNeverWasAndARetryDeploysOnce) {
                 .front(),
             2);
   EXPECT_EQ(audited("deploy_accepted"), 0);
-  cp.execute("DROP TRIGGER crash");
+  drop_trigger(cp, "crash", "idempotency_keys");
   cp.stop();
   cp.start();
   const TestAnswer first = send();
@@ -197,7 +199,6 @@ TEST_F(DeploymentRacesTest, WhatWasNotCommittedNeverWasAndARetryDeploysOnce) {
 
 // covers: S04_BILL_FUND_006
 TEST_F(DeploymentRacesTest, S04_BILL_FUND_006_StopsThatWereCutShortAreMadeUpFor) {
-  EE_SKIP_ON_POSTGRES("what cuts them short is a trigger of SQLite");
   std::vector<std::string> ids;
   for (int n = 0; n < 3; ++n) {
     agents.add().join();
@@ -207,13 +208,16 @@ TEST_F(DeploymentRacesTest, S04_BILL_FUND_006_StopsThatWereCutShortAreMadeUpFor)
   fund(account, 0);
   cp.execute("UPDATE account_balances SET billing_state='exhausted' WHERE account_id=:id", {{"id", account.id}});
   // The transaction of the second stop fails: as if the process had ended before its COMMIT.
-  cp.execute("CREATE TRIGGER crash BEFORE UPDATE ON deployments WHEN NEW.state='stopping' AND NEW.id='" + ids[1] +
-             "' BEGIN SELECT RAISE(ABORT, 'crash'); END");
+  set_trigger(cp, {.name = "crash",
+                   .event = "BEFORE UPDATE",
+                   .table = "deployments",
+                   .when = "NEW.state='stopping' AND NEW.id='" + ids[1] + "'",
+                   .message = "crash"});
   EXPECT_FALSE(cp.app().run_job("insufficient_funds"));
   EXPECT_EQ(column<std::string>(ids[2], "termination_reason"), "insufficient_funds") << "the newest first";
   EXPECT_EQ(state(ids[1]), "running");
   EXPECT_EQ(open_segments(ids[1]), 1) << "it goes on, and is charged";
-  cp.execute("DROP TRIGGER crash");
+  drop_trigger(cp, "crash", "deployments");
   cp.stop();
   cp.start();
 

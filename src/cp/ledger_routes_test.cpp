@@ -6,6 +6,7 @@
 #include "cp/service/ledger_api.h"
 #include "tests/support/test_accounts.h"
 #include "tests/support/test_control_plane.h"
+#include "tests/support/test_trigger.h"
 
 namespace ee::cp {
 namespace {
@@ -272,9 +273,11 @@ TEST_F(LedgerRoutesTest, ACheckCanBeAskedFor) {
 TEST_F(LedgerRoutesTest, BalancesAreRebuiltWhileTheServerIsStopped) {
   ASSERT_EQ(move("credit", "5", "a").status, 201);
   tamper();
-  const auto refused = rebuild_ledger_balances(cp.config(), cp.clock, cp.random);
-  EXPECT_EQ(refused.exit_code, 4);
-  EXPECT_THAT(refused.lines.at(0), HasSubstr("database_in_use"));
+  if (!testing::on_postgres()) {  // there it works beside running replicas
+    const auto refused = rebuild_ledger_balances(cp.config(), cp.clock, cp.random);
+    EXPECT_EQ(refused.exit_code, 4);
+    EXPECT_THAT(refused.lines.at(0), HasSubstr("database_in_use"));
+  }
   EXPECT_EQ(balance(account), 5'000'077);
   cp.stop();
   const auto rebuilt = rebuild_ledger_balances(cp.config(), cp.clock, cp.random);
@@ -287,8 +290,8 @@ TEST_F(LedgerRoutesTest, BalancesAreRebuiltWhileTheServerIsStopped) {
 }
 
 TEST_F(LedgerRoutesTest, AMissingGuardIsSetAgainAndAudited) {
-  cp.execute("DROP TRIGGER transactions_no_delete");
-  cp.execute("DROP TRIGGER audit_log_no_update");
+  drop_trigger(cp, "transactions_no_delete", "transactions");
+  drop_trigger(cp, "audit_log_no_update", "audit_log");
   cp.stop();
   cp.start();
   const auto guards = [&](const std::string& action) {

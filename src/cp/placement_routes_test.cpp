@@ -4,6 +4,7 @@
 #include "cp/deployment_fixture.h"
 #include "cp/store/agent_store.h"
 #include "tests/support/agents.h"
+#include "tests/support/test_trigger.h"
 
 namespace ee::testing {
 namespace {
@@ -37,14 +38,14 @@ class PlacementRoutesTest : public DeploymentFixture {
 };
 
 TEST_F(PlacementRoutesTest, WhoeverLostSixteenAgentsToOthersMayComeAgainSoon) {
-  EE_SKIP_ON_POSTGRES("the words of the trigger");
   for (int i = 1; i <= 17; ++i) add(i);
-  cp.execute("CREATE TRIGGER somebody_is_faster BEFORE UPDATE ON agents BEGIN SELECT RAISE(IGNORE); END");
+  set_trigger(cp,
+              {.name = "somebody_is_faster", .event = "BEFORE UPDATE", .table = "agents", .when = "", .message = ""});
   const TestAnswer refused = deploy(raw());
   EXPECT_EQ(refused.status, 409);
   EXPECT_EQ(refused.code(), "no_capacity");
   EXPECT_EQ(refused.header("Retry-After"), "1");
-  cp.execute("DROP TRIGGER somebody_is_faster");
+  drop_trigger(cp, "somebody_is_faster", "agents");
   EXPECT_EQ(deploy(raw()).status, 201);
 }
 
@@ -147,9 +148,8 @@ TEST_F(PlacementRoutesTest, ListsOfCloudsAndDatacentersDecide) {
 /// Refuses every write of an agent whose key is not the one that its row and its reservation give, by the rules of the
 /// specification written down in SQL: a key that is mended later would not do.
 /// A claim alone writes the agent before it uses up the reservation: whoever loses it must use up none.
-constexpr const char* kKeyIsRight =
-    "CREATE TRIGGER key_is_right AFTER UPDATE ON agents"
-    " WHEN NOT (OLD.current_deployment_id IS NULL AND NEW.current_deployment_id IS NOT NULL) AND "
+constexpr const char* kKeyIsWrong =
+    "NOT (OLD.current_deployment_id IS NULL AND NEW.current_deployment_id IS NOT NULL) AND "
     "NEW.placement_key<>(CASE"
     " WHEN NEW.draining=1 THEN 'x'"
     " WHEN EXISTS (SELECT 1 FROM capacity_reservations r WHERE r.agent_id=NEW.id AND r.status='open'"
@@ -157,13 +157,17 @@ constexpr const char* kKeyIsRight =
     "  WHERE r.agent_id=NEW.id AND r.status='open')"
     " WHEN NEW.placement_scope='private' AND NEW.account_id IS NOT NULL THEN 'a:'||NEW.account_id"
     " WHEN NEW.github_owner_id IS NOT NULL THEN 'g:'||NEW.github_owner_id"
-    " ELSE 'p' END) BEGIN SELECT RAISE(ABORT, 'placement_key'); END";
+    " ELSE 'p' END)";
 
 // covers: S03_ASG_005
 TEST_F(PlacementRoutesTest, TheKeyFollowsOwnerVisibilityDrainAndReservationInTheSameTransaction) {
   FakeAgent& agent = agents.add();
   agent.join();
-  cp.execute(kKeyIsRight);
+  set_trigger(cp, {.name = "key_is_right",
+                   .event = "AFTER UPDATE",
+                   .table = "agents",
+                   .when = kKeyIsWrong,
+                   .message = "placement_key"});
   const std::string path = "/api/v1/agents/" + agent.id();
   const auto key = [&] {
     return cp.values<std::string>("SELECT placement_key FROM agents WHERE id=:id", {{"id", agent.id()}}).front();
@@ -223,7 +227,8 @@ TEST_F(PlacementRoutesTest, PlacementNeverChangesWhoOwnsAnAgent) {
   const auto owner = [&](const FakeAgent& agent) {
     return cp
         .values<std::string>(
-            "SELECT COALESCE(account_id, '-')||' '||COALESCE(github_owner_id, '-')||' '||placement_scope FROM agents"
+            "SELECT COALESCE(account_id, '-')||' '||COALESCE(CAST(github_owner_id AS TEXT), '-')||' '||placement_scope "
+            "FROM agents"
             " WHERE id=:id",
             {{"id", agent.id()}})
         .front();

@@ -4,6 +4,7 @@
 #include "tests/support/emulated_evidence.h"
 #include "tests/support/registered_agent.h"
 #include "tests/support/registration_case.h"
+#include "tests/support/test_trigger.h"
 
 namespace ee::testing {
 namespace {
@@ -344,7 +345,8 @@ TEST_F(RefreshTest, RegistrationAndRefreshDoNotTakeEachOthersChallenge) {
 
 TEST_F(RefreshTest, ARefusalThatCannotBeAuditedStillRefuses) {
   const RegisteredAgent agent(cp_, "tdx-agent-001");
-  cp_.execute("CREATE TRIGGER broken BEFORE INSERT ON attestation_audit BEGIN SELECT RAISE(ABORT, 'broken'); END");
+  set_trigger(
+      cp_, {.name = "broken", .event = "BEFORE INSERT", .table = "attestation_audit", .when = "", .message = "broken"});
   EmulatedQuoteSpec debug;
   debug.td_attributes |= attestation::kTdDebug;
   EXPECT_EQ(agent.refresh(cp_, debug).code(), "td_debug_enabled");

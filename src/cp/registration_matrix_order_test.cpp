@@ -8,6 +8,7 @@
 #include "common/credential.h"
 #include "common/crypto.h"
 #include "tests/support/registration_case.h"
+#include "tests/support/test_trigger.h"
 
 namespace ee::testing {
 namespace {
@@ -63,9 +64,11 @@ TEST(RegistrationOrder, OfTwoFaultsTheEarlierStepsIsTold) {
   const Fault bad_log = request_fault("event_log_malformed", 400,
                                       [](RegistrationCase& c) { c.registration.request.evidence.event_log = "AQID"; });
   const Fault no_audit = request_fault("audit_unavailable", 503, [](RegistrationCase& c) {
-    c.cp->execute(
-        "CREATE TRIGGER broken BEFORE INSERT ON attestation_audit WHEN NEW.result = 'accepted' "
-        "BEGIN SELECT RAISE(ABORT, 'broken'); END");
+    set_trigger(*c.cp, {.name = "broken",
+                        .event = "BEFORE INSERT",
+                        .table = "attestation_audit",
+                        .when = "NEW.result = 'accepted'",
+                        .message = "broken"});
   });
   const auto token = [](std::string code, standins::IntelTaToken wrong) {
     return Fault{.code = std::move(code),
@@ -170,8 +173,9 @@ TEST(RegistrationOrder, ATrustRowThatChangesBeforeTheTransactionIsAskedAgain) {
 // covers: S01_AUD_006
 TEST(RegistrationOrder, NothingIsAcceptedWithoutItsAuditRow) {
   RegistrationCase tried;
-  tried.cp->execute(
-      "CREATE TRIGGER broken BEFORE INSERT ON attestation_audit BEGIN SELECT RAISE(ABORT, 'broken'); END");
+  set_trigger(
+      *tried.cp,
+      {.name = "broken", .event = "BEFORE INSERT", .table = "attestation_audit", .when = "", .message = "broken"});
   const TestAnswer answer = tried.send();
   EXPECT_EQ(answer.status, 503);
   EXPECT_EQ(answer.code(), "audit_unavailable");

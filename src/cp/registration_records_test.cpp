@@ -15,8 +15,15 @@ namespace ee::testing {
 namespace {
 
 std::string everything_stored(RegistrationCase& tried) {
-  tried.cp->stop();  // also what is only in the write-ahead log
   std::string all;
+  if (on_postgres()) {
+    for (const std::string& table : tried.cp->values<std::string>(
+             "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()"))
+      for (const std::string& row : tried.cp->values<std::string>("SELECT row_::text FROM " + table + " AS row_"))
+        all += row;
+    return all;
+  }
+  tried.cp->stop();  // also what is only in the write-ahead log
   for (const char* ending : {"", "-wal", "-shm"}) {
     std::ifstream file(tried.cp->database_path().string() + ending, std::ios::binary);
     all.append(std::istreambuf_iterator<char>(file), {});

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "tests/support/registered_agent.h"
+#include "tests/support/test_trigger.h"
 
 namespace ee::testing {
 namespace {
@@ -250,12 +251,14 @@ TEST_F(SweeperTest, ARowThatChangedSinceThePlanIsLeftToTheNextPass) {
   sweep();
   ASSERT_EQ(cp_.admin("DELETE", "/api/v1/admin/trusted-mrtds/" + hex_of(0xab)).status, 200);
   // The other replica settles the row between plan and act: the conditional update finds nothing.
-  cp_.execute(
-      "CREATE TRIGGER other_replica BEFORE UPDATE OF policy_version ON agent_evidence WHEN NEW.policy_version<>999 "
-      "BEGIN SELECT RAISE(IGNORE); END");
+  set_trigger(cp_, {.name = "other_replica",
+                    .event = "BEFORE UPDATE OF policy_version",
+                    .table = "agent_evidence",
+                    .when = "NEW.policy_version<>999",
+                    .message = ""});
   EXPECT_EQ(sweep().value("quarantined"), 0);
   EXPECT_EQ(count("status='quarantined'"), 0);
-  cp_.execute("DROP TRIGGER other_replica");
+  drop_trigger(cp_, "other_replica", "agent_evidence");
   EXPECT_EQ(sweep().value("quarantined"), 1);
 }
 

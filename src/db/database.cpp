@@ -7,4 +7,6 @@ Result<std::int64_t> Transaction::execute(std::string_view sql, const Params& pa
   return change(sql, params, on_unique);
 }
 
+Result<void> Transaction::announce(std::string_view /*topic*/) { return {}; }
+
 }  // namespace ee::db

@@ -79,6 +79,10 @@ class Transaction {
     return std::optional<Row>(std::move(rows->front()));
   }
 
+  /// Tells every process that listens for `topic` (ServedDatabase::listen), after the COMMIT and only then. Nothing
+  /// where no other process has the database.
+  virtual Result<void> announce(std::string_view topic);
+
  protected:
   virtual Result<RawRows> run(std::string_view sql, const Params& params, const std::vector<ColumnType>& types,
                               std::optional<OnUnique> on_unique) = 0;

@@ -58,6 +58,12 @@ std::string message_of(const PGresult* result) {
   return text == nullptr ? "" : text;
 }
 
+/// A kept statement that will not work again on this connection: its columns have other types since an upgrade
+/// (`feature_not_supported`), or somebody between us and the server has dropped it (`invalid_sql_statement_name`).
+bool is_outdated(const char* state) {
+  return state != nullptr && (std::string_view(state) == "0A000" || std::string_view(state) == "26000");
+}
+
 /// libpq's own messages end with a line break and may have several lines.
 std::string one_line(const char* text) {
   std::string line = text == nullptr ? "" : text;
@@ -193,7 +199,7 @@ Result<PostgresConnection::Answer> PostgresConnection::receive(std::optional<OnU
   }
   const char* state = PQresultErrorField(kept.get(), PG_DIAG_SQLSTATE);
   const std::string message = state == nullptr ? one_line(PQresultErrorMessage(kept.get())) : message_of(kept.get());
-  if (!connected()) {
+  if (!connected() || is_outdated(state)) {
     const Error error = lost(message);
     if (state != nullptr) last_state_ = state;
     return std::unexpected(error);
@@ -315,6 +321,27 @@ Result<std::vector<std::string>> PostgresConnection::script(const std::string& s
   return row;
 }
 
+Result<bool> PostgresConnection::wait_notified(int wake) {
+  for (;;) {
+    if (!connected()) return std::unexpected(lost("the connection is closed"));
+    bool any = false;
+    for (PGnotify* told = PQnotifies(impl_->connection); told != nullptr; told = PQnotifies(impl_->connection)) {
+      PQfreemem(told);
+      any = true;
+    }
+    if (any) return true;
+    std::array<pollfd, 2> waits = {pollfd{.fd = PQsocket(impl_->connection), .events = POLLIN, .revents = 0},
+                                   pollfd{.fd = wake, .events = POLLIN, .revents = 0}};
+    if (::poll(waits.data(), waits.size(), -1) < 0) {
+      if (errno == EINTR) continue;
+      return std::unexpected(lost("the connection cannot be waited for"));
+    }
+    if (waits[1].revents != 0) return false;
+    if (PQconsumeInput(impl_->connection) == 0)
+      return std::unexpected(lost(one_line(PQerrorMessage(impl_->connection))));
+  }
+}
+
 template <class T>
 Result<T> PostgresTransaction::noted(Result<T> result) {
   if (!result && !failure_) {
@@ -332,6 +359,12 @@ Result<RawRows> PostgresTransaction::run(std::string_view sql, const Params& par
 Result<std::int64_t> PostgresTransaction::change(std::string_view sql, const Params& params,
                                                  std::optional<OnUnique> on_unique) {
   return noted(connection_.change(sql, params, on_unique));
+}
+
+Result<void> PostgresTransaction::announce(std::string_view topic) {
+  const auto told = change("SELECT pg_notify(:topic, '')", {{"topic", topic}}, {});
+  if (!told) return std::unexpected(told.error());
+  return {};
 }
 
 std::optional<std::string> postgres_url_problem(const Secret& url, bool verify_tls) {

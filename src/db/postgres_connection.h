@@ -24,8 +24,9 @@ struct PostgresConnectionOptions {
 /// the least recently used one dropped. Used by one thread at a time. Parameters and columns have the types of their
 /// C++ values; nothing is left for the server to guess.
 ///
-/// A connection that is lost, or whose server does not answer in time, is not usable until `connect` succeeds again.
-/// Every wait is bounded.
+/// A connection that is lost, whose server does not answer in time, or one of whose kept statements has become useless,
+/// is not usable until `connect` succeeds again.
+/// Every wait but `wait_notified` is bounded.
 class PostgresConnection {
  public:
   static constexpr std::size_t kMaxStatements = 512;
@@ -48,6 +49,9 @@ class PostgresConnection {
   Result<std::int64_t> change(std::string_view sql, const Params& params, std::optional<OnUnique> on_unique = {});
   /// Several statements in one text, without parameters; the columns of the last one's first row, as text.
   Result<std::vector<std::string>> script(const std::string& sql);
+  /// Waits, without end, until the server has sent what this connection LISTENs for: true. False: `wake` (a descriptor)
+  /// has become readable. Outside of a transaction.
+  Result<bool> wait_notified(int wake);
   const std::string& last_state() const { return last_state_; }
   /// What the server said it did last: "COMMIT", "ROLLBACK".
   const std::string& last_command() const { return last_command_; }
@@ -81,6 +85,7 @@ class PostgresTransaction final : public Transaction {
   const std::optional<Error>& failure() const { return failure_; }
   /// SQLSTATE of that failure.
   const std::string& failed_state() const { return failed_state_; }
+  Result<void> announce(std::string_view topic) override;
 
  private:
   Result<RawRows> run(std::string_view sql, const Params& params, const std::vector<ColumnType>& types,

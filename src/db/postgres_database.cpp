@@ -8,6 +8,7 @@
 #include "db/migrations.h"
 #include "db/postgres_codes.h"
 #include "db/postgres_connection.h"
+#include "db/postgres_listener.h"
 #include "db/postgres_readers.h"
 #include "db/postgres_writer.h"
 
@@ -23,8 +24,20 @@ StartError refused(std::string code, std::string detail, int exit_code = 4) {
   return {.code = std::move(code), .exit_code = exit_code, .detail = std::move(detail)};
 }
 
+/// What is answered as stored must outlive a power cut: it is money.
+std::optional<StartError> check_durable(PostgresConnection& connection) {
+  for (const char* name : {"fsync", "synchronous_commit"}) {
+    const auto setting = connection.script(fmt::format("SELECT current_setting('{}')", name));
+    if (!setting || setting->size() != 1)
+      return refused("database_open_failed",
+                     setting ? "the server does not show its settings" : setting.error().detail);
+    if (setting->front() == "off") return refused("database_not_durable", fmt::format("the server has {}=off", name));
+  }
+  return std::nullopt;
+}
+
 /// The server, and the database in it, are as the program needs them.
-std::optional<StartError> check_server(PostgresConnection& connection) {
+std::optional<StartError> check_server(PostgresConnection& connection, bool durable) {
   const auto said = connection.script(
       "SELECT current_setting('server_version_num'), pg_encoding_to_char(encoding), datcollate, "
       "current_setting('transaction_read_only'), datlocprovider "
@@ -47,7 +60,7 @@ std::optional<StartError> check_server(PostgresConnection& connection) {
                                "LOCALE 'C'",
                                facts->at(2)));
   if (facts->at(3) != "off") return refused("database_read_only", "the server takes no writes");
-  return std::nullopt;
+  return durable ? check_durable(connection) : std::nullopt;
 }
 
 class PostgresSchemaSession final : public SchemaSession {
@@ -97,13 +110,21 @@ std::expected<std::unique_ptr<PostgresDatabase>, StartError> PostgresDatabase::o
   return database;
 }
 
+const char* PostgresDatabase::name_of(Role role) {
+  switch (role) {
+    case Role::writer: return "writer";
+    case Role::reader: return "reader";
+    case Role::maintenance: return "maintenance";
+    case Role::listener: break;
+  }
+  return "listener";
+}
+
 std::unique_ptr<PostgresConnection> PostgresDatabase::connection(Role role) const {
   const bool maintenance = role == Role::maintenance;
   return std::make_unique<PostgresConnection>(
       PostgresConnectionOptions{.url = options_.url,
-                                .role = maintenance            ? "maintenance"
-                                        : role == Role::writer ? "writer"
-                                                               : "reader",
+                                .role = name_of(role),
                                 .verify_tls = options_.strict,
                                 .statement_timeout = maintenance ? kSchemaStatement : options_.statement_timeout,
                                 .lock_timeout = maintenance ? kSchemaLockWait : options_.lock_timeout,
@@ -119,7 +140,7 @@ std::optional<StartError> PostgresDatabase::start(const Clock& clock, WriteObser
   };
   auto writer = opened(Role::writer);
   if (!writer) return writer.error();
-  if (auto problem = check_server(**writer)) return problem;
+  if (auto problem = check_server(**writer, options_.durable)) return problem;
   if (const auto now = (*writer)->script(expand_tokens("SELECT @now_ms@", Engine::postgresql)); now && !now->empty())
     note_clock(now->front(), clock_offset_ms_);
   std::vector<std::unique_ptr<PostgresConnection>> readers;
@@ -195,6 +216,10 @@ std::optional<StartError> PostgresDatabase::with_schema(
   }
   if (connection.in_transaction() && !connection.script("ROLLBACK")) connection.disconnect();
   return problem;
+}
+
+std::unique_ptr<Subscription> PostgresDatabase::listen(const std::string& topic, std::function<void()> heard) {
+  return std::make_unique<PostgresListener>(connection(Role::listener), topic, std::move(heard));
 }
 
 void PostgresDatabase::close() {

@@ -16,6 +16,8 @@ struct PostgresOptions {
   Secret url;  ///< `postgres://user:password@host:port/database?...`
   /// What staging and production ask for: TLS that checks the server's certificate and name.
   bool strict = true;
+  /// The server must put a COMMIT on its disk before it answers, as SQLite does here: `fsync` and `synchronous_commit`.
+  bool durable = true;
   std::size_t readers = 4;
   std::size_t write_queue = 4096;
   std::size_t group_max = 64;
@@ -28,13 +30,13 @@ struct PostgresOptions {
 
 /// PostgreSQL, shared by any number of processes (05 section 3.3): one writer with group commit in each, one after the
 /// other under an advisory lock of the database, and a pool of readers with one snapshot for each read. `readers` + 2
-/// connections are held.
+/// connections are held, and one for each subscription.
 class PostgresDatabase final : public ServedDatabase {
  public:
   /// Connects and checks. `clock` and `observer` (may be null) must outlive the object. Errors: `database_url_invalid`
   /// (exit 3), `database_tls_required` (exit 6), `database_open_failed`, `database_too_old` (before 14),
   /// `database_encoding` (not UTF8), `database_collation` (texts would not compare by their bytes),
-  /// `database_read_only`.
+  /// `database_not_durable`, `database_read_only`.
   static std::expected<std::unique_ptr<PostgresDatabase>, StartError> open(const PostgresOptions& options,
                                                                            const Clock& clock,
                                                                            WriteObserver* observer = nullptr);
@@ -49,6 +51,7 @@ class PostgresDatabase final : public ServedDatabase {
   Result<std::vector<std::string>> check(std::stop_token stop) override;
   std::optional<std::int64_t> free_bytes() const override { return std::nullopt; }
   Milliseconds clock_offset() const override { return Milliseconds(clock_offset_ms_.load()); }
+  std::unique_ptr<Subscription> listen(const std::string& topic, std::function<void()> heard) override;
   std::optional<StartError> with_schema(SchemaAccess access,
                                         const std::function<std::optional<StartError>(SchemaSession&)>& work) override;
   void close() override;
@@ -56,7 +59,8 @@ class PostgresDatabase final : public ServedDatabase {
  private:
   explicit PostgresDatabase(PostgresOptions options);
   std::optional<StartError> start(const Clock& clock, WriteObserver* observer);
-  enum class Role { writer, reader, maintenance };
+  enum class Role { writer, reader, maintenance, listener };
+  static const char* name_of(Role role);
   std::unique_ptr<PostgresConnection> connection(Role role) const;
 
   const PostgresOptions options_;

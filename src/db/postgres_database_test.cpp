@@ -233,6 +233,22 @@ TEST_F(PostgresDatabaseTest, LostConnectionsAreOpenedAgain) {
   EXPECT_TRUE(insert("c"));
 }
 
+TEST_F(PostgresDatabaseTest, AColumnWhoseTypeAnUpgradeChangedIsReadAgainAfterOneFailure) {
+  ASSERT_TRUE(insert("a"));
+  const auto select = [](Transaction& tx) { return tx.query_one<std::int64_t>("SELECT size FROM things"); };
+  const auto size = [&] { return database_->read<std::optional<std::int64_t>>(select); };
+  const auto size_in_write = [&] { return database_->write<std::optional<std::int64_t>>(select); };
+  ASSERT_TRUE(size());
+  ASSERT_TRUE(size_in_write());
+  ASSERT_TRUE(run("ALTER TABLE things ALTER COLUMN size TYPE INTEGER"));
+  for (const auto& once : {size(), size_in_write()}) {
+    ASSERT_FALSE(once);
+    EXPECT_EQ(once.error().code, ErrorCode::database_unavailable);
+  }
+  EXPECT_TRUE(size());
+  EXPECT_TRUE(size_in_write());
+}
+
 TEST_F(PostgresDatabaseTest, AConnectionThatIsLostBeforeTheCommitStoresNothingAndSaysSo) {
   const auto lost = database_->write<std::int64_t>([&](Transaction& tx) -> Result<std::int64_t> {
     auto made = tx.execute("INSERT INTO things (id) VALUES ('half')");
@@ -285,6 +301,19 @@ TEST_F(PostgresOpenTest, OutsideOfDevelopmentTheServerMustProveWhoItIs) {
   EXPECT_EQ(refusal(strict), "database_open_failed") << "this server has no certificate";
   strict.url = Secret(strict.url.reveal() + "?sslmode=disable");
   EXPECT_EQ(refusal(strict), "database_tls_required");
+}
+
+TEST_F(PostgresOpenTest, OutsideOfDevelopmentACommitMustReachTheDisk) {
+  PostgresOptions wanted = options();
+  wanted.durable = true;
+  EXPECT_EQ(refusal(wanted), "database_not_durable") << "this server has fsync=off";
+  const auto durable = testing::RealPostgres::start(true);
+  ASSERT_TRUE(durable) << durable.error();
+  const std::string url = (*durable)->url("postgres");
+  wanted.url = Secret(url);
+  EXPECT_EQ(refusal(wanted), "opened");
+  wanted.url = Secret(url + "?options=-c%20synchronous_commit%3Doff");
+  EXPECT_EQ(refusal(wanted), "database_not_durable");
 }
 
 TEST_F(PostgresOpenTest, SaysWhyItCannotBeOpened) {

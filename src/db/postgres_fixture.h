@@ -33,6 +33,7 @@ class PostgresTest : public ::testing::Test {
     PostgresOptions wanted;
     wanted.url = Secret(server().url(name_));
     wanted.strict = false;
+    wanted.durable = false;
     wanted.readers = 2;
     return wanted;
   }

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -33,6 +34,13 @@ class SchemaSession {
   virtual std::expected<std::optional<std::filesystem::path>, StartError> back_up(int version) = 0;
 };
 
+/// See ServedDatabase::listen. Ends when it is destroyed: the function is not called any more then. It may outlive the
+/// database.
+class Subscription {
+ public:
+  virtual ~Subscription() = default;
+};
+
 /// A database that a control plane runs on: what both engines offer beside reads and writes. Thread-safe.
 class ServedDatabase : public Database {
  public:
@@ -46,6 +54,12 @@ class ServedDatabase : public Database {
   virtual std::optional<std::int64_t> free_bytes() const = 0;
   /// The clock that replicas share, less that of this machine; zero where there is only this machine.
   virtual Milliseconds clock_offset() const { return Milliseconds(0); }
+  /// Calls `heard` after transactions that announced `topic`, whichever process ran them; several may be one call. Also
+  /// whenever an announcement may have been missed: when the connection to the server is made, and made again. So
+  /// whoever listens reads anew when it is called, and has all that was announced; while the connection is lost it is
+  /// not called. On a thread of the subscription's own. `topic`: small letters and `_`. Null where no other process
+  /// writes.
+  virtual std::unique_ptr<Subscription> listen(const std::string& topic, std::function<void()> heard) = 0;
   enum class SchemaAccess { look, change };
   /// Runs `work` in a schema session, one at a time over all processes. Its changes are kept with `change` and when it
   /// returns nothing; else the database is as before.

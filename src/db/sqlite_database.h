@@ -65,6 +65,10 @@ class SqliteDatabase final : public ServedDatabase {
   /// Size of the write-ahead log, 0 when there is none.
   std::int64_t wal_bytes() const;
   std::optional<std::int64_t> free_bytes() const override;
+  /// Null: this process alone has the database.
+  std::unique_ptr<Subscription> listen(const std::string& /*topic*/, std::function<void()> /*heard*/) override {
+    return nullptr;
+  }
 
   /// Moves the log into the database. `passive` disturbs nobody; the others wait for readers and the writer, at most
   /// the busy time-out (`database_unavailable`).

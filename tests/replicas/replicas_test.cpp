@@ -168,6 +168,61 @@ TEST_F(ReplicasTest, AnHourIsChargedOnce) {
   EXPECT_EQ(run("ledger_verify").notes.size(), 0U);
 }
 
+TEST_F(ReplicasTest, FundsForOneDeploymentAreNotSpentTwice) {
+  for (int i = 0; i < 9; ++i) agents.add().join();
+  ASSERT_EQ(cp.admin("PUT", "/api/v1/admin/settings/billing.enabled", R"({"value":true})").status, 200);
+  const auto price = column<std::int64_t>(deploy_one("", "price"), "hourly_micros");
+  ASSERT_GT(price, 0);
+  const Made poor = make("poor");
+  fund(poor, price + price / 2);  // an hour of one
+  TestControlPlane& other = second();
+  std::vector<std::string> outcomes(8);
+  std::vector<std::function<void()>> calls;
+  for (std::size_t i = 0; i < outcomes.size(); ++i)
+    calls.emplace_back([&, i] {
+      const TestAnswer answer = (i % 2 == 0 ? cp : other)
+                                    .call("POST", "/api/v1/deploy", raw("", "poor-" + std::to_string(i)),
+                                          {{"Authorization", "Bearer " + poor.key}}, "192.0.2." + std::to_string(i));
+      outcomes[i] = answer.status == 201 ? "placed" : answer.code();
+    });
+  at_once(calls);
+  EXPECT_EQ(std::ranges::count(outcomes, "placed"), 1);
+  EXPECT_EQ(std::ranges::count(outcomes, "insufficient_funds"), 7);
+  EXPECT_EQ(cp.values<std::int64_t>("SELECT COUNT(*) FROM deployments WHERE account_id=:id", {{"id", poor.id}}).front(),
+            1);
+  expect_sound();
+}
+
+TEST_F(ReplicasTest, ASettingThatOneChangesCountsOnTheOtherAtOnce) {
+  TestControlPlane& other = second();
+  // No clock moves, so that no snapshot grows old: what the other learns it was told. The first change may have been
+  // read when its listener was ready, the second one not.
+  const std::string path = "/api/v1/admin/settings/agents.stale_hours";
+  for (const char* const value : {"5", "6", "7"}) {
+    const std::string hours = value;
+    ASSERT_EQ(cp.admin("PUT", path, R"({"value":)" + hours + "}").status, 200);
+    EXPECT_TRUE(eventually([&] { return other.admin("GET", path).body.contains(R"("value":)" + hours + ","); }))
+        << other.admin("GET", path).body;
+  }
+  ASSERT_EQ(other.admin("DELETE", path).status, 200);
+  EXPECT_TRUE(eventually([&] { return cp.admin("GET", path).body.contains(R"("value":24,)"); }));
+}
+
+// covers: S04_AUTH_CACHE_002
+TEST_F(ReplicasTest, ARevokedKeyEndsOnTheOtherWithinFiveSeconds) {
+  const Made key = new_key(account, account.key, R"({"name":"second","scopes":["read"]})");
+  TestControlPlane& other = second();
+  const auto status_at = [&](TestControlPlane& replica, const std::string& text) {
+    return replica.call("GET", account.path(), "", {{"Authorization", "Bearer " + text}}).status;
+  };
+  ASSERT_EQ(status_at(cp, key.key), 200);
+  ASSERT_EQ(status_at(other, key.key), 200);
+  ASSERT_EQ(cp.admin("DELETE", account.keys() + "/" + key.key_id).status, 204);
+  EXPECT_EQ(status_at(cp, key.key), 401) << "at once where it was revoked";
+  other.clock.advance(Seconds(5));
+  EXPECT_EQ(status_at(other, key.key), 401);
+}
+
 /// A replica as a process of its own.
 struct ReplicaProcess : ControlPlaneProcess {
   explicit ReplicaProcess(const SharedDatabase& shared)
@@ -195,6 +250,7 @@ TEST(ReplicaProcesses, S03_JOB_001_TheOtherTakesOverWhatAKilledOneHeld) {
   db::PostgresOptions options;
   options.url = Secret(shared.copy.url());
   options.strict = false;
+  options.durable = false;
   auto opened = db::PostgresDatabase::open(options, clock);
   ASSERT_TRUE(opened) << opened.error().detail;
   db::PostgresDatabase& database = **opened;

@@ -180,7 +180,7 @@ class BillingTest : public ::testing::Test {
   /// are within the whole.
   void expect_sound() {
     EXPECT_EQ(number("SELECT COUNT(*) FROM (SELECT group_id FROM transactions GROUP BY group_id "
-                     "HAVING SUM(amount_micros)<>0)"),
+                     "HAVING SUM(amount_micros)<>0) AS unbalanced"),
               0);
     EXPECT_EQ(number("SELECT COUNT(*) FROM account_balances b WHERE version>0 AND balance_micros<>(SELECT "
                      "COALESCE(SUM(amount_micros), 0) FROM transactions t WHERE t.account_id=b.account_id)"),

@@ -161,6 +161,7 @@ class StripeFixture : public ::testing::Test {
     return event;
   }
   int deliver(const boost::json::object& event, const boost::json::object& options = {}) {
+    delivered_ = std::string(event.at("id").as_string());
     return stripe.deliver({event}, options).at(0);
   }
   int deliver_last(std::string_view type) { return deliver(stripe.last_event(type)); }
@@ -180,8 +181,7 @@ class StripeFixture : public ::testing::Test {
     return one<std::int64_t>("SELECT COUNT(*) FROM stripe_events WHERE outcome=:o", {{"o", outcome}});
   }
   std::string last_detail() {
-    return one<std::string>(
-        "SELECT COALESCE(detail, '') FROM stripe_events ORDER BY received_at DESC, rowid DESC LIMIT 1");
+    return one<std::string>("SELECT COALESCE(detail, '') FROM stripe_events WHERE id=:id", {{"id", delivered_}});
   }
   std::int64_t audits(const std::string& action) {
     return one<std::int64_t>("SELECT COUNT(*) FROM audit_log WHERE action=:a", {{"a", action}});
@@ -217,6 +217,7 @@ class StripeFixture : public ::testing::Test {
   net::CurlHttpClient http_;
   std::map<std::string, std::string> keys_;
   int twins_ = 0;
+  std::string delivered_;  ///< id of the event that was delivered last
   std::unique_ptr<TestControlPlane> cp_;
 };
 

@@ -22,6 +22,7 @@ std::unique_ptr<db::ServedDatabase> open_postgres(const std::string& url, const 
   db::PostgresOptions options;
   options.url = Secret(url);
   options.strict = false;
+  options.durable = false;
   options.readers = like.readers;
   options.write_queue = like.write_queue;
   options.group_max = like.group_max;

@@ -1,4 +1,5 @@
 #include "cp/domain/agent_health.h"
+#include "common/utf8.h"
 
 #include <algorithm>
 #include <array>
@@ -24,7 +25,7 @@ bool is_good(const agent_api::Health& health, AgentStatus status) {
 
 std::string health_reason(const agent_api::Health& health) {
   for (const auto& check : health.checks)
-    if (!check.ok) return check.code.value_or(check.name).substr(0, kMaxReason);
+    if (!check.ok) return std::string(utf8_prefix(check.code ? *check.code : check.name, kMaxReason));
   return "reported_unhealthy";
 }
 

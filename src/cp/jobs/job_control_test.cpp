@@ -237,6 +237,12 @@ TEST_F(JobControlTest, ALongSummaryIsDroppedAndALongErrorCut) {
   clock_.advance(Seconds(66));
   pass(*runner);
   EXPECT_EQ(row("a").last_error->size(), 500U);
+  std::string umlauts = "x";
+  for (int i = 0; i < 300; ++i) umlauts += "\xC3\xA4";
+  result = fail(ErrorCode::internal_error, umlauts);
+  clock_.advance(Seconds(66));
+  pass(*runner);
+  EXPECT_EQ(row("a").last_error->size(), 499U) << "not within a character: PostgreSQL takes no half ones";
 }
 
 // covers: S05_JOB_10

@@ -5,6 +5,7 @@
 #include "cp/jobs/job_fixture.h"
 #include "cp/store/audit_log_store.h"
 #include "cp/store/nonce_store.h"
+#include "tests/support/test_trigger.h"
 
 namespace ee::cp {
 namespace {
@@ -107,7 +108,7 @@ TEST_F(MaintenanceJobsTest, TheCheckFindsABrokenAuditChain) {
   EXPECT_EQ(run(job).value("findings"), 0);
   EXPECT_EQ(run(job).value("audit_rows"), 1);
   EXPECT_TRUE(metric("ee_db_check_failures 0"));
-  db_.execute(std::string("DROP TRIGGER audit_log_no_update") + (ee::testing::on_postgres() ? " ON audit_log" : ""));
+  drop_trigger(db_, "audit_log_no_update", "audit_log");
   db_.execute("UPDATE audit_log SET actor='somebody'");
   const JobSummary broken = run(job);
   EXPECT_EQ(broken.value("findings"), 1);

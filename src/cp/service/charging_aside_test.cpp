@@ -87,11 +87,13 @@ TEST_F(ChargingAsideTest, S04_BILL_CHG_008_OneBadRowOfTenThousandIsSetAside) {
   const AccountId missing = testing::test_account_id(99);
   insert(0, {.account = payer, .from = ten_});
   db_.execute(
-      "INSERT INTO deployment_segments SELECT '01900000-0000-7000-b000-'||printf('%012d', i), "
-      "'01900000-0000-7000-9000-'||printf('%012d', i), 1, account_id, agent_id, agent_account_id, app_id, vcpus, "
+      "INSERT INTO deployment_segments SELECT '01900000-0000-7000-b000-'||substr(CAST(1000000000000+i AS TEXT), 2), "
+      "'01900000-0000-7000-9000-'||substr(CAST(1000000000000+i AS TEXT), 2), 1, account_id, agent_id, "
+      "agent_account_id, app_id, vcpus, "
       "memory_mib, gpu_count, extra_disk_gib, sla_class, machine_class, datacenter, rate_micros, rate_version, "
       "operator_bps, pool_bps, from_at, to_at, charged_to_at, 0, 0 FROM deployment_segments, "
-      "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<9999) SELECT i+500000 AS i FROM n)");
+      "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<9999) SELECT i+500000 AS i FROM n) AS "
+      "numbers");
   const std::string bad = "01900000-0000-7000-b000-000000504321";
   // Its owner has no account: the ledger refuses the line.
   db_.execute("UPDATE deployment_segments SET agent_account_id=:missing WHERE id=:bad",

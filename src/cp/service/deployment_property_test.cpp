@@ -265,7 +265,7 @@ class World {
     };
     none(
         "SELECT COUNT(*) FROM (SELECT agent_id FROM deployments WHERE slot_held=1 GROUP BY agent_id"
-        " HAVING COUNT(*)>1)");  // I1
+        " HAVING COUNT(*)>1) AS shared");  // I1
     none(
         "SELECT COUNT(*) FROM deployments WHERE slot_held<>(CASE WHEN state IN"
         " ('assigned','deploying','running','updating','stopping') THEN 1 ELSE 0 END)");
@@ -275,7 +275,7 @@ class World {
         " AND d.agent_id=a.id AND d.assignment_epoch=a.assignment_epoch))");
     none(
         "SELECT COUNT(*) FROM (SELECT deployment_id FROM deployment_segments WHERE to_at IS NULL"
-        " GROUP BY deployment_id HAVING COUNT(*)>1)");
+        " GROUP BY deployment_id HAVING COUNT(*)>1) AS twice");
     none(
         "SELECT COUNT(*) FROM deployments d WHERE (state IN ('running','updating'))<>EXISTS (SELECT 1"
         " FROM deployment_segments s WHERE s.deployment_id=d.id AND s.to_at IS NULL)");

@@ -6,6 +6,7 @@
 
 #include "common/json.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include "cp/service/work_crew.h"
 
 namespace ee::cp {
@@ -27,7 +28,7 @@ AgentRefusal refusal_of(const AgentAnswer& answer) {
   if (!parsed || !parsed->is_object()) return out;
   const auto text = [&](std::string_view name) {
     const auto* value = parsed->as_object().if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->as_string()).substr(0, 1024) : std::string();
+    return value != nullptr && value->is_string() ? std::string(utf8_prefix(value->as_string(), 1024)) : std::string();
   };
   out.code = text("code");
   out.detail += " " + out.code + " " + text("detail");

@@ -7,6 +7,7 @@
 #include "common/fake_clock.h"
 #include "common/fake_random.h"
 #include "tests/support/test_database.h"
+#include "tests/support/test_trigger.h"
 
 namespace ee::cp {
 namespace {
@@ -52,9 +53,11 @@ TEST_F(LateRefusalsTest, WhatWaitsAtTheEndIsWritten) {
 }
 
 TEST_F(LateRefusalsTest, OneThatCannotBeWrittenDoesNotTakeTheOthersWithIt) {
-  database_.execute(
-      "CREATE TRIGGER broken BEFORE INSERT ON attestation_audit WHEN NEW.request_id='request-5' "
-      "BEGIN SELECT RAISE(ABORT, 'broken'); END");
+  set_trigger(database_, {.name = "broken",
+                          .event = "BEFORE INSERT",
+                          .table = "attestation_audit",
+                          .when = "NEW.request_id='request-5'",
+                          .message = "broken"});
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(add("request-" + std::to_string(i)));
   late_->settle();
   EXPECT_EQ(rows(), 9);

@@ -18,6 +18,7 @@ constexpr std::int64_t kAccountsAtOnce = 500;
 constexpr std::int64_t kGroupsAtOnce = 500;
 constexpr std::int64_t kLinesAtOnce = 5000;
 constexpr std::size_t kFindingsAudited = 20;  // of one run; the rest is counted in the last row
+constexpr std::string_view kHaltReason = "ledger_invariant_failed";
 constexpr std::string_view kLastFullPass = "ledger_full_pass_at";
 /// How far back the usage of a first pass is compared: usage is kept for at least 35 days before it is rolled up.
 constexpr std::chrono::days kUsageBack{34};
@@ -43,6 +44,20 @@ Result<void> LedgerCheck::load() {
   const auto halted = database_.read<bool>([&](db::Transaction& tx) { return meta_.halted(tx); });
   if (!halted) return std::unexpected(halted.error());
   if (*halted) alarm_.raise();
+  halted_ = *halted;
+  return {};
+}
+
+Result<void> LedgerCheck::look() {
+  const auto reason =
+      database_.read<std::optional<std::string>>([&](db::Transaction& tx) { return meta_.halted_reason(tx); });
+  if (!reason) return std::unexpected(reason.error());
+  if (*reason == kHaltReason) {
+    halted_ = true;
+    alarm_.raise();
+  } else if (!*reason && halted_.exchange(false)) {
+    alarm_.clear();  // not one that is not stored yet: see report
+  }
   return {};
 }
 
@@ -211,7 +226,7 @@ Result<void> LedgerCheck::report(const std::vector<LedgerFinding>& findings) {
                 {"expected_micros", finding.expected},
                 {"found_micros", finding.found}});
   const UtcTime now = clock_.now();
-  return database_.run_write([&](db::Transaction& tx) -> Result<void> {
+  auto stored = database_.run_write([&](db::Transaction& tx) -> Result<void> {
     const AuditLogStore audit;
     const std::size_t audited = std::min(findings.size(), kFindingsAudited);
     for (std::size_t i = 0; i < audited; ++i) {
@@ -229,19 +244,21 @@ Result<void> LedgerCheck::report(const std::vector<LedgerFinding>& findings) {
                        now, random_);
       if (!written) return std::unexpected(written.error());
     }
-    const auto halted = meta_.halt(tx, "ledger_invariant_failed", now);
+    const auto halted = meta_.halt(tx, kHaltReason, now);
     if (!halted) return std::unexpected(halted.error());
     if (!*halted) return {};
     const auto written = audit.append(tx,
                                       {.actor = "system:ledger_verify",
                                        .action = "billing_halted",
                                        .object_type = "billing",
-                                       .reason_code = "ledger_invariant_failed",
+                                       .reason_code = std::string(kHaltReason),
                                        .detail = fmt::format(R"({{"findings":{}}})", findings.size())},
                                       now, random_);
     if (!written) return std::unexpected(written.error());
     return {};
   });
+  if (stored) halted_ = true;
+  return stored;
 }
 
 Result<std::vector<RebuiltBalance>> rebuild_balances(db::Database& database, const Clock& clock, Random& random) {

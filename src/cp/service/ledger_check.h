@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -47,6 +48,9 @@ class LedgerCheck {
 
   /// Raises the alarm if billing was left halted. Once, at the start.
   Result<void> load();
+  /// Raises the alarm if another replica has halted billing for a finding, and clears it if another one resumed. Now
+  /// and then, where there are replicas. Errors: of the database.
+  Result<void> look();
   /// One run of the job `ledger_verify`: accounts that changed, and everything when the last full pass is a day old.
   Result<JobSummary> run(const std::stop_token& stop);
   /// The next run, on whichever replica it is, looks at everything.
@@ -67,6 +71,7 @@ class LedgerCheck {
   const Clock& clock_;
   Random& random_;
   LedgerAlarm& alarm_;
+  std::atomic<bool> halted_ = false;  // as this process last saw it
   LedgerCheckStore store_;
   BillingMetaStore meta_;
 };

@@ -167,6 +167,32 @@ TEST_F(LedgerCheckTest, AHaltIsKnownAfterARestart) {
   EXPECT_TRUE(fresh.raised());
 }
 
+TEST_F(LedgerCheckTest, AHaltAndItsEndReachTheOtherReplica) {
+  LedgerAlarm elsewhere(metrics);
+  LedgerCheck other(db, clock, random, elsewhere);
+  ASSERT_TRUE(other.look());
+  EXPECT_FALSE(elsewhere.raised());
+  tamper(account, 1);
+  full();
+  ASSERT_TRUE(other.look());
+  EXPECT_TRUE(elsewhere.raised());
+  ASSERT_TRUE(check.look());
+  EXPECT_TRUE(alarm.raised());
+  const auto resumed = db->write<bool>([](db::Transaction& tx) { return BillingMetaStore().resume(tx); });
+  ASSERT_TRUE(resumed && *resumed);
+  ASSERT_TRUE(other.look());
+  EXPECT_FALSE(elsewhere.raised());
+  ASSERT_TRUE(check.look());
+  EXPECT_FALSE(alarm.raised()) << "also where it was found";
+  ASSERT_TRUE(db->run_write([](db::Transaction& tx) -> Result<void> {
+    if (auto halted = BillingMetaStore().halt(tx, "clock_leapt", from_unix_ms(0)); !halted)
+      return std::unexpected(halted.error());
+    return {};
+  }));
+  ASSERT_TRUE(other.look());
+  EXPECT_FALSE(elsewhere.raised()) << "another reason says nothing of the ledger";
+}
+
 TEST_F(LedgerCheckTest, RebuildingTakesTheBalancesFromTheLines) {
   tamper(account, 999'999);
   tamper(kGrantsAccount, 0);

@@ -8,6 +8,7 @@
 #include "cp/store/reservation_store.h"
 #include "tests/support/agents.h"
 #include "tests/support/test_database.h"
+#include "tests/support/test_trigger.h"
 
 namespace ee::cp {
 namespace {
@@ -135,6 +136,7 @@ TEST_F(PlacerTest, TheSameStateAndRequestGiveTheSameAgent) {
 
 // covers: S03_ASG_006
 TEST_F(PlacerTest, AmongAHundredThousandAgentsEveryProbeIsASeek) {
+  EE_SKIP_ON_POSTGRES("plans");
   const AgentRow first = add(1, "p", "gcp:us-a", 1);
   // Nine of ten are busy; the rest idles in ten datacenters.
   std::string columns;
@@ -180,7 +182,6 @@ TEST_F(PlacerTest, AmongAHundredThousandAgentsEveryProbeIsASeek) {
 }
 
 TEST_F(PlacerTest, WhoeverLostSixteenTimesIsToldToComeAgainSoon) {
-  EE_SKIP_ON_POSTGRES("the words of the trigger");
   const DeploymentId id("0190a000-0000-7000-9000-000000000001");
   const auto refused = [&] {
     const auto won = db_->write<AgentRow>([&](db::Transaction& tx) {
@@ -196,13 +197,14 @@ TEST_F(PlacerTest, WhoeverLostSixteenTimesIsToldToComeAgainSoon) {
         .id = "r-" + agent.vm_name, .agent_id = agent.id, .datacenter = "gcp:us-a", .node_size = "tiny"};
     ASSERT_TRUE(db_->run_write([&](db::Transaction& tx) { return ReservationStore().insert(tx, row); }));
   }
-  db_.execute("CREATE TRIGGER somebody_is_faster BEFORE UPDATE ON agents BEGIN SELECT RAISE(IGNORE); END");
+  set_trigger(db_,
+              {.name = "somebody_is_faster", .event = "BEFORE UPDATE", .table = "agents", .when = "", .message = ""});
   EXPECT_EQ(claim(), "") << "each was lost";
   EXPECT_EQ(refused().code, ErrorCode::no_capacity);
   EXPECT_EQ(refused().retry_after, std::optional(Seconds(1)));
   EXPECT_EQ(db_.value<std::int64_t>("SELECT COUNT(*) FROM capacity_reservations WHERE status='open'"), 20)
       << "what was not won is not used up";
-  db_.execute("DROP TRIGGER somebody_is_faster");
+  drop_trigger(db_, "somebody_is_faster", "agents");
   EXPECT_NE(claim(), "");
 }
 

@@ -154,7 +154,9 @@ std::optional<Result<ProxyCaller>> ProxyAccess::cached_token(const ServiceRoute&
 Result<ProxyCaller> ProxyAccess::check_token(const ServiceRoute& service, const Credential& credential,
                                              const ProxyCredentials& credentials) {
   const std::uint64_t generation = cache_.generation();
-  const UtcTime at = clock_.now();
+  // The cache's bound counts from here: what another replica revokes after the read below is not known for longer.
+  const CredentialCache::Now asked = now();
+  const UtcTime at = asked.utc;
   const auto found = database_.read<std::optional<ServiceTokenRow>>(
       [&](db::Transaction& tx) { return tokens_.find_by_lookup(tx, credential.lookup); });
   if (!found) return fail(ErrorCode::auth_unavailable, found.error().detail);
@@ -170,7 +172,7 @@ Result<ProxyCaller> ProxyAccess::check_token(const ServiceRoute& service, const 
                                     .account = bytes_of(row.service_id),
                                     .expires_at = row.expires_at.value_or(UtcTime::max()),
                                     .kind = CredentialKind::svc};
-  cache_.insert(credential.text.reveal(), verified, generation, now());
+  cache_.insert(credential.text.reveal(), verified, generation, asked);
   if (row.service_id != service.id) return fail(ErrorCode::proxy_forbidden);
   constexpr Seconds kHour{3600};
   if (!row.last_used_at || at - *row.last_used_at > kHour) {

@@ -22,10 +22,10 @@ class RestoreHold {
   RestoreHold(db::Database& database, const Clock& clock, Random& random)
       : database_(database), clock_(clock), random_(random) {}
 
-  /// Once, at the start.
+  /// At the start; where there are replicas also now and then: another one may have lifted it. Errors: of the database.
   Result<void> load();
   bool active() const { return unix_ms(clock_.now()) < until_ms_.load(); }
-  /// An administrator has looked and ends it; audited. Another process sees it when it starts or when the day is over.
+  /// An administrator has looked and ends it; audited.
   Result<View> lift(const Actor& actor);
 
  private:

@@ -348,7 +348,6 @@ SettingsService::SettingsService(const Config& config, db::Database& database, C
                                  metrics::Registry& metrics)
     : impl_(std::make_unique<Impl>(config, database, clock, random, metrics)) {}
 SettingsService::~SettingsService() = default;
-
 Result<void> SettingsService::load() { return impl_->load(); }
 Result<void> SettingsService::audit_relaxed_policies(const Actor& actor) {
   return impl_->audit_relaxed_at_start(actor);
@@ -356,6 +355,7 @@ Result<void> SettingsService::audit_relaxed_policies(const Actor& actor) {
 std::vector<GuardrailViolation> SettingsService::start_violations() const { return impl_->start_violations(); }
 SettingsPtr SettingsService::snapshot() { return impl_->cache().get(); }
 Milliseconds SettingsService::stale_for() const { return impl_->cache().failing_for(); }
+void SettingsService::refresh() { impl_->cache().refresh(); }
 void SettingsService::settle() { impl_->cache().settle(); }
 void SettingsService::on_change(std::function<void(const SettingsSnapshot&)> listener) {
   impl_->on_change(std::move(listener));

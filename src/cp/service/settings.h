@@ -80,6 +80,8 @@ class SettingsService {
   Milliseconds stale_for() const;
   /// Called after each change of the snapshot, on the thread that made it. Add listeners before `load`.
   void on_change(std::function<void(const SettingsSnapshot& now)> listener);
+  /// Reads the database anew in the background: another process says that it changed a setting.
+  void refresh();
   /// Returns when no reload is under way or asked for.
   void settle();
 

@@ -35,6 +35,14 @@ SettingsPtr SettingsCache::get() {
   return current();
 }
 
+void SettingsCache::refresh() {
+  if (last_attempt_.load() == SteadyTime::max()) return;  // load() will read what there is then
+  const std::lock_guard lock(mutex_);
+  ++refreshes_;
+  wanted_ = true;
+  changed_.notify_all();
+}
+
 void SettingsCache::wait_for_reload() {
   std::unique_lock lock(mutex_);
   const std::uint64_t before = attempts_;
@@ -52,6 +60,10 @@ void SettingsCache::run(std::stop_token stop) {
 }
 
 void SettingsCache::attempt() {
+  const std::uint64_t asked = [this] {
+    const std::lock_guard lock(mutex_);
+    return refreshes_;
+  }();
   auto fresh = read_();
   if (fresh) {
     replace(std::move(*fresh));
@@ -68,7 +80,7 @@ void SettingsCache::attempt() {
   }
   last_attempt_ = now;
   ++attempts_;
-  wanted_ = false;
+  wanted_ = refreshes_ != asked;  // what was written while this one read may not be in it
   changed_.notify_all();
 }
 

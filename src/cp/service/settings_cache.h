@@ -32,6 +32,9 @@ class SettingsCache {
   }
   /// Reads now, on this thread. Until it has worked once nothing is reloaded.
   Result<void> load();
+  /// Reads anew on the cache's thread, whatever the age: somebody said that there is something new. After a failure the
+  /// TTL decides again.
+  void refresh();
   /// Takes a snapshot that this process has just written, unless a later one is there.
   void replace(SettingsPtr fresh);
   Milliseconds failing_for() const;
@@ -59,6 +62,7 @@ class SettingsCache {
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   std::uint64_t attempts_ = 0;
+  std::uint64_t refreshes_ = 0;  // asked for
   std::optional<SteadyTime> failing_since_;
   std::mutex replace_mutex_;  // one snapshot takes another's place at a time, so that listeners see them in order
   std::jthread thread_;

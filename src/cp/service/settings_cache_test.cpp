@@ -29,13 +29,16 @@ class SettingsCacheTest : public ::testing::Test {
   Result<SettingsPtr> read() {
     ++reads_;
     if (failing_) return fail(ErrorCode::database_unavailable);
-    return snapshot(stored_version_);
+    const std::int64_t version = stored_version_;
+    if (during_read_) during_read_();
+    return snapshot(version);
   }
 
   FakeClock clock_;
   std::atomic<int> reads_ = 0;
   std::atomic<bool> failing_ = false;
   std::atomic<std::int64_t> stored_version_ = 1;
+  std::function<void()> during_read_;
   std::int64_t last_told_ = 0;
 };
 
@@ -76,6 +79,47 @@ TEST_F(SettingsCacheTest, TriesAFailedReloadAgainOnlyAfterTheTtl) {
   EXPECT_EQ(cache->get()->version(), 1) << "waited for one attempt, then took what there is";
   EXPECT_EQ(reads_, reads + 1);
   EXPECT_EQ(cache->failing_for(), std::chrono::minutes(1));
+}
+
+TEST_F(SettingsCacheTest, ReadsAnewWhenItIsToldTo) {
+  const auto cache = make();
+  cache->refresh();
+  cache->settle();
+  EXPECT_EQ(reads_, 0) << "not before it is loaded";
+  ASSERT_TRUE(cache->load());
+  stored_version_ = 2;
+  cache->refresh();
+  cache->settle();
+  EXPECT_EQ(cache->get()->version(), 2) << "although no time has passed";
+  stored_version_ = 3;
+  failing_ = true;
+  cache->refresh();
+  cache->settle();
+  EXPECT_EQ(cache->get()->version(), 2);
+  failing_ = false;
+  clock_.advance(Milliseconds(1001));
+  cache->get();
+  cache->settle();
+  EXPECT_EQ(cache->get()->version(), 3) << "the TTL finds what the failed reading missed";
+}
+
+TEST_F(SettingsCacheTest, WhatIsToldWhileItReadsIsReadToo) {
+  const auto cache = make();
+  ASSERT_TRUE(cache->load());
+  std::atomic<bool> reading = false;
+  std::atomic<bool> told = false;
+  during_read_ = [&] {
+    reading = true;
+    while (!told) std::this_thread::yield();
+  };
+  cache->refresh();
+  while (!reading) std::this_thread::yield();
+  stored_version_ = 2;  // too late for the reading that is under way
+  cache->refresh();
+  told = true;
+  cache->settle();
+  EXPECT_EQ(cache->get()->version(), 2);
+  EXPECT_EQ(reads_, 3) << "load, and two";
 }
 
 TEST_F(SettingsCacheTest, ServesManyThreadsWhileItChanges) {

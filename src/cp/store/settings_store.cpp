@@ -6,6 +6,14 @@
 
 namespace ee::cp {
 
+namespace {
+Result<void> changed(db::Transaction& tx) {
+  const auto raised = MetaStore().raise(tx, kSettingsVersionKey);
+  if (!raised) return std::unexpected(raised.error());
+  return tx.announce(kSettingsTopic);
+}
+}  // namespace
+
 Result<SettingRows> SettingsStore::all(db::Transaction& tx) const {
   static const std::string sql = fmt::format("SELECT {} FROM settings ORDER BY key", db::columns_of<SettingRow>());
   auto rows = tx.query<SettingRow>(sql);
@@ -27,18 +35,14 @@ Result<void> SettingsStore::put(db::Transaction& tx, const SettingRow& row) cons
                                    {"updated_by", row.updated_by},
                                    {"updated_at", row.updated_at}});
   if (!written) return std::unexpected(written.error());
-  const auto raised = MetaStore().raise(tx, kSettingsVersionKey);
-  if (!raised) return std::unexpected(raised.error());
-  return {};
+  return changed(tx);
 }
 
 Result<void> SettingsStore::remove(db::Transaction& tx, const std::string& key) const {
   const auto removed = tx.execute("DELETE FROM settings WHERE key = :key", {{"key", key}});
   if (!removed) return std::unexpected(removed.error());
   if (*removed == 0) return {};
-  const auto raised = MetaStore().raise(tx, kSettingsVersionKey);
-  if (!raised) return std::unexpected(raised.error());
-  return {};
+  return changed(tx);
 }
 
 }  // namespace ee::cp

@@ -29,11 +29,15 @@ struct SettingRows {
 class SettingsStore {
  public:
   Result<SettingRows> all(db::Transaction& tx) const;
-  /// Inserts or replaces; the row's version is its predecessor's and one, or 1. Raises the settings version.
+  /// Inserts or replaces; the row's version is its predecessor's and one, or 1. Raises the settings version, and
+  /// announces it.
   Result<void> put(db::Transaction& tx, const SettingRow& row) const;
   /// Also when there is no such row, which changes nothing.
   Result<void> remove(db::Transaction& tx, const std::string& key) const;
 };
+
+/// What a transaction that changes a setting announces (db::Transaction::announce).
+inline constexpr const char* kSettingsTopic = "ee_settings";
 
 /// Rises with every change of a setting.
 inline constexpr std::string_view kSettingsVersionKey = "settings_version";
