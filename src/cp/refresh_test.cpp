@@ -167,17 +167,19 @@ TEST_F(RefreshTest, AThiefOfTheCredentialCannotEndTheTrustByAnEmulatedQuote) {
       std::vector<std::string>{"quote_emulated_refused"});
 }
 
+/// Collateral that can be had, until `error` says otherwise.
+struct FailingCollateral final : attestation::CollateralSource {
+  Result<attestation::Collateral> get(const std::string&, attestation::CaKind, UtcTime, std::stop_token) override {
+    if (error) return fail(*error);
+    return collateral;
+  }
+  attestation::Collateral collateral = EmulatedEvidence().collateral();
+  std::optional<ErrorCode> error;
+};
+
 // covers: S01_RAT_004
 TEST_F(RefreshTest, WhatCannotBeJudgedChangesNothing) {
-  struct Source final : attestation::CollateralSource {
-    Result<attestation::Collateral> get(const std::string&, attestation::CaKind, UtcTime, std::stop_token) override {
-      if (error) return fail(*error);
-      return collateral;
-    }
-    attestation::Collateral collateral = EmulatedEvidence().collateral();
-    std::optional<ErrorCode> error;
-  };
-  const auto source = std::make_shared<Source>();
+  const auto source = std::make_shared<FailingCollateral>();
   TestControlPlane cp({.collateral = source});
   cp.clock.set_auto_advance(true);
   const RegisteredAgent agent(cp, "tdx-agent-001");
@@ -200,15 +202,7 @@ TEST_F(RefreshTest, WhatCannotBeJudgedChangesNothing) {
 
 /// What the PCS, the token service, or this side's clock and settings are to blame for. It must end some time, though.
 TEST_F(RefreshTest, WhatSaysNothingAboutTheTdIsShownAndBoundedByTheAge) {
-  struct Source final : attestation::CollateralSource {
-    Result<attestation::Collateral> get(const std::string&, attestation::CaKind, UtcTime, std::stop_token) override {
-      if (error) return fail(*error);
-      return collateral;
-    }
-    attestation::Collateral collateral = EmulatedEvidence().collateral();
-    std::optional<ErrorCode> error;
-  };
-  const auto source = std::make_shared<Source>();
+  const auto source = std::make_shared<FailingCollateral>();
   TestControlPlane cp({.collateral = source});
   const RegisteredAgent agent(cp, "tdx-agent-001");
   const std::string attested_at = agent.column(cp, "attested_at");

@@ -4,18 +4,12 @@
 
 #include "cp/service/ledger_fixture.h"
 #include "cp/store/segment_store.h"
+#include "tests/support/query_plan.h"
 
 namespace ee::cp {
 namespace {
 
-/// A row of SQLite's EXPLAIN QUERY PLAN.
-struct PlanRow {
-  std::int64_t id = 0;
-  std::int64_t parent = 0;
-  std::int64_t notused = 0;
-  std::string detail;
-};
-BOOST_DESCRIBE_STRUCT(PlanRow, (), (id, parent, notused, detail))
+using ee::testing::PlanRow;
 
 UtcTime at(const char* text) { return parse_rfc3339(text).value(); }
 

@@ -7,6 +7,7 @@
 #include "cp/store/placement_store.h"
 #include "cp/store/reservation_store.h"
 #include "tests/support/agents.h"
+#include "tests/support/query_plan.h"
 #include "tests/support/test_database.h"
 #include "tests/support/test_trigger.h"
 
@@ -15,14 +16,7 @@ namespace {
 
 using testing::TestDatabase;
 
-/// A row of SQLite's EXPLAIN QUERY PLAN.
-struct PlanRow {
-  std::int64_t id = 0;
-  std::int64_t parent = 0;
-  std::int64_t notused = 0;
-  std::string detail;
-};
-BOOST_DESCRIBE_STRUCT(PlanRow, (), (id, parent, notused, detail))
+using ee::testing::PlanRow;
 
 class PlacerTest : public ::testing::Test {
  protected:

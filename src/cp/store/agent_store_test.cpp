@@ -10,6 +10,7 @@
 #include "cp/store/agent_live_store.h"
 #include "cp/store/credential_store.h"
 #include "tests/support/agents.h"
+#include "tests/support/query_plan.h"
 #include "tests/support/test_database.h"
 
 namespace ee::cp {
@@ -20,14 +21,7 @@ using testing::TestDatabase;
 
 const UtcTime kNow = from_unix_ms(1'767'225'600'000);
 
-/// A row of SQLite's EXPLAIN QUERY PLAN.
-struct PlanRow {
-  std::int64_t id = 0;
-  std::int64_t parent = 0;
-  std::int64_t notused = 0;
-  std::string detail;
-};
-BOOST_DESCRIBE_STRUCT(PlanRow, (), (id, parent, notused, detail))
+using ee::testing::PlanRow;
 
 class AgentStoreTest : public ::testing::Test {
  protected:

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/query_plan.h"
 #include "tests/support/test_database.h"
 
 namespace ee::cp {
@@ -10,14 +11,7 @@ namespace {
 
 using testing::TestDatabase;
 
-/// A row of SQLite's EXPLAIN QUERY PLAN.
-struct PlanRow {
-  std::int64_t id = 0;
-  std::int64_t parent = 0;
-  std::int64_t notused = 0;
-  std::string detail;
-};
-BOOST_DESCRIBE_STRUCT(PlanRow, (), (id, parent, notused, detail))
+using ee::testing::PlanRow;
 
 class AttestationAuditStoreTest : public ::testing::Test {
  protected:

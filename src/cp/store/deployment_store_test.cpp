@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "tests/support/query_plan.h"
 #include "tests/support/test_accounts.h"
 #include "tests/support/test_database.h"
 
@@ -12,14 +13,7 @@ namespace {
 
 using testing::TestDatabase;
 
-/// A row of SQLite's EXPLAIN QUERY PLAN.
-struct PlanRow {
-  std::int64_t id = 0;
-  std::int64_t parent = 0;
-  std::int64_t notused = 0;
-  std::string detail;
-};
-BOOST_DESCRIBE_STRUCT(PlanRow, (), (id, parent, notused, detail))
+using ee::testing::PlanRow;
 
 class DeploymentStoreTest : public ::testing::Test {
  protected:
