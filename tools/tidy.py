@@ -4,6 +4,7 @@
 The stamp of a file is the hash of .clang-tidy, its compile command and the contents of the project's headers that it includes,
 with no path of this checkout in it, so that what was clean in another checkout counts here too, as with ccache. Stamps are empty
 files in $EE_TIDY_CACHE, by default ~/.cache/easyenclave-tidy; those unused for 30 days go.
+BUILD_DIR holds compile_commands.json and tidy_scope.so, built from tools/tidy_scope.cpp.
 usage: tidy.py BUILD_DIR FILE..."""
 import concurrent.futures
 import hashlib
@@ -29,6 +30,7 @@ def stamp_of(command: dict) -> str:
     )
     digest = hashlib.sha256((ROOT / ".clang-tidy").read_bytes())
     digest.update((ROOT / "cmake" / "precompiled.h").read_bytes())
+    digest.update((ROOT / "tools" / "tidy_scope.cpp").read_bytes())
     digest.update(" ".join(words).replace(str(ROOT), "").encode())
     for name in listing.stdout.replace("\\\n", " ").split()[1:]:
         path = pathlib.Path(command["directory"], name)
@@ -43,10 +45,11 @@ def check(build: pathlib.Path, command: dict) -> tuple[str, bool, str]:
     if record.is_file():
         record.touch()
         return name, True, ""
-    done = subprocess.run(["clang-tidy-19", "--quiet", "-p", str(build), command["file"]], capture_output=True, text=True)
+    tidy = ["clang-tidy-19", "--quiet", "-p", str(build), "--load", str(build / "tidy_scope.so"), "--checks=easyenclave-own-code-only"]
+    done = subprocess.run([*tidy, command["file"]], capture_output=True, text=True)
     if done.returncode == 0:
         record.touch()
-    return name, done.returncode == 0, done.stdout
+    return name, done.returncode == 0, done.stdout or done.stderr
 
 
 def main() -> int:

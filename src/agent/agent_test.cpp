@@ -159,12 +159,12 @@ TEST_F(AgentTest, RegistersBeatsServesAndStopsCleanly) {
 }
 
 TEST_F(AgentTest, KeepsItsIdentityOverARestartAndItsKeysInMemoryOnly) {
-  for (int i = 0; i < 2; ++i) {
+  for (std::size_t i = 0; i < 2; ++i) {
     auto agent = start();
     ASSERT_TRUE(agent) << agent.error().reason;
     std::stop_source stop;
     std::thread thread([&] { (*agent)->run(stop.get_token()); });
-    wait_for("heartbeat", static_cast<std::size_t>(2 * i + 1));
+    wait_for("heartbeat", 2 * i + 1);
     stop.request_stop();
     thread.join();
   }

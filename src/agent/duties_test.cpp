@@ -23,7 +23,7 @@ class DutiesTest : public testing::AgentFixture {
     board_.note_signed_time(registration->answer.answered_at);
     duties_->registered(*registration);
   }
-  void hear(std::function<void(agent_api::HeartbeatAnswer&)> change = [](auto&) {}) {
+  void hear(const std::function<void(agent_api::HeartbeatAnswer&)>& change = [](auto&) {}) {
     agent_api::HeartbeatAnswer answer;
     answer.answered_at = clock_.now();
     answer.signing_keys_version = board_.session()->signing_keys_version;

@@ -61,7 +61,7 @@ TEST(HostStats, S02_EEA_STAT_001_reads_exact_numbers) {
   clock.advance(10s);
   const agent_api::HostStats stats = sampler.sample();
 
-  EXPECT_EQ(stats.cpu_millis_used, 380 * 100 / ::sysconf(_SC_CLK_TCK));
+  EXPECT_EQ(stats.cpu_millis_used, 380L * 100 / ::sysconf(_SC_CLK_TCK));
   EXPECT_EQ(stats.memory_total_mib, 15800);
   EXPECT_EQ(stats.memory_used_mib, 2100);
   EXPECT_EQ(stats.load1_milli, 420);
@@ -88,7 +88,7 @@ TEST(HostStats, S02_EEA_STAT_002_skips_a_sample_whose_counter_fell) {
   EXPECT_EQ(sampler.sample().cpu_millis_used, std::nullopt);
   clock.advance(10s);
   tree.put("proc/stat", "cpu  20 0 0 0 0 0 0 0 0 0\n");
-  EXPECT_EQ(sampler.sample().cpu_millis_used, 10 * 100 / ::sysconf(_SC_CLK_TCK));
+  EXPECT_EQ(sampler.sample().cpu_millis_used, 10L * 100 / ::sysconf(_SC_CLK_TCK));
 }
 
 // covers: S02_EEA_STAT_003

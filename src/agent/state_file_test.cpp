@@ -188,7 +188,7 @@ TEST(VmName, S02_EEA_CFG_008_falls_back_in_order) {
   FakeRandom random;
   auto state = StateFile::open(dir.path(), clock);
   AgentConfig config;
-  const auto name = [&](std::optional<std::string> gce = {}) {
+  const auto name = [&](const std::optional<std::string>& gce = {}) {
     return resolve_vm_name(config, gce, host, **state, random).value();
   };
 

@@ -16,7 +16,6 @@ namespace ee::agent::testing {
 namespace {
 
 using namespace std::chrono_literals;
-using agent_api::WorkloadPhase;
 
 /// The local API with a reconciler on the fake engine, called as the control plane and console users do.
 class WorkloadApiTest : public ReconcilerFixture {

@@ -116,7 +116,7 @@ TEST_F(CredentialCacheTest, BadKeysLeaveTheCacheAsItIs) {
 
 // covers: S04_AUTH_CACHE_005
 TEST_F(CredentialCacheTest, TheLeastRecentGoesWhenFull) {
-  const auto cache = make(16 * 8);
+  const auto cache = make(std::size_t{16} * 8);
   // "kept" is used after each insert, so it never becomes the least recent of its shard.
   cache->insert("kept", verified(1), cache->generation(), now());
   cache->insert("first", verified(2), cache->generation(), now());
@@ -160,7 +160,7 @@ TEST_F(CredentialCacheTest, NeedsRandomBytesForItsKey) {
 /// The same operations on a plain map without any limit: every entry of the cache must be in it with the same value,
 /// and as long as nothing is evicted the other way round.
 TEST_F(CredentialCacheTest, AgreesWithAPlainMap) {
-  const auto cache = make(16 * 64);
+  const auto cache = make(std::size_t{16} * 64);
   std::map<std::string, std::pair<VerifiedCredential, SteadyTime>> model;
   std::mt19937_64 engine(3);
   for (int step = 0; step < 50000; ++step) {

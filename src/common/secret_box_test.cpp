@@ -16,7 +16,7 @@ class SecretBoxTest : public ::testing::Test {
 
 TEST_F(SecretBoxTest, OpensWhatItSealed) {
   const SecretBox box({key('a')});
-  for (const std::string& value : {std::string(), std::string("hunter2"), std::string(64 * 1024, 'x')}) {
+  for (const std::string& value : {std::string(), std::string("hunter2"), std::string(64UL * 1024, 'x')}) {
     const auto sealed = box.seal(value, "d|1|NAME", random_);
     ASSERT_TRUE(sealed);
     EXPECT_EQ(sealed->key_id.size(), 8U);

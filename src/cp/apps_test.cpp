@@ -21,8 +21,7 @@ class AppsTest : public CatalogueFixture {
 TEST_F(AppsTest, S03_APP_001_ANameIsGivenOnce) {
   const TestAnswer made = create(owner.key, "shop",
                                  R"(,"description":"d","tags":["web","demo"],"maintainers":["Ada"],
-                                                     "source_repo":"Octo-Org/App","signature_mode":"strict"})" +
-                                     std::string(0, ' '));
+                                                     "source_repo":"Octo-Org/App","signature_mode":"strict"})");
   EXPECT_EQ(made.status, 400) << "not JSON";
   const TestAnswer good = create(owner.key, "shop", R"(,"description":"d","tags":["web","demo"],"maintainers":["Ada"],
                                                      "source_repo":"Octo-Org/App","signature_mode":"strict")");

@@ -171,6 +171,8 @@ TEST_F(CleanupTest, S05_CLN_06_AFailureStopsNeitherTheOthersNorIsHidden) {
   ASSERT_EQ(view.failed.size(), 1U);
   EXPECT_EQ(view.failed[0].id, first);
   EXPECT_EQ(view.failed[0].code, "refused_1234");
+  ASSERT_EQ(fake.live_tunnels().size(), 1U) << second << " went although the first stays";
+  EXPECT_EQ(fake.live_tunnels().front().id, first);
   fake.clear_faults();
   // A list that cannot be made leaves out the scopes that need it, and only those.
   fake.inject({.kind = standins::Fault::Kind::status, .method = "GET", .times = 100, .status = 400, .code = 1});
@@ -199,7 +201,7 @@ TEST_F(CleanupTest, S05_CLN_07_ACancelledRunEndsBeforeItsNextItem) {
 
 // covers: S05_CLN_08
 TEST_F(CleanupTest, S05_CLN_08_ARunOfADeadProcessIsFailedAndMayBeRepeated) {
-  const std::string tunnel = add_orphan();
+  add_orphan();
   cp.execute(
       "INSERT INTO cleanup_runs (id, status, plan, deleted, failed, skipped, started_at, requested_by, "
       "lease_expires_at) VALUES ('01900000-0000-7000-8000-00000000c1ea', 'running', 'p', '{}', '[]', '[]', :now, "

@@ -11,7 +11,6 @@
 namespace ee::testing {
 namespace {
 
-using standins::GithubUser;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -115,10 +114,10 @@ std::vector<FailureRow> failure_rows() {
           1);
     };
   };
-  const auto fault = [](std::string path, const standins::GithubFault& what, std::size_t count) {
+  const auto fault = [](const std::string& path, const standins::GithubFault& what, std::size_t count) {
     return [=](GithubCase& test, Browser& browser) { return with_fault(test, browser, path, what, count); };
   };
-  const auto callback = [](std::string query) {
+  const auto callback = [](const std::string& query) {
     return [query](GithubCase&, Browser& browser) {
       browser.start();
       return browser.get("/auth/github/callback" + query);

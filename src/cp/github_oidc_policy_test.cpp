@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
@@ -11,11 +10,8 @@
 namespace ee::testing {
 namespace {
 
-using boost::json::array;
 using boost::json::object;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::Not;
 
 class GithubOidcPolicy : public GithubOidcTest {};
 

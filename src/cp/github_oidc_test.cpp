@@ -53,7 +53,7 @@ struct Wrong {
 };
 
 /// A token that is right but for one claim; an absent value removes it.
-Wrong claim(const char* slug, const char* name, std::optional<boost::json::value> value) {
+Wrong claim(const char* slug, const char* name, const std::optional<boost::json::value>& value) {
   return {slug, [=](const standins::Github& github, object claims) {
             if (value)
               claims[name] = *value;

@@ -14,7 +14,6 @@ namespace {
 using standins::GithubUser;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 std::string set_cookie(const TestAnswer& answer, const std::string& name) {
   for (const HttpHeader& header : answer.headers)

@@ -11,7 +11,7 @@ namespace {
 class OutboundClock : public ::testing::Test {
  protected:
   /// Whether the clocks agree after an answer of this service with these headers.
-  bool after(std::string_view service, std::vector<HttpHeader> headers) {
+  bool after(std::string_view service, const std::vector<HttpHeader>& headers) {
     http_.set_answer([headers](const HttpClientRequest&) -> std::expected<HttpClientResponse, HttpFailure> {
       return HttpClientResponse{.status = 200, .headers = headers};
     });

@@ -12,10 +12,10 @@ using standins::IntelTaFault;
 using standins::IntelTaToken;
 
 Fault by_token(std::string code, std::function<void(IntelTaToken&)> change,
-               TestControlPlane::Environment environment = {}) {
+               const TestControlPlane::Environment& environment = {}) {
   return {.code = std::move(code),
           .status = 403,
-          .environment = with_intel_ta(std::move(environment)),
+          .environment = with_intel_ta(environment),
           .intel_ta = [change = std::move(change)](IntelTa& ita) {
             IntelTaToken token;
             change(token);
@@ -77,10 +77,12 @@ TEST(RegistrationMatrixIta, RefusesTokens) {
 
 // covers: S01_REG_016 (ITA and its keys), S02_AGT_REG_017
 TEST(RegistrationMatrixIta, RefusesWhenTheServiceCannotOrWillNot) {
-  const auto attest = [](IntelTaFault fault) {
+  const auto attest = [](const IntelTaFault& fault) {
     return [=](IntelTa& ita) { ita.fail_next_attest({fault, fault, fault}); };
   };
-  const auto keys = [](IntelTaFault fault) { return [=](IntelTa& ita) { ita.fail_next_keys({fault, fault, fault}); }; };
+  const auto keys = [](const IntelTaFault& fault) {
+    return [=](IntelTa& ita) { ita.fail_next_keys({fault, fault, fault}); };
+  };
   const auto same_kid_twice = [](IntelTa& ita) {
     net::Request request;
     request.method = "GET";

@@ -10,7 +10,7 @@ const std::string kSecret = "whsec_standin";
 
 class StripeDoor : public testing::StripeFixture {
  protected:
-  explicit StripeDoor(std::map<std::string, std::string> more = {}) : StripeFixture(std::move(more)) {
+  explicit StripeDoor(const std::map<std::string, std::string>& more = {}) : StripeFixture(more) {
     made_ = deposit();
     move(made_, "succeed");
     body_ = boost::json::serialize(stripe.last_event("payment_intent.succeeded"));

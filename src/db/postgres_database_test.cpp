@@ -11,7 +11,6 @@ namespace ee::db {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 class PostgresDatabaseTest : public postgres_test::PostgresTest {};
 

@@ -19,9 +19,11 @@ class PostgresTest : public ::testing::Test {
   void SetUp() override {
     name_ = server().create_database();
     database_ = open();
-    run("CREATE TABLE things (id TEXT PRIMARY KEY, size BIGINT NOT NULL DEFAULT 0, note TEXT UNIQUE, small INTEGER)");
-    run("CREATE TABLE parts (id TEXT PRIMARY KEY, thing_id TEXT NOT NULL REFERENCES things (id), "
-        "later_id TEXT REFERENCES things (id) DEFERRABLE INITIALLY DEFERRED)");
+    ASSERT_TRUE(run(
+        "CREATE TABLE things (id TEXT PRIMARY KEY, size BIGINT NOT NULL DEFAULT 0, note TEXT UNIQUE, small INTEGER)"));
+    ASSERT_TRUE(
+        run("CREATE TABLE parts (id TEXT PRIMARY KEY, thing_id TEXT NOT NULL REFERENCES things (id), "
+            "later_id TEXT REFERENCES things (id) DEFERRABLE INITIALLY DEFERRED)"));
   }
   void TearDown() override {
     database_.reset();

@@ -43,9 +43,11 @@ class SqliteTest : public ::testing::Test {
     auto opened = SqliteDatabase::open(wanted, clock_);
     ASSERT_TRUE(opened) << opened.error().code << ": " << opened.error().detail;
     database_ = std::move(*opened);
-    run("CREATE TABLE IF NOT EXISTS things (id TEXT PRIMARY KEY, size BIGINT NOT NULL, note TEXT UNIQUE, "
-        "weight BIGINT, good INTEGER NOT NULL, made_at BIGINT NOT NULL, colour TEXT NOT NULL)");
-    run("CREATE TABLE IF NOT EXISTS parts (id TEXT PRIMARY KEY, thing_id TEXT NOT NULL REFERENCES things(id))");
+    ASSERT_TRUE(
+        run("CREATE TABLE IF NOT EXISTS things (id TEXT PRIMARY KEY, size BIGINT NOT NULL, note TEXT UNIQUE, "
+            "weight BIGINT, good INTEGER NOT NULL, made_at BIGINT NOT NULL, colour TEXT NOT NULL)"));
+    ASSERT_TRUE(
+        run("CREATE TABLE IF NOT EXISTS parts (id TEXT PRIMARY KEY, thing_id TEXT NOT NULL REFERENCES things(id))"));
   }
   Result<std::int64_t> run(std::string_view sql, const Params& params = {}, std::optional<OnUnique> unique = {}) {
     return database_->write<std::int64_t>([&](Transaction& t) { return t.execute(sql, params, unique); });

@@ -72,7 +72,7 @@ class SqliteSchemaSession final : public SchemaSession {
     // Another connection: this one holds the transaction.
     auto source = SqliteConnection::open(path_, ConnectionRole::maintenance, {});
     if (!source) return std::unexpected(source.error());
-    const std::filesystem::path to = fmt::format("{}.pre-{}", path_.string(), version);
+    std::filesystem::path to = fmt::format("{}.pre-{}", path_.string(), version);
     if (auto problem = copy_database(**source, to))
       return std::unexpected(StartError{.code = "migration_backup_failed", .exit_code = 4, .detail = *problem});
     remove_old_backups(path_);

@@ -15,8 +15,6 @@
 namespace ee::db {
 namespace {
 
-using sqlite_test::Thing;
-
 class SqliteWriterTest : public sqlite_test::SqliteTest {};
 
 // covers: S05_DB_03

@@ -20,7 +20,7 @@ class GithubCase {
  public:
   static constexpr const char* kAudience = "https://cp.example.com";
 
-  explicit GithubCase(TestControlPlane::Environment more = {}) {
+  explicit GithubCase(const TestControlPlane::Environment& more = {}) {
     github.start();
     TestControlPlane::Environment environment = {{"GITHUB_OAUTH_CLIENT_ID", github.client_id()},
                                                  {"GITHUB_OAUTH_CLIENT_SECRET", github.client_secret()},
@@ -29,7 +29,7 @@ class GithubCase {
                                                  {"CP_GITHUB_OIDC_AUDIENCE", kAudience},
                                                  {"CP_GITHUB_OIDC_ISSUER", github.url()},
                                                  {"CP_GITHUB_OIDC_JWKS_URL", github.jwks_url()}};
-    for (auto& [name, value] : more) environment[name] = value;
+    for (const auto& [name, value] : more) environment[name] = value;
     cp = std::make_unique<TestControlPlane>(TestControlPlane::Options{.environment = std::move(environment)});
     cp->clock.set_auto_advance(true);  // waits between tries cost no time
     cp->http.set_answer([this](const HttpClientRequest& request) { return curl.send(request); });

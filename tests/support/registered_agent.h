@@ -13,7 +13,7 @@ namespace ee::testing {
 class RegisteredAgent {
  public:
   RegisteredAgent(TestControlPlane& cp, const std::string& vm_name, attestation::EmulatedQuoteSpec spec = {})
-      : agent_(vm_name, cp.random), spec_(std::move(spec)) {
+      : agent_(vm_name, cp.random), spec_(spec) {
     register_at(cp);
   }
 
@@ -56,7 +56,7 @@ class RegisteredAgent {
     out.request.challenge = out.challenge.challenge;
     out.request.nonce = out.challenge.nonce;
     out.request.evidence.quote =
-        agent_.evidence(attestation::Purpose::refresh, nonce, TestControlPlane::kOrigin, std::move(spec)).quote_base64;
+        agent_.evidence(attestation::Purpose::refresh, nonce, TestControlPlane::kOrigin, spec).quote_base64;
     return out;
   }
   Refresh prepare_refresh(TestControlPlane& cp) const { return prepare_refresh(cp, spec_); }
@@ -69,7 +69,7 @@ class RegisteredAgent {
   }
   TestAnswer refresh(TestControlPlane& cp) const { return send(cp, prepare_refresh(cp)); }
   TestAnswer refresh(TestControlPlane& cp, attestation::EmulatedQuoteSpec spec) const {
-    return send(cp, prepare_refresh(cp, std::move(spec)));
+    return send(cp, prepare_refresh(cp, spec));
   }
 
   /// One column of the agent's row.

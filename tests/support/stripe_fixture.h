@@ -29,7 +29,7 @@ class StripeFixture : public ::testing::Test {
   inline static const std::string kAccount = "01900000-0000-7000-8000-0000000000aa";
   inline static const std::string kOtherAccount = "01900000-0000-7000-8000-0000000000bb";
 
-  explicit StripeFixture(std::map<std::string, std::string> more = {}) {
+  explicit StripeFixture(const std::map<std::string, std::string>& more = {}) {
     stripe.start();
     TestControlPlane::Options options{.environment = {{"STRIPE_SECRET_KEY", stripe.config().secret_key},
                                                       {"STRIPE_WEBHOOK_SECRET", stripe.config().webhook_secret},

@@ -9,7 +9,7 @@ namespace ee::testing {
 
 std::optional<std::filesystem::path> vectors_dir() {
   const char* set = std::getenv("EE_TEST_VECTORS");
-  const std::filesystem::path dir = set != nullptr ? set : "../shared/vectors";
+  std::filesystem::path dir = set != nullptr ? set : "../shared/vectors";
   if (!std::filesystem::is_directory(dir)) return std::nullopt;
   return dir;
 }

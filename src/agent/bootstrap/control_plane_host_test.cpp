@@ -63,7 +63,7 @@ class RecordingLauncher final : public SubprocessLauncher {
       if (!code_) owner_.record("kill " + name_);
     }
     std::optional<ExitStatus> poll() override {
-      return code_ ? std::optional(ExitStatus{.code = *code_, .signal = {}}) : std::nullopt;
+      return code_ ? std::optional(ExitStatus{.code = code_, .signal = {}}) : std::nullopt;
     }
     void send(SubprocessSignal) override {
       owner_.record("end " + name_);

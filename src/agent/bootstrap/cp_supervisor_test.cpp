@@ -71,7 +71,7 @@ class CpSupervisorTest : public ::testing::Test {
       {.serve = {"/usr/bin/ee-cp", "serve"},
        .ingress = {"/usr/bin/ee-cp", "ingress", "ensure", "--json"},
        .environment = {.variables = {{"EE_ENV", Secret("dev")}}, .files = {}, .url = "http://127.0.0.1:8080"},
-       .set_tunnel_token = [this](Secret token) { tokens_.emplace_back(token.reveal()); }},
+       .set_tunnel_token = [this](const Secret& token) { tokens_.emplace_back(token.reveal()); }},
       launcher_,
       http_,
       clock_,

@@ -68,11 +68,11 @@ TEST_F(EngineRuntimeTest, S02_EEA_WL_005_answers_beyond_their_bound_are_cut) {
   EngineOptions patient = options();  // megabytes take longer than the other answers of these tests
   patient.timeouts.query = 20s;
   EngineRuntime runtime(patient, clock_);
-  engine_.on("GET /containers/c1/json", Engine::json(200, "{" + std::string(1024 * 1024, ' ') + "}"));
+  engine_.on("GET /containers/c1/json", Engine::json(200, "{" + std::string(1024UL * 1024, ' ') + "}"));
   EXPECT_EQ(failure_of(runtime.inspect("c1", {})), RuntimeFailure::bad_answer);
-  engine_.on("GET /containers/json", Engine::json(200, "[" + std::string(2 * 1024 * 1024, ' ') + "]"));
+  engine_.on("GET /containers/json", Engine::json(200, "[" + std::string(2UL * 1024 * 1024, ' ') + "]"));
   EXPECT_TRUE(runtime.list({}).has_value());
-  engine_.on("GET /containers/json", Engine::json(200, "[" + std::string(8 * 1024 * 1024, ' ') + "]"));
+  engine_.on("GET /containers/json", Engine::json(200, "[" + std::string(8UL * 1024 * 1024, ' ') + "]"));
   EXPECT_EQ(failure_of(runtime.list({})), RuntimeFailure::bad_answer);
   for (const char* nonsense : {"", "[]", "{", "{\"State\":1}", "{\"Id\":\"c1\"}", "{\"State\":{}}", "null"}) {
     engine_.on("GET /containers/c1/json", Engine::json(200, nonsense));

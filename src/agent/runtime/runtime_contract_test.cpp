@@ -355,7 +355,7 @@ TEST(RuntimeContract, S02_EEA_WL_004_docker) {
   RealEngine& real = **engine;
   SystemClock clock;
   EngineRuntime runtime({.socket = real.socket(), .instance = kInstance}, clock);
-  const std::string reference = real.push({.name = "contract"});
+  std::string reference = real.push({.name = "contract"});
   const std::string kept = real.push({.name = "foreign", .keep_local = true});
   run_contract({.runtime = runtime,
                 .image = [&](Does) { return reference; },
@@ -377,7 +377,7 @@ TEST(RuntimeContract, S02_EEA_WL_004_podman) {
   if (!podman) GTEST_SKIP() << podman.error();
   SystemClock clock;
   EngineRuntime runtime({.socket = (*podman)->socket(), .instance = kInstance}, clock);
-  const std::string reference = real.push({.name = "contract"});
+  std::string reference = real.push({.name = "contract"});
   const std::string kept = real.push({.name = "foreign"});
   run_contract({.runtime = runtime,
                 .image = [&](Does) { return reference; },

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <boost/json/parse.hpp>
 
 #include "agent/workload/reconciler_fixture.h"
@@ -50,7 +52,7 @@ TEST_F(ForbiddenCompose, S02_EEA_WL_002_what_the_rules_forbid_is_refused_by_push
            {"ports", R"(["127.0.0.1:8080:80","127.0.0.1:8088:80"])", "ports[1]", "port"},
            {"ports", R"(["127.0.0.1:8080:80","127.0.0.1:8089:80"])", "ports[1]", "port"},
            {"ports", R"(["127.0.0.1:8080:80","127.0.0.1:80:80"])", "ports[1]", "port"}}) {
-    SCOPED_TRACE(key + " " + value);
+    SCOPED_TRACE(fmt::format("{} {}", key, value));
     const auto pushed = take_body(tampered(key, value), DocumentPath::push);
     ASSERT_FALSE(pushed);
     EXPECT_EQ(pushed.error().code, ErrorCode::compose_failed);

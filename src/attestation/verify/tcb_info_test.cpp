@@ -76,7 +76,7 @@ TEST(TcbInfo, RefusesEveryMalformedRecordedDocument) {
     const std::string name = "openenclave/" + file.path().filename().string();
     const std::string body = testing::read_vector_text(name);
     const auto parts = split_signed_json(body, "tcbInfo");
-    EXPECT_TRUE(!parts || fault_of(std::string(parts->document)) != "") << name << " is taken";
+    EXPECT_TRUE(!parts || !fault_of(std::string(parts->document)).empty()) << name << " is taken";
     ++seen;
   }
   EXPECT_GE(seen, 18);

@@ -38,7 +38,7 @@ Environment dev(Environment more = {}) {
   return more;
 }
 
-Lines problems(const Environment& environment, LoadOptions options = {.cores = 2}) {
+Lines problems(const Environment& environment, const LoadOptions& options = {.cores = 2}) {
   const auto config = load_config(environment, options);
   return config ? Lines{"accepted"} : config.error();
 }

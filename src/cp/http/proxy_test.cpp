@@ -203,7 +203,7 @@ TEST_F(ProxyTest, RefusesSmuggledRequests) {
        {std::string("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         std::string("Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"),
         std::string("X: a\r\n b\r\nContent-Length: 0\r\n\r\n"), std::string("X: a\nContent-Length: 0\r\n\r\n"),
-        std::string("Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\n\r\n"), std::string("X: \0\r\n\r\n", 9)}) {
+        std::string("Transfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\n\r\n"), std::string("X: \0\r\n\r\n", 8)}) {
     RawClient client = proxy.connect();
     client.send(line + rest);
     const auto answer = client.read_response();

@@ -158,7 +158,7 @@ TEST_F(AgentClientTest, FailuresHaveOneOfTwoNames) {
 }
 
 TEST_F(AgentClientTest, LinesBeforeAnEndThatDidNotComeAreKeptWhenAskedFor) {
-  const auto breaks_off = [&](HttpClientResponse part, HttpFailure failure) {
+  const auto breaks_off = [&](const HttpClientResponse& part, HttpFailure failure) {
     http_.set_answer(
         [part, failure](const HttpClientRequest& request) -> std::expected<HttpClientResponse, HttpFailure> {
           if (request.broken_off != nullptr) *request.broken_off = part;

@@ -64,23 +64,23 @@ Result<AgentStanding> AgentRelay::standing(const AgentScope& scope, const AgentI
 }
 
 Result<AgentLogs> AgentRelay::logs(const AgentScope& scope, const AgentId& id, const AgentLogsWanted& wanted,
-                                   std::stop_token stop) {
+                                   const std::stop_token& stop) {
   const auto found = standing(scope, id);
   if (!found) return std::unexpected(found.error());
   // Whoever only owns the machine learns nothing of what runs on it, not even that there are lines.
   if (!scope.all && !found->tenant) return fail(ErrorCode::agent_not_found);
   if (!scope.all && wanted.container == kAgentLines) return fail(ErrorCode::admin_required);
-  if (scope.all) return ask(found->agent, "", wanted, std::move(stop));
-  auto logs = ask(found->agent, found->agent.current_deployment_id->str(), wanted, std::move(stop));
+  if (scope.all) return ask(found->agent, "", wanted, stop);
+  auto logs = ask(found->agent, found->agent.current_deployment_id->str(), wanted, stop);
   if (logs) std::erase_if(logs->items, [](const AgentLogLine& l) { return l.container == kAgentLines; });
   return logs;
 }
 
 Result<AgentLogs> AgentRelay::ask(const AgentRow& agent, const std::string& deployment, const AgentLogsWanted& wanted,
-                                  std::stop_token stop) {
+                                  const std::stop_token& stop) {
   const auto answer = parts_.client.logs(
       agent, {.deployment_id = deployment, .container = wanted.container, .since = wanted.since, .tail = wanted.tail},
-      std::move(stop));
+      stop);
   if (!answer) return std::unexpected(answer.error());
   if (answer->status != 200) return fail(refusal_of(answer->status));
   auto logs = parse_agent_logs(answer->body, wanted.max_bytes);

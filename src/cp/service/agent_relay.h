@@ -68,7 +68,7 @@ class AgentRelay {
   /// lines. Errors: `agent_not_found`, `admin_required` (the agent's own lines), those of AgentClient.
   /// A tenant gets the lines of its running deployment alone, never those of who ran there before.
   Result<AgentLogs> logs(const AgentScope& scope, const AgentId& id, const AgentLogsWanted& wanted,
-                         std::stop_token stop);
+                         const std::stop_token& stop);
   /// JSON: the last that a heartbeat brought, or, `live`, what the agent says now. Errors: `agent_not_found`, those of
   /// AgentClient.
   Result<std::string> stats(const AgentScope& scope, const AgentId& id, bool live, std::stop_token stop);
@@ -76,7 +76,7 @@ class AgentRelay {
  private:
   Result<AgentStanding> standing(const AgentScope& scope, const AgentId& id);
   Result<AgentLogs> ask(const AgentRow& agent, const std::string& deployment, const AgentLogsWanted& wanted,
-                        std::stop_token stop);
+                        const std::stop_token& stop);
   Result<std::string> stored_stats(const AgentRow& agent);
 
   Parts parts_;

@@ -53,7 +53,7 @@ class AttestationAdmin {
 
   /// Runs steps 3, 7, 8 (the built-in verifier) and 10 to 13 over a quote, each as far as it can be judged, without
   /// nonce and without effect. Errors: policy_invalid, those of the database.
-  Result<TriedQuote> try_quote(const TryQuoteRequest& wanted, std::stop_token stop) const;
+  Result<TriedQuote> try_quote(const TryQuoteRequest& wanted, const std::stop_token& stop) const;
 
   /// The last accepted evidence of an agent. Errors: agent_not_found (also for who may not see it: `scope` and owners
   /// may, and accounts with a deployment on the agent). `accounts`: those that the caller acts for.

@@ -8,10 +8,6 @@
 namespace ee::cp {
 namespace {
 
-using ::testing::ElementsAre;
-
-using ::testing::UnorderedElementsAre;
-
 class ChargingAsideTest : public testing::BillingTest {
  protected:
   const UtcTime ten_ = parse_rfc3339("2026-01-01T10:00:00.000Z").value();
@@ -130,7 +126,7 @@ TEST_F(ChargingAsideTest, S04_BILL_CHG_008_OneBadRowOfTenThousandIsSetAside) {
       << "it is not set aside any more";
   settle(ten_ + 4 * kHour);
   EXPECT_EQ(charge().value("rows"), 10'000);
-  EXPECT_EQ(balance(payer), -4 * 10'000 * 180'000LL);
+  EXPECT_EQ(balance(payer), -4LL * 10'000 * 180'000);
   expect_sound();
 }
 

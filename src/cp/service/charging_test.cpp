@@ -194,10 +194,10 @@ TEST_F(ChargingTest, S04_BILL_CHG_003_AFailureAtAnyStepLosesAndDoublesNothing) {
       const auto done = failing.run({}, {});
       ASSERT_FALSE(done);
       EXPECT_EQ(done.error().code, ErrorCode::database_unavailable);
-      EXPECT_EQ(balance(payer), before - 4 * 180000 * (step == ChargeStep::finished ? 2 : at - 1));
+      EXPECT_EQ(balance(payer), before - 4L * 180000 * (step == ChargeStep::finished ? 2 : at - 1));
       expect_sound();
       EXPECT_EQ(charge().value("hours"), 1);
-      EXPECT_EQ(balance(payer), before - 9 * 180000);
+      EXPECT_EQ(balance(payer), before - 9L * 180000);
       expect_sound();
     }
   }

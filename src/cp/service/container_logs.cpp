@@ -181,7 +181,7 @@ std::vector<AgentLines> ContainerLogs::ask_all(const std::vector<LogTarget>& tar
 }
 
 Result<ContainerLogPage> ContainerLogs::read(const LogTargets& targets, const ContainerLogsWanted& wanted,
-                                             std::stop_token stop) const {
+                                             const std::stop_token& stop) const {
   if (targets.ended) {
     const DeploymentRow& row = *targets.ended;
     auto kept = row.log_tail ? parse_log_tail(*row.log_tail, row.id.str()) : std::nullopt;

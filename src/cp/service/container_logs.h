@@ -111,7 +111,7 @@ class ContainerLogs {
   /// The lines of all targets by time and agent, and those that failed. Errors: logs_gone (a final deployment of which
   /// nothing was kept); agent_unreachable, agent_bad_response when all failed and nothing came.
   Result<ContainerLogPage> read(const LogTargets& targets, const ContainerLogsWanted& wanted,
-                                std::stop_token stop) const;
+                                const std::stop_token& stop) const;
   /// One agent's answer, of at most `max_bytes`.
   AgentLines ask(const LogTarget& target, const ContainerLogsWanted& wanted, std::size_t max_bytes,
                  const std::stop_token& stop) const;

@@ -24,7 +24,7 @@ Result<ByteArray<32>> sealing_key_of(const AgentRow& agent) {
   return key;
 }
 
-Result<agent_api::Sealed> sealed_for(const AgentRow& agent, std::string context, std::string payload) {
+Result<agent_api::Sealed> sealed_for(const AgentRow& agent, const std::string& context, std::string payload) {
   const auto key = sealing_key_of(agent);
   if (!key) return std::unexpected(key.error());
   if (payload.size() > kMaxSealed) return fail(ErrorCode::internal_error, "secrets are too long to be sealed");

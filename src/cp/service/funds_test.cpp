@@ -40,7 +40,7 @@ class FundsWatchTest : public testing::BillingTest {
 
 // covers: S04_BILL_FUND_003
 TEST_F(FundsWatchTest, S04_BILL_FUND_003_GoesFromOkToLowGraceAndExhausted) {
-  const AccountId payer = add_account(1, 24 * 180'000);
+  const AccountId payer = add_account(1, 24L * 180'000);
   open(deployment(1, payer));
   deployments_.live[payer] = {deployment_id(1)};
   watch();
@@ -103,7 +103,7 @@ TEST_F(FundsWatchTest, S04_BILL_FUND_005_ADepositRestoresAndStoppedDeploymentsSt
   set_balance(payer, 0);
   watch();
   EXPECT_EQ(state(payer), "grace");
-  set_balance(payer, 30 * 180'000);
+  set_balance(payer, 30L * 180'000);
   watch();
   EXPECT_EQ(state(payer), "ok");
   set_balance(payer, -100 * kUsd);

@@ -127,7 +127,7 @@ Result<MeasuredImage> Measurer::measure_image(const ImageRef& reference, const S
 
 Result<Measurement> Measurer::measure_compose(std::string_view compose, std::string_view platform,
                                               const SignaturePolicy& policy, const AccountId& account,
-                                              std::stop_token stop, Milliseconds timeout) const {
+                                              const std::stop_token& stop, Milliseconds timeout) const {
   if (platform != registry::kPlatform)
     return fail(ErrorCode::platform_not_found, "only images for linux/amd64 can be run");
   const auto read = compose::read_compose(compose);

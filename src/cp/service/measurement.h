@@ -84,8 +84,8 @@ class Measurer {
   /// Errors: compose_invalid, compose_forbidden, image_ref_invalid, those of RegistryClient::resolve; in mode strict
   /// those of Cosign::verify; platform_not_found (another platform); measurement_timeout.
   Result<Measurement> measure_compose(std::string_view compose, std::string_view platform,
-                                      const SignaturePolicy& policy, const AccountId& account, std::stop_token stop,
-                                      Milliseconds timeout = kTimeout) const;
+                                      const SignaturePolicy& policy, const AccountId& account,
+                                      const std::stop_token& stop, Milliseconds timeout = kTimeout) const;
   /// What one image is at the moment. Errors: those of RegistryClient::resolve.
   Result<registry::ResolvedImage> look_up(const ImageRef& reference, const AccountId& account,
                                           const std::stop_token& stop) const;

@@ -43,8 +43,8 @@ struct MeasurementTest : ::testing::Test {
     return HttpClientResponse{
         .status = response.status, .headers = std::move(response.headers), .body = std::move(response.body)};
   }
-  Result<Measurement> measure(const std::string& compose, std::stop_token stop = {}) {
-    return measurer.measure_compose(compose, "linux/amd64", policy, kAccount, std::move(stop));
+  Result<Measurement> measure(const std::string& compose, const std::stop_token& stop = {}) {
+    return measurer.measure_compose(compose, "linux/amd64", policy, kAccount, stop);
   }
   static std::string code(const Result<Measurement>& result) {
     return result ? "ok" : std::string(slug(result.error().code));

@@ -41,7 +41,7 @@ Result<SecretValues> Revisions::secrets(db::Transaction& tx, const DeploymentId&
 
 /// `made` has its ids, its number and who made it; the rest is that of the other.
 Result<void> Revisions::copy_as(db::Transaction& tx, const DeploymentId& id, std::int64_t from,
-                                RevisionRow made) const {
+                                const RevisionRow& made) const {
   auto row = rows_.get(tx, id, from);
   if (!row) return std::unexpected(row.error());
   if (!*row) return fail(ErrorCode::internal_error, "a revision is missing");

@@ -34,7 +34,7 @@ class Revisions {
                        const std::string& created_by, UtcTime now) const;
 
  private:
-  Result<void> copy_as(db::Transaction& tx, const DeploymentId& id, std::int64_t from, RevisionRow made) const;
+  Result<void> copy_as(db::Transaction& tx, const DeploymentId& id, std::int64_t from, const RevisionRow& made) const;
 
   const SecretBox& box_;
   Random& random_;

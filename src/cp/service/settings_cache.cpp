@@ -15,7 +15,7 @@ SettingsCache::SettingsCache(SettingsPtr first, Milliseconds ttl, Clock& clock, 
       replaced_(std::move(replaced)),
       failed_(std::move(failed)),
       current_(std::move(first)),
-      thread_([this](std::stop_token stop) { run(std::move(stop)); }) {}
+      thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 SettingsCache::~SettingsCache() {
   thread_.request_stop();
@@ -49,7 +49,7 @@ void SettingsCache::wait_for_reload() {
   changed_.wait_for(lock, SettingsService::kMaxWait, [&] { return attempts_ != before || !wanted_.load(); });
 }
 
-void SettingsCache::run(std::stop_token stop) {
+void SettingsCache::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     {
       std::unique_lock lock(mutex_);
@@ -66,7 +66,7 @@ void SettingsCache::attempt() {
   }();
   auto fresh = read_();
   if (fresh) {
-    replace(std::move(*fresh));
+    replace(*fresh);
   } else {
     failed_(fresh.error());
   }
@@ -87,13 +87,13 @@ void SettingsCache::attempt() {
 Result<void> SettingsCache::load() {
   auto fresh = read_();
   if (!fresh) return std::unexpected(std::move(fresh.error()));
-  replace(std::move(*fresh));
+  replace(*fresh);
   last_success_ = clock_.steady_now();
   last_attempt_ = clock_.steady_now();
   return {};
 }
 
-void SettingsCache::replace(SettingsPtr fresh) {
+void SettingsCache::replace(const SettingsPtr& fresh) {
   const std::lock_guard lock(replace_mutex_);
   const SettingsPtr before = current();
   // A reload that read before a write of this process must not undo it.

@@ -36,12 +36,12 @@ class SettingsCache {
   /// TTL decides again.
   void refresh();
   /// Takes a snapshot that this process has just written, unless a later one is there.
-  void replace(SettingsPtr fresh);
+  void replace(const SettingsPtr& fresh);
   Milliseconds failing_for() const;
   void settle();
 
  private:
-  void run(std::stop_token stop);
+  void run(const std::stop_token& stop);
   void attempt();
   void wait_for_reload();
 

@@ -271,7 +271,7 @@ Result<StripeWebhook::Paid> StripeWebhook::paid_deposit(db::Transaction& tx, con
     if (auto done = parts_.ledger.intent_said(tx, **deposit, *fetched, DepositStatus::succeeded, actor, now); !done)
       return std::unexpected(done.error());
   }
-  return Paid{.deposit = std::move(**deposit)};
+  return Paid{.deposit = std::move(*deposit)};
 }
 
 Result<void> StripeWebhook::audit_unmatched(db::Transaction& tx, const stripe::Event& event, std::string_view why,

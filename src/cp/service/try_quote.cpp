@@ -75,7 +75,7 @@ class Trial {
 
 }  // namespace
 
-Result<TriedQuote> AttestationAdmin::try_quote(const TryQuoteRequest& wanted, std::stop_token stop) const {
+Result<TriedQuote> AttestationAdmin::try_quote(const TryQuoteRequest& wanted, const std::stop_token& stop) const {
   const auto policy = parts_.policy();
   if (!policy) return std::unexpected(policy.error());
   const auto trust = parts_.trust.effective();
@@ -100,7 +100,7 @@ Result<TriedQuote> AttestationAdmin::try_quote(const TryQuoteRequest& wanted, st
   att::Facts facts = att::facts_of(*quote, now, att::MrtdKind::agent, wanted.node_size.value_or(""));
   Trial::settle(trial.add("td_attributes"), att::check_td_attributes(facts, *policy));
 
-  const DeadlineStop deadline(parts_.clock, parts_.clock.steady_now() + limits.deadline, std::move(stop));
+  const DeadlineStop deadline(parts_.clock, parts_.clock.steady_now() + limits.deadline, stop);
   const auto genuine =
       parts_.dcap.verify(*quote, parts_.collateral,
                          att::TrustAnchors{.allow_emulator = policy->emulation_allowed.get()}, now, deadline.token());

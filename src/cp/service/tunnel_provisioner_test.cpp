@@ -5,7 +5,6 @@ namespace {
 
 using standins::FakeRecord;
 using standins::Fault;
-using testing::make_agent;
 
 using TunnelProvisioning = TunnelFixture;
 

@@ -355,7 +355,8 @@ std::optional<Error> EvidenceVerifier::refuse_form(const EvidenceClaim& claim, c
   try {
     Run attempted(parts_, limits, claim, transport, std::move(*signature), attempt);
     if (auto fits = attempted.check_form_only(*policy); !fits) return std::move(fits.error());
-  } catch (const std::exception&) {  // whoever runs the whole pipeline finds out
+  } catch (const std::exception&) {
+    return std::nullopt;  // whoever runs the whole pipeline finds out
   }
   return std::nullopt;
 }

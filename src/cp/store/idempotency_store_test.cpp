@@ -28,7 +28,7 @@ Result<StoredAnswer> deploy(TestDatabase& db, const IdempotentRequest& request, 
     const auto effect =
         tx.execute("INSERT INTO meta (key, value) VALUES ('effect:' || (SELECT count(*) FROM meta), '')");
     if (!effect) return std::unexpected(effect.error());
-    const StoredAnswer answer{.status = 201, .body = R"({"id":"new"})"};
+    StoredAnswer answer{.status = 201, .body = R"({"id":"new"})"};
     if (auto kept = store.keep(tx, request, answer, now); !kept) return std::unexpected(kept.error());
     return answer;
   });

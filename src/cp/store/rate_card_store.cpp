@@ -53,7 +53,7 @@ Result<RateCardVersion> RateCardStore::append(db::Transaction& tx, const RateCar
   if (!last) return std::unexpected(last.error());
   if (effective_at <= now || (*last && effective_at <= (*last)->effective_at))
     return fail(ErrorCode::rate_effective_in_past, "a card begins in the future, after every card before it");
-  const RateCardVersion made{.version = *last ? (*last)->version + 1 : 1, .effective_at = effective_at, .card = card};
+  RateCardVersion made{.version = *last ? (*last)->version + 1 : 1, .effective_at = effective_at, .card = card};
   const auto written = tx.execute(
       "INSERT INTO rate_cards (version, effective_at, card, created_at, created_by, reason) "
       "VALUES (:version, :effective_at, :card, :now, :created_by, :reason)",

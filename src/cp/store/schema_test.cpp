@@ -124,8 +124,8 @@ TEST(Schema, OnPostgresAWeakenedGuardComesBackAndIsReported) {
   for (const char* attack :
        {"DROP TRIGGER audit_log_no_update ON audit_log", "ALTER TABLE audit_log DISABLE TRIGGER audit_log_no_delete",
         "ALTER TABLE transactions ENABLE TRIGGER transactions_no_truncate",
-        "CREATE OR REPLACE FUNCTION guard_transactions_no_update() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RETURN NEW; END $$",
+        R"(CREATE OR REPLACE FUNCTION guard_transactions_no_update() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN RETURN NEW; END $$)",
         "ALTER FUNCTION guard_transactions_sealed() SET search_path = nowhere"})
     db.execute(attack);
   const SystemClock clock;

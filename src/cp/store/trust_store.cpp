@@ -198,7 +198,7 @@ Result<void> TrustStore::remove(db::Transaction& tx, const std::string& mrtd) co
 }
 
 Result<void> TrustStore::add_profile(db::Transaction& tx, const RtmrProfileRow& row) const {
-  const auto refused = [](std::string field, std::string code, std::string detail) {
+  const auto refused = [](std::string field, std::string code, const std::string& detail) {
     return fail(Error{.code = ErrorCode::invalid_request,
                       .detail = detail,
                       .fields = {{.field = std::move(field), .code = std::move(code), .detail = detail}}});

@@ -43,9 +43,9 @@ net::Response page(int status, std::string_view text) {
   return {.status = status, .headers = {{"Content-Type", "text/html"}}, .body = std::string(text)};
 }
 
-std::string text_of_member(const object& from, const char* name, std::string fallback = "") {
+std::string text_of_member(const object& from, const char* name, std::string_view fallback = "") {
   const auto* const value = from.if_contains(name);
-  return value != nullptr && value->is_string() ? std::string(value->get_string()) : fallback;
+  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string(fallback);
 }
 std::int64_t number_of_member(const object& from, const char* name, std::int64_t fallback) {
   const auto* const value = from.if_contains(name);

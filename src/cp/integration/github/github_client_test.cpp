@@ -12,7 +12,7 @@ namespace {
 class GithubClientTest : public ::testing::Test {
  protected:
   void SetUp() override { clock_.set_auto_advance(true); }
-  void answer(int status, std::string body) {
+  void answer(int status, const std::string& body) {
     http_.set_answer([=](const HttpClientRequest&) { return HttpClientResponse{.status = status, .body = body}; });
   }
   static std::string header(const HttpClientRequest& request, std::string_view name) {

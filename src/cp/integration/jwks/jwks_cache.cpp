@@ -73,7 +73,7 @@ Result<bool> JwksCache::refresh_due(const JwksSettings& settings, const std::sto
     adopt(settings);
     if (!is_due(settings)) return false;
   }
-  if (auto done = refresh(settings, std::move(stop)); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = refresh(settings, stop); !done) return std::unexpected(std::move(done.error()));
   return true;
 }
 
