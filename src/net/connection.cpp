@@ -37,6 +37,8 @@ void Connection::start() {
   if (peer_) {
     const int on = 1;
     ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    // Not for unix sockets: they may give less than there is.
+    polled_ = PolledSocket::take(loop_.poller(), socket_, shared_from_this());
   }
   if (const auto context = state_.tls()) tls_ = context->new_session();
   now_ = state_.clock.steady_now();
@@ -71,7 +73,6 @@ std::size_t Connection::bytes_to_read(bool takes_body) const {
 void Connection::on_read(const boost::system::error_code& error, std::size_t bytes) {
   reading_ = false;
   if (phase_ == State::closed) return;
-  if (polled_ && error == asio::error::operation_aborted) return want_read();  // Asio's: the socket was taken from it
   now_ = state_.clock.steady_now();
   loop_.count_received(bytes);
   if (error) return on_peer_gone(error == asio::error::eof);

@@ -162,7 +162,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
   ServerState& state_;
   IoLoop& loop_;
   Socket socket_;
-  std::shared_ptr<PolledSocket> polled_;  ///< instead of it, in a tunnel
+  std::shared_ptr<PolledSocket> polled_;  ///< instead of it, for TCP
   const std::string peer_address_;
   const std::string address_key_;
   std::optional<IpAddress> peer_;

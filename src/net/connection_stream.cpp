@@ -278,8 +278,6 @@ void Connection::switch_protocols(std::string_view fields) {
   stream.body_done = false;
   stream.status = 101;
   chunks_.reset();
-  // A unix socket may give less than there is.
-  if (peer_ && !writing_) polled_ = PolledSocket::take(loop_.poller(), socket_, shared_from_this());
   const std::size_t before = out_.size();
   out_.append("HTTP/1.1 101 Switching Protocols\r\n").append(fields);
   out_.append("X-Request-Id: ").append(meta_.request_id).append("\r\n\r\n");

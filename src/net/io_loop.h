@@ -67,8 +67,8 @@ class IoLoop {
     return static_cast<Local&>(*place);
   }
   Clock& clock() { return state_.clock; }
-  /// For connections that pass many small messages. Made when first asked for; nothing when the system is out of
-  /// descriptors: then they stay with Asio.
+  /// For connected TCP sockets. Made when first asked for; nothing when the system is out of descriptors: then they
+  /// stay with Asio.
   SocketPoller* poller();
   /// Called at each tick, on this thread.
   std::function<void()> on_tick;

@@ -1,5 +1,5 @@
 #pragma once
-// Inside of net: sockets that pass many small messages.
+// Inside of net: TCP sockets that are read once for each message.
 #include <sys/epoll.h>
 
 #include <array>

@@ -205,7 +205,6 @@ void ForwardExchange::start_tunnel(const ResponseHead& head) {
   exchange_->set_write_stall(limits_.tunnel_idle);
   exchange_->switch_protocols(wire_);
   wire_ = {};
-  upstream_->poll();
   upstream_->want(true, true);
 }
 

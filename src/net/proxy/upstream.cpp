@@ -54,6 +54,7 @@ void Upstream::on_tcp_connected(const boost::system::error_code& error) {
   if (closed_) return;
   if (error) return end(false);
   tcp_connected_ = true;
+  polled_ = PolledSocket::take(loop_.poller(), socket_, shared_from_this());
   if (!target_.tls) {
     ready_ = true;
     if (user_) user_->on_connected();
@@ -64,10 +65,6 @@ void Upstream::on_tcp_connected(const boost::system::error_code& error) {
   if (!tls_ || !tls_->receive({}, nothing, wire_)) return end(false);
   flush();
   read();
-}
-
-void Upstream::poll() {
-  if (!polled_ && !writing_ && !closed_) polled_ = PolledSocket::take(loop_.poller(), socket_, shared_from_this());
 }
 
 std::size_t Upstream::write_some(std::string_view bytes, boost::system::error_code& error) {
@@ -166,7 +163,6 @@ void Upstream::read() {
 void Upstream::on_read(const boost::system::error_code& error, std::size_t bytes) {
   reading_ = false;
   if (closed_) return;
-  if (polled_ && error == asio::error::operation_aborted) return read();  // Asio's: the socket was taken from it
   // Over TLS only the closing alert is a clean end: anybody on the way could forge the other one.
   if (error) return end(error == asio::error::eof && !tls_);
   much_ = much_ || bytes >= kSmallRead;
@@ -219,7 +215,8 @@ void Upstream::close() {
 bool Upstream::is_idle_and_open() {
   if (closed_) return false;
   char byte = 0;
-  const ssize_t count = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  const int fd = polled_ ? polled_->fd() : socket_.native_handle();
+  const ssize_t count = ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return !ended_ && !broken_ && in_.empty() && count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 

@@ -36,8 +36,6 @@ class Upstream final : public std::enable_shared_from_this<Upstream>, public Pol
   void use(UpstreamUser* user) { user_ = user; }
   void connect();
   bool tcp_connected() const { return tcp_connected_; }
-  /// From now on small messages are cheap: for a tunnel. Never goes back to a pool.
-  void poll();
   /// Sends at once what the socket takes; returns how much waits.
   std::size_t send(std::string_view bytes);
   /// Bytes that the socket has taken since it was made.
@@ -69,7 +67,7 @@ class Upstream final : public std::enable_shared_from_this<Upstream>, public Pol
 
   IoLoop& loop_;
   Socket socket_;
-  std::shared_ptr<PolledSocket> polled_;  ///< instead of it
+  std::shared_ptr<PolledSocket> polled_;  ///< instead of it, once connected
   const ForwardTarget target_;
   std::unique_ptr<TlsSession> tls_;
   UpstreamUser* user_ = nullptr;
