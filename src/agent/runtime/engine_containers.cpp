@@ -155,8 +155,7 @@ RuntimeResult<void> EngineRuntime::remove(const std::string& id, const std::stop
                              stop);
     if (!answer) return std::unexpected(answer.error());
     if (answer->status == 204 || answer->status == 200 || answer->status == 404) {
-      const std::lock_guard lock(mutex_);
-      log_marks_.erase(id);
+      forget_log_mark(id);
       return {};
     }
     if (answer->status != 409 || tries == kRemoveTries) return refusal(*answer);

@@ -78,6 +78,7 @@ class EngineRuntime final : public ContainerRuntime {
     std::int64_t lines = 0;
   };
   LogMark log_mark(const std::string& id, EngineTime since) const;
+  void forget_log_mark(const std::string& id);
 
   const EngineOptions options_;
   EngineClient client_;

@@ -61,6 +61,11 @@ EngineRuntime::LogMark EngineRuntime::log_mark(const std::string& id, EngineTime
   return {.at = since, .lines = since > 0 ? std::numeric_limits<std::int64_t>::max() : 0};
 }
 
+void EngineRuntime::forget_log_mark(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  log_marks_.erase(id);
+}
+
 RuntimeResult<LogsEnd> EngineRuntime::logs(const std::string& id, EngineTime since, const OnContainerLogLine& on_line,
                                            const std::stop_token& stop) {
   LogsEnd result{.last_at = since};
@@ -93,9 +98,13 @@ RuntimeResult<LogsEnd> EngineRuntime::logs(const std::string& id, EngineTime sin
     if (answer && answer->status == 200) {
       const auto state = inspect(id, stop);
       if (state && !state->running) return result;
-      if (!state && state.error().failure == RuntimeFailure::not_found) return result;  // removed meanwhile
+      if (!state && state.error().failure == RuntimeFailure::not_found) {  // removed meanwhile
+        forget_log_mark(id);
+        return result;
+      }
       if (!state) problem = state.error();
     } else if (answer && answer->status == 404) {
+      forget_log_mark(id);
       return runtime_fail(RuntimeFailure::not_found, engine_message(*answer));
     } else {
       problem = answer ? RuntimeError{.failure = RuntimeFailure::bad_answer, .detail = engine_message(*answer)}

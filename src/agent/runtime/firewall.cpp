@@ -40,6 +40,8 @@ std::optional<std::string> firewall_commands(std::string_view table, const std::
       "add set inet {0} subnets {{ type ipv4_addr; flags interval; auto-merge; {1}}}; "
       "add chain inet {0} prerouting {{ type filter hook prerouting priority -300; policy accept; }}; "
       "add rule inet {0} prerouting ip saddr @subnets ip daddr 169.254.0.0/16 drop; "
+      "add rule inet {0} prerouting ip saddr @subnets ip daddr 168.63.129.16 meta l4proto {{ tcp, udp }} th dport != "
+      "53 drop; "
       "add rule inet {0} prerouting ip saddr @subnets meta l4proto {{ tcp, udp }} th dport {{ {2}, {3} }} "
       "fib daddr type local drop",
       table, elements, ports[0], ports[1]);

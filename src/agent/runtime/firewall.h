@@ -15,7 +15,8 @@
 namespace ee::agent {
 
 /// What keeps containers away from the agent and from cloud metadata: packets from their subnets to the agent's ports
-/// on any address of this host, and to 169.254.0.0/16, are dropped. Agent contract, section 20. Thread-safe.
+/// on any address of this host, to 169.254.0.0/16, and to 168.63.129.16 (Azure's, but for DNS) are dropped. Agent
+/// contract, section 20. Thread-safe.
 class Firewall {
  public:
   virtual ~Firewall() = default;

@@ -1,6 +1,7 @@
 #include "agent/runtime/firewall.h"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -31,6 +32,8 @@ TEST(Firewall, commands_replace_the_whole_table) {
             "elements = { 172.18.0.0/16, 10.1.2.0/24 }; }; "
             "add chain inet t prerouting { type filter hook prerouting priority -300; policy accept; }; "
             "add rule inet t prerouting ip saddr @subnets ip daddr 169.254.0.0/16 drop; "
+            "add rule inet t prerouting ip saddr @subnets ip daddr 168.63.129.16 meta l4proto { tcp, udp } "
+            "th dport != 53 drop; "
             "add rule inet t prerouting ip saddr @subnets meta l4proto { tcp, udp } th dport { 8088, 8089 } "
             "fib daddr type local drop");
   EXPECT_TRUE(firewall_commands("t", {}, {1, 2}).has_value());
@@ -154,10 +157,14 @@ class MetadataAddress {
   ~MetadataAddress() { run("del"); }
   bool good() const { return good_; }
   static constexpr const char* kAddress = "169.254.213.77";
+  static constexpr const char* kAzureAddress = "168.63.129.16";
 
  private:
   static bool run(const char* what) {
-    return std::system((std::string("ip addr ") + what + " 169.254.213.77/32 dev lo 2>/dev/null").c_str()) == 0;
+    bool good = true;
+    for (const char* address : {kAddress, kAzureAddress})
+      good &= std::system(fmt::format("ip addr {} {}/32 dev lo 2>/dev/null", what, address).c_str()) == 0;
+    return good;
   }
   bool good_ = false;
 };
@@ -169,11 +176,13 @@ TEST_F(FirewallKernelTest, S02_EEA_FW_001_containers_reach_neither_the_agent_nor
   // Without the rules all of it is open: the test can fail.
   ASSERT_TRUE(reaches(gateway_, api_.port()));
   ASSERT_TRUE(reaches(MetadataAddress::kAddress, other_.port()));
+  ASSERT_TRUE(reaches(MetadataAddress::kAzureAddress, other_.port()));
   ASSERT_TRUE(firewall_.set_subnets(subnets_, {}).has_value());
   EXPECT_TRUE(firewall_.in_place({}));
   EXPECT_FALSE(reaches(gateway_, api_.port()));
   EXPECT_FALSE(reaches(gateway_, metrics_.port()));
   EXPECT_FALSE(reaches(MetadataAddress::kAddress, other_.port()));
+  EXPECT_FALSE(reaches(MetadataAddress::kAzureAddress, other_.port()));
   EXPECT_TRUE(reaches(gateway_, other_.port())) << "nothing else is closed";
   // Somebody takes the rules away, or changes them: seen.
   const std::string nft = "nft ";
