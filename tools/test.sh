@@ -34,8 +34,10 @@ EE_TEST_ARTIFACTS=$PWD/build/asan/artifacts ctest --test-dir build/asan -j "$job
   >build/asan/suite.log || { grep -vE '^ *[0-9]+/[0-9]+ Test .*Passed|^ *Start ' build/asan/suite.log; exit 1; }
 tail -n 4 build/asan/suite.log
 echo "skipped, and why:"
-skips=$(grep -rhE 'Skipped' build/asan/suite.log || true)
+skips=$(grep -hE '\*\*\*Skipped' build/asan/suite.log || true)
 echo "${skips:-  nothing}"
+# GoogleTest's own words: the place, and the reason on the line after it.
+grep -A1 -hE ': Skipped$' build/asan/Testing/Temporary/LastTest.log || true
 
 step "no secret in what the suite left behind"
 python3 tests/secret_scan.py build/asan/artifacts
