@@ -39,14 +39,31 @@ def stamp_of(command: dict) -> str:
     return digest.hexdigest()
 
 
+def tidy(build: pathlib.Path, folder: pathlib.Path, file: str) -> subprocess.CompletedProcess:
+    scope = ["--load", str(build / "tidy_scope.so"), "--checks=easyenclave-own-code-only"]
+    return subprocess.run(["clang-tidy-19", "--quiet", "-p", str(folder), *scope, file], capture_output=True, text=True)
+
+
+def finds_planted_faults(build: pathlib.Path, command: dict) -> bool:
+    """Whether a fault in a file and one in a header of ours are found: what is narrowed too far finds nothing anywhere."""
+    folder = build / "planted"
+    (folder / "src").mkdir(parents=True, exist_ok=True)
+    (folder / "src" / "planted.h").write_text("#pragma once\ninline int* in_header = 0;\n")
+    file = folder / "planted.cpp"
+    file.write_text('#include "src/planted.h"\nint* in_file = 0;\n')
+    planted = {**command, "file": str(file), "command": command["command"].replace(command["file"], str(file))}
+    (folder / "compile_commands.json").write_text(json.dumps([planted]))
+    found = tidy(build, folder, str(file)).stdout
+    return all(f"{name}:2:" in found for name in ("planted.h", "planted.cpp")) and "modernize-use-nullptr" in found
+
+
 def check(build: pathlib.Path, command: dict) -> tuple[str, bool, str]:
     name = os.path.relpath(command["file"], ROOT)
     record = STAMPS / stamp_of(command)
     if record.is_file():
         record.touch()
         return name, True, ""
-    tidy = ["clang-tidy-19", "--quiet", "-p", str(build), "--load", str(build / "tidy_scope.so"), "--checks=easyenclave-own-code-only"]
-    done = subprocess.run([*tidy, command["file"]], capture_output=True, text=True)
+    done = tidy(build, build, command["file"])
     if done.returncode == 0:
         record.touch()
     return name, done.returncode == 0, done.stdout or done.stderr
@@ -60,6 +77,9 @@ def main() -> int:
             old.unlink(missing_ok=True)
     commands = {c["file"]: c for c in json.loads((build / "compile_commands.json").read_text())}
     wanted = [commands[str(ROOT / f)] for f in sys.argv[2:] if str(ROOT / f) in commands]
+    if wanted and not finds_planted_faults(build, wanted[0]):
+        print("clang-tidy: planted faults are not found, so nothing else would be")
+        return 1
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, ok, output in pool.map(lambda c: check(build, c), wanted):
